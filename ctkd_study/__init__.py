@@ -1,0 +1,1 @@
+"""A study platform for Curriculum Temperature Knowledge Distillation: from a question to an answer."""

@@ -1,0 +1,61 @@
+"""The trials' records, as typed results."""
+
+import dataclasses
+
+from trainables.record import Manifest, Status
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialResult:
+    """One trial that has a record. Accuracies in percent, seconds of wall time, TFLOP of 10^12 operations."""
+
+    id: str
+    arm: str
+    setting: str
+    """The setting as people read it, e.g. ``T=4``; unique within its arm."""
+    seed: int
+    status: Status
+    reason: str | None
+    """Why it failed."""
+    epoch: int
+    epochs: int
+    selected_epoch: int | None
+    """The epoch that validation selects (in the paper's protocol: the test set)."""
+    val_loss: float | None
+    val_top1: float | None
+    test_top1: float | None
+    """At the selected epoch."""
+    device_seconds: float
+    """Headline cost: training, without teacher and evaluation, times the share of the device."""
+    tflop: float
+    teacher_seconds: float
+    teacher_tflop: float
+    eval_seconds: float
+    eval_tflop: float
+    wasted_device_seconds: float = 0.0
+    """Work lost to faults; no part of ``device_seconds``."""
+
+    @classmethod
+    def from_manifest(cls, manifest: Manifest, wasted_device_seconds: float = 0.0) -> "TrialResult":
+        summary = manifest.summary
+        return cls(
+            id=manifest.trial,
+            arm=manifest.arm,
+            setting=manifest.setting,
+            seed=manifest.seed,
+            status=manifest.status,
+            reason=manifest.reason,
+            epoch=manifest.epoch,
+            epochs=manifest.epochs,
+            selected_epoch=summary.selected_epoch,
+            val_loss=summary.val_loss,
+            val_top1=summary.val_top1,
+            test_top1=summary.test_top1,
+            device_seconds=summary.device_seconds,
+            tflop=summary.tflop,
+            teacher_seconds=summary.teacher_seconds,
+            teacher_tflop=summary.teacher_tflop,
+            eval_seconds=summary.eval_seconds,
+            eval_tflop=summary.eval_tflop,
+            wasted_device_seconds=wasted_device_seconds,
+        )

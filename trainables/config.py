@@ -1,0 +1,184 @@
+"""The whole configuration of one trial, and its fingerprint.
+
+``TrialConfig`` is what the Ray Tune Trainable takes as its ``config``, what a study's settings resolve to, and what a
+trial's record holds. Everything in it but ``run`` decides the trial's numbers.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
+
+from trainables.curriculum import CURRICULA, Cosine, CurriculumOptions
+from trainables.data import DATASETS, DataOptions
+from trainables.distillers import DISTILLERS, DistillerOptions
+from trainables.models import MODELS, ModelOptions
+from trainables.options import Options
+from trainables.recipe import Recipe
+from trainables.registry import OneOf, Registry
+from trainables.temperatures import TEMPERATURES, TemperatureOptions
+
+TeacherSource = Literal["bank32", "online"]
+
+
+class TeacherOptions(Options):
+    """A teacher: a network, and where its weights come from."""
+
+    recipe: Recipe | None = Field(None, description="Trains the teacher, once; what it leaves out is taken from the study's recipe.")
+    checkpoint: str | None = Field(None, min_length=1, description="File with the teacher's weights; it may have seen the validation split.")
+    seed: int = Field(0, ge=0, le=2**31, description="Seed of the teacher's own training.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "TeacherOptions":
+        if (self.recipe is None) == (self.checkpoint is None):
+            raise PydanticCustomError("teacher_origin", "a teacher needs either a recipe (train it) or a checkpoint (load it)")
+        return self
+
+    def network(self) -> ModelOptions:
+        """The options of the teacher's network alone."""
+        return MODELS.parse({key: value for key, value in self.plain().items() if key not in TeacherOptions.model_fields})
+
+
+class _TeacherRegistry(Registry[TeacherOptions]):
+    """Every network as a teacher: its own options plus ``TeacherOptions``."""
+
+    def _candidates(self) -> Iterator[type[TeacherOptions]]:
+        for options in dict.fromkeys(MODELS.classes.values()):
+            yield create_model(f"Teacher{options.__name__}", __base__=(TeacherOptions, options), __doc__=options.__doc__)
+
+
+TEACHERS = _TeacherRegistry("trainables.models", TeacherOptions, "model", "ctkd_study.models")
+
+
+class Numerics(Options):
+    """What the arithmetic depends on besides the method."""
+
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; another number gives other rounding.")
+    memory_format: Literal["channels_last", "contiguous"] = Field("channels_last", description="Layout of images and weights.")
+    dtype: Literal["float32"] = Field("float32", description="Precision of the student; temperature and losses are always float32.")
+    deterministic: bool = Field(False, description="On CUDA: deterministic kernels, slower; a CPU is deterministic anyway.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes CUDA where the trial was given a GPU.")
+
+
+class CheckpointOptions(Options):
+    """When a trial saves itself; it always does at the end. Whichever comes first."""
+
+    seconds: float | None = Field(10.0, gt=0, le=1e6, description="Seconds of training between checkpoints.")
+    epochs: int | None = Field(None, ge=1, le=100_000, description="Epochs between checkpoints.")
+
+
+class RunOptions(Options):
+    """What a trial needs to know besides what decides its numbers; no part of the fingerprint."""
+
+    study: str = Field("", description="Name of the study.")
+    uid: str = Field("", description="Identity of the study, drawn at its first run.")
+    trial: str = Field("", description="Id of the trial.")
+    arm: str = Field("", description="Arm of the trial.")
+    setting: str = Field("", description="Setting of the trial, as people read it.")
+    attempt: int = Field(0, ge=0, description="Number of the launch.")
+    teachers: str | None = Field(None, description="Folder of trained teachers and banks, absolute; default: beside the data caches of the user.")
+    device_share: float | None = Field(None, gt=0, description="Share of a GPU that the trial was given.")
+    checkpoint: CheckpointOptions = CheckpointOptions()
+
+
+class TrialConfig(Options):
+    """One setting with one seed."""
+
+    seed: int = Field(ge=0, le=2**31, description="Seed of student, batch order, views, and whatever else is random.")
+    protocol: Literal["validation", "paper"] = Field(
+        "validation", description="`paper`: all training data, best epoch by test accuracy, as the literature reports."
+    )
+    data: Annotated[DataOptions, OneOf(DATASETS)]
+    teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = None
+    teacher_source: TeacherSource | None = Field(None, description="`bank32`: outputs computed once, float32; `online`: at every step.")
+    student: Annotated[ModelOptions, OneOf(MODELS)]
+    recipe: Recipe
+    distiller: Annotated[DistillerOptions, OneOf(DISTILLERS)]
+    temperature: Annotated[TemperatureOptions, OneOf(TEMPERATURES)] | None = None
+    curriculum: Annotated[CurriculumOptions, OneOf(CURRICULA)] | None = None
+    numerics: Numerics = Numerics()
+    run: RunOptions = RunOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_curriculum(cls, data: Any) -> Any:
+        # The paper's schedule, written out so that it is part of the fingerprint.
+        if isinstance(data, dict) and data.get("curriculum") is None and isinstance(data.get("temperature"), dict):
+            kind = data["temperature"].get("kind")
+            if kind in TEMPERATURES and TEMPERATURES[kind].learned:
+                return {**data, "curriculum": Cosine().plain()}
+        return data
+
+    @model_validator(mode="after")
+    def _combination(self) -> "TrialConfig":
+        if faults := combination_faults(self):
+            text = "; ".join(f"{at}: {message}" for at, message in faults)
+            raise PydanticCustomError("combination", "{text}", {"text": text, "faults": faults})
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the trial's numbers, as plain values."""
+        return {key: value for key, value in self.plain().items() if key != "run"}
+
+    def fingerprint(self) -> str:
+        """Hash of ``identity``, 16 hex digits."""
+        return digest(self.identity())
+
+
+def combination_faults(config: TrialConfig) -> list[tuple[str, str]]:
+    """What a combination of valid parts cannot mean: (dotted key at fault, message) each."""
+    distiller, temperature, data = config.distiller, config.temperature, config.data
+    name, kind = getattr(distiller, "name", ""), getattr(temperature, "kind", "")
+    checks = [
+        (
+            "temperature",
+            distiller.takes_temperature and temperature is None,
+            f"distiller {name!r} needs a temperature, its kind one of {', '.join(TEMPERATURES)}",
+        ),
+        ("temperature", temperature is not None and not distiller.takes_temperature, f"distiller {name!r} takes no temperature"),
+        (
+            "temperature",
+            temperature is not None and distiller.takes_temperature and name not in temperature.serves,
+            f"temperature {kind!r} does not serve distiller {name!r}",
+        ),
+        (
+            "curriculum",
+            config.curriculum is not None and not (temperature is not None and temperature.learned),
+            "a curriculum needs a learned temperature (λ scales the gradient of T)",
+        ),
+        ("teacher", distiller.needs != "nothing" and config.teacher is None, f"distiller {name!r} needs a teacher"),
+        (
+            "data.validation",
+            config.protocol == "paper" and data.validation > 0,
+            "protocol 'paper' trains on all training data: validation must be 0",
+        ),
+        (
+            "data.validation",
+            config.protocol == "validation" and data.validation == 0,
+            "validation must be at least 1: it selects epochs and settings (or choose protocol 'paper')",
+        ),
+    ]
+    return [(at, message) for at, wrong, message in checks if wrong]
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, and 4.0 written as 4."""
+
+    def normal(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: normal(entry) for key, entry in item.items()}
+        if isinstance(item, list | tuple):
+            return [normal(entry) for entry in item]
+        if isinstance(item, float) and item.is_integer():
+            return int(item)
+        return item
+
+    return json.dumps(normal(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """Hash of a plain value's canonical JSON, 16 hex digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]

@@ -1,0 +1,129 @@
+"""What every data set must give, its splits, and the registry of data sets."""
+
+# N examples, K channels, S height and width
+
+import dataclasses
+import hashlib
+from abc import abstractmethod
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from trainables import streams
+from trainables.data.views import VIEWS, Plain, ViewOptions
+from trainables.options import Options
+from trainables.registry import OneOf, Registry
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """A data set in memory."""
+
+    train_images: Tensor
+    """uint8, shape (N, K, S, S)."""
+    train_labels: Tensor
+    """int64, shape (N,)."""
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+    mean: tuple[float, ...]
+    """Per channel, of pixels scaled to 0..1."""
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.train_images.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        return self.train_images.shape[2]
+
+    def fingerprint(self) -> str:
+        """Hash of all pixels and labels, 16 hex digits."""
+        digest = hashlib.sha256()
+        for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+        digest.update(repr((self.mean, self.std)).encode())
+        return digest.hexdigest()[:16]
+
+
+class DataOptions(Options):
+    """Options of one data set, which load it."""
+
+    validation: int = Field(
+        ge=0, le=10_000_000, description="Training examples held out, stratified, from teacher and student; they select epochs and settings."
+    )
+    train_examples: int | None = Field(
+        None, ge=1, le=10_000_000, description="The student trains on this many of the remaining examples; default: all. Subsets are nested."
+    )
+    split_seed: int = Field(0, ge=0, le=2**31, description="Which validation split and which subsets; the same for all trials.")
+    views: Annotated[ViewOptions, OneOf(VIEWS)] = Field(default=Plain(), description="The augmented forms of an example.")
+
+    @abstractmethod
+    def load(self) -> Arrays:
+        """Reads the data set.
+
+        Raises:
+            FileNotFoundError: it is not where it was looked for; the message says where, and how to get it.
+            ValueError: a file is not what it should be.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Ids of training examples, ascending within each part; the parts do not overlap."""
+
+    validation: NDArray[np.int64]
+    rest: NDArray[np.int64]
+    """What the teacher trains on."""
+    student: NDArray[np.int64]
+    """What the student trains on, a subset of ``rest``."""
+
+
+def split(labels: Tensor, options: DataOptions) -> Split:
+    """The stratified split that the options ask for.
+
+    Every class gives its share to validation, to within one example, and every subset of the rest is stratified and
+    contains the smaller ones.
+
+    Raises:
+        ValueError: there are not enough examples.
+    """
+    available = len(labels)
+    if options.validation >= available:
+        raise ValueError(f"validation must leave training examples, but got {options.validation} of {available}")
+    ids = np.arange(available)
+    held_out = _stratified_order(ids, labels.numpy(), streams.Purpose.SPLIT, options.split_seed)[: options.validation]
+    rest = np.setdiff1d(ids, held_out)
+    wanted = options.train_examples or len(rest)
+    if wanted > len(rest):
+        raise ValueError(f"train_examples must be at most {len(rest)} ({available} - validation {options.validation}), but got {wanted}")
+    order = _stratified_order(rest, labels.numpy()[rest], streams.Purpose.SUBSET, options.split_seed)
+    return Split(np.sort(held_out), rest, np.sort(order[:wanted]))
+
+
+def _stratified_order(ids: NDArray[np.int64], labels: NDArray[np.int64], purpose: streams.Purpose, seed: int) -> NDArray[np.int64]:
+    """All ids in an order of which every prefix holds each class in proportion, to within one example."""
+    shuffled = streams.permutation(purpose, seed, 0, len(ids))
+    labels = labels[shuffled]
+    position = np.empty(len(ids))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return ids[shuffled[np.argsort(position, kind="stable")]]
+
+
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """float32 images, (pixel / 255 - mean) / std per channel, from uint8 of shape (N, K, S, S)."""
+    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(1, -1, 1, 1)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(1, -1, 1, 1)
+    return images.float() * scale + shift
+
+
+DATASETS = Registry("trainables.data", DataOptions, "name", "ctkd_study.datasets")

@@ -1,0 +1,65 @@
+"""How a network is trained: epochs, batches, optimiser, learning rate."""
+
+import math
+from abc import abstractmethod
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainables.options import IntTuple, Options
+from trainables.registry import OneOf, Registry
+
+
+class ScheduleOptions(Options):
+    """A schedule of the learning rate, constant within an epoch."""
+
+    @abstractmethod
+    def factor(self, epoch: int, epochs: int) -> float:
+        """What the learning rate is multiplied by in this epoch, counted from 1."""
+
+
+class ConstantSchedule(ScheduleOptions):
+    """The learning rate never changes."""
+
+    kind: Literal["constant"] = "constant"
+
+    def factor(self, epoch: int, epochs: int) -> float:
+        return 1.0
+
+
+class CosineSchedule(ScheduleOptions):
+    """Half a cosine from the full learning rate in the first epoch towards 0 after the last."""
+
+    kind: Literal["cosine"] = "cosine"
+
+    def factor(self, epoch: int, epochs: int) -> float:
+        return (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+
+
+class StepSchedule(ScheduleOptions):
+    """The learning rate is multiplied by `gamma` after each of the milestones."""
+
+    kind: Literal["step"] = "step"
+    milestones: IntTuple = Field(description="Epochs after which the learning rate drops, e.g. [150, 180, 210].")
+    gamma: float = Field(0.1, gt=0, le=1, description="What it is multiplied by at each.")
+
+    def factor(self, epoch: int, epochs: int) -> float:
+        return self.gamma ** sum(epoch > milestone for milestone in self.milestones)
+
+
+SCHEDULES = Registry("trainables.recipe", ScheduleOptions, "kind", "ctkd_study.schedules")
+
+
+class Recipe(Options):
+    """One training run: SGD with momentum."""
+
+    epochs: int = Field(ge=1, le=100_000, description="Passes over the training subset.")
+    batch_size: int = Field(64, ge=2, le=1_000_000, description="Examples per step; the last batch of an epoch may be smaller.")
+    lr: float = Field(0.05, gt=0, le=1000, description="Learning rate in the first epoch.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 penalty; it acts on a learned temperature, too.")
+    schedule: Annotated[ScheduleOptions, OneOf(SCHEDULES)] = Field(default=CosineSchedule(), description="Of the learning rate.")
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate in this epoch, counted from 1."""
+        return self.lr * self.schedule.factor(epoch, self.epochs)

@@ -1,0 +1,223 @@
+"""A trial's folder: the only writer and the only reader of it.
+
+``<trial>/checkpoint_NNNNNN/`` holds ``history.jsonl`` (every epoch's row so far), ``state.pt`` (all that training goes on
+from), ``best.pt`` (the student's weights at the selected epoch), ``test_correct.bits`` (which test examples were right there, one bit
+each, ``numpy.packbits``) and ``manifest.json``, which is written last and stamps the others with size and SHA-256. A checkpoint
+whose manifest does not hold is passed over for the one before it. Teachers are recorded in the same form.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+import torch
+from numpy.typing import NDArray
+
+from trainables.storage import Storage
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+MANIFEST, HISTORY, STATE, BEST, CORRECT = "manifest.json", "history.jsonl", "state.pt", "best.pt", "test_correct.bits"
+CHECKPOINTS_PER_ATTEMPT = 10_000
+
+Row = dict[str, float | int | None]
+"""One epoch, by the names that docs/record.md lists."""
+
+Status = Literal["running", "finished", "failed"]
+
+
+class _Stored(pydantic.BaseModel):
+    """Read back from disk: a newer version's additional keys are no fault."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+
+
+class FileStamp(_Stored):
+    size: int
+    sha256: str
+
+
+class Start(_Stored):
+    """One time that training of this trial began or went on."""
+
+    attempt: int
+    """Number of the launch."""
+    epoch: int
+    """Epochs that were already done."""
+    time_ms: int
+    host: str
+    pid: int
+
+
+class Summary(_Stored):
+    """The numbers of a trial so far: at the selected epoch, and totals. Accuracies in percent."""
+
+    selected_epoch: int | None = None
+    val_loss: float | None = None
+    val_top1: float | None = None
+    val_top5: float | None = None
+    test_loss: float | None = None
+    test_top1: float | None = None
+    test_top5: float | None = None
+    epoch_seconds: float = 0.0
+    device_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    teacher_seconds: float = 0.0
+    tflop: float = 0.0
+    eval_tflop: float = 0.0
+    teacher_tflop: float = 0.0
+
+
+class Manifest(_Stored):
+    """What a checkpoint is, and what proves it whole."""
+
+    version: int = SCHEMA
+    study: str
+    uid: str
+    trial: str
+    arm: str
+    setting: str
+    seed: int
+    fingerprint: str
+    config: dict[str, Any]
+    """``TrialConfig.identity()``: all that decides the numbers."""
+    attempt: int
+    epoch: int
+    """Epochs done."""
+    epochs: int
+    status: Status
+    reason: str | None = None
+    starts: list[Start] = []
+    summary: Summary = Summary()
+    machine: dict[str, Any] = {}
+    """Host, processor, device, threads, and versions of Python and packages."""
+    files: dict[str, FileStamp] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose manifest holds."""
+
+    storage: Storage
+    name: str
+    """Folder name, ``checkpoint_NNNNNN``."""
+    manifest: Manifest
+
+    @property
+    def index(self) -> int:
+        return int(self.name.rpartition("_")[2])
+
+    def rows(self) -> list[Row]:
+        """Every epoch's row so far, in order."""
+        return [json.loads(line) for line in self.storage.read(f"{self.name}/{HISTORY}").splitlines()]
+
+    def state(self) -> dict[str, Any]:
+        """What training goes on from, on the CPU."""
+        return self._tensors(STATE)
+
+    def best(self) -> dict[str, Any]:
+        """The student's weights at the selected epoch: a state dict, on the CPU."""
+        return self._tensors(BEST)
+
+    def test_correct(self, count: int) -> NDArray[np.bool_]:
+        """Which of the ``count`` test examples the selected epoch has right."""
+        bits = np.frombuffer(self.storage.read(f"{self.name}/{CORRECT}"), dtype=np.uint8)
+        return np.unpackbits(bits, count=count).astype(np.bool_)
+
+    def _tensors(self, file: str) -> dict[str, Any]:
+        content = self.storage.read(f"{self.name}/{file}")
+        loaded: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return loaded
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What a trial's folder holds."""
+
+    newest: Checkpoint | None
+    """The newest complete checkpoint."""
+    next_index: int
+    """An index that no checkpoint has, complete or not."""
+    damaged: tuple[str, ...]
+    """Checkpoints newer than ``newest`` that were passed over, with the reason."""
+
+
+def write_checkpoint(
+    folder: Path, manifest: Manifest, rows: list[Row], state: dict[str, Any], best: dict[str, Any] | None, correct: NDArray[np.bool_] | None
+) -> Manifest:
+    """Writes a checkpoint into an existing local folder, the manifest last, and returns the stamped manifest."""
+    contents = {HISTORY: "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode(), STATE: _packed(state)}
+    if best is not None:
+        contents[BEST] = _packed(best)
+    if correct is not None:
+        contents[CORRECT] = np.packbits(correct).tobytes()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    stamps = {name: FileStamp(size=len(content), sha256=hashlib.sha256(content).hexdigest()) for name, content in contents.items()}
+    stamped = manifest.model_copy(update={"files": stamps})
+    (folder / MANIFEST).write_text(stamped.model_dump_json(indent=1))
+    return stamped
+
+
+def scan(trial: Storage, check_hashes: bool = True) -> Scan:
+    """Finds the newest complete checkpoint in a trial's folder.
+
+    Args:
+        trial: the trial's folder.
+        check_hashes: whether to read every file of the candidate; sizes are always compared.
+    """
+    names = sorted(name for name in trial.names() if re.fullmatch(r"checkpoint_\d{6,}", name))
+    # By number, not by spelling, and by epoch last: numbers grow within an attempt and from one attempt to the next.
+    names.sort(key=lambda name: int(name.rpartition("_")[2]))
+    next_index = int(names[-1].rpartition("_")[2]) + 1 if names else 0
+    damaged: list[str] = []
+    for name in reversed(names):
+        manifest, fault = _verify(trial, name, check_hashes)
+        if manifest is not None:
+            return Scan(Checkpoint(trial, name, manifest), next_index, tuple(damaged))
+        damaged.append(f"{name}: {fault}")
+        log.warning("%s is passed over: %s", trial.path(name), fault)
+    return Scan(None, next_index, tuple(damaged))
+
+
+def prune(trial: Storage, keep: int = 2) -> None:
+    """Removes old checkpoints: those older than the ``keep``-th newest complete one."""
+    complete = 0
+    names = [name for name in trial.names() if re.fullmatch(r"checkpoint_\d{6,}", name)]
+    for name in sorted(names, key=lambda name: -int(name.rpartition("_")[2])):
+        if complete >= keep:
+            trial.remove_folder(name)
+        elif _verify(trial, name, check_hashes=False)[0] is not None:
+            complete += 1
+
+
+def _verify(trial: Storage, name: str, check_hashes: bool) -> tuple[Manifest | None, str]:
+    try:
+        manifest = Manifest.model_validate_json(trial.read(f"{name}/{MANIFEST}"))
+    except FileNotFoundError:
+        return None, "no manifest: the save was cut short"
+    except pydantic.ValidationError:
+        return None, "the manifest cannot be read"
+    if manifest.version > SCHEMA:
+        return None, f"schema {manifest.version} is newer than this version's {SCHEMA}"
+    sizes = trial.sizes(name)
+    for file, stamp in manifest.files.items():
+        if sizes.get(file) != stamp.size:
+            return None, f"{file} has {sizes.get(file, 'no')} bytes, not {stamp.size}"
+        if check_hashes and hashlib.sha256(trial.read(f"{name}/{file}")).hexdigest() != stamp.sha256:
+            return None, f"{file} has changed"
+    return manifest, ""
+
+
+def _packed(tensors: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()

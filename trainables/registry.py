@@ -1,0 +1,114 @@
+"""Registries: what may be named in a study file.
+
+A registry is a package (or one module) of this project whose modules hold options classes, plus the options classes
+that installed packages add through an entry point group. Nothing is listed by hand: a new file is found because it is
+there, and its tag is the ``Literal`` of its tag field.
+"""
+
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from trainables.options import Options
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class Registry(Generic[OptionsT]):
+    """The options classes of one kind of part, by tag.
+
+    Args:
+        package: dotted name of the package or module that holds the project's own options classes.
+        base: the abstract options class; every concrete subclass found is an entry.
+        tag: the field that names the entry (``name``, ``kind`` or ``model``); its annotation is a ``Literal``
+            with one or more values. A value that ends in ``:`` is a prefix: ``torchvision:`` takes ``torchvision:resnet18``.
+        entry_points: the entry point group through which installed packages add theirs.
+    """
+
+    def __init__(self, package: str, base: type[OptionsT], tag: str, entry_points: str) -> None:
+        self.package, self.base, self.tag, self.entry_points = package, base, tag, entry_points
+
+    @functools.cached_property
+    def classes(self) -> dict[str, type[OptionsT]]:
+        """Options classes by tag, sorted by tag."""
+        found: dict[str, type[OptionsT]] = {}
+        for candidate in self._candidates():
+            for tag in self._tags(candidate):
+                if found.setdefault(tag, candidate) is not candidate:
+                    raise ValueError(f"two entries of {self.package} are called {tag!r}: {found[tag]} and {candidate}")
+        return dict(sorted(found.items()))
+
+    def _candidates(self) -> Iterator[type[OptionsT]]:
+        root = importlib.import_module(self.package)
+        names = [self.package]
+        if hasattr(root, "__path__"):
+            names += [f"{self.package}.{module.name}" for module in pkgutil.iter_modules(root.__path__)]
+        for name in names:
+            for _, member in inspect.getmembers(importlib.import_module(name), inspect.isclass):
+                if issubclass(member, self.base) and member.__module__ == name:
+                    yield member
+        for entry_point in importlib.metadata.entry_points(group=self.entry_points):
+            loaded = entry_point.load()
+            if not (inspect.isclass(loaded) and issubclass(loaded, self.base)):
+                raise TypeError(f"entry point {entry_point.name!r} of {self.entry_points} must be a {self.base.__name__}")
+            yield loaded
+
+    def _tags(self, candidate: type[OptionsT]) -> tuple[str, ...]:
+        field = candidate.model_fields.get(self.tag)
+        if field is None or get_origin(field.annotation) is not Literal:
+            return ()  # an abstract base
+        return tuple(str(value) for value in get_args(field.annotation))
+
+    def __contains__(self, tag: object) -> bool:
+        return isinstance(tag, str) and self.entry_of(tag) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.classes)
+
+    def entry_of(self, value: str) -> str | None:
+        """The entry that takes this value of the tag field, or None."""
+        if value in self.classes:
+            return value
+        prefix = value.partition(":")[0] + ":"
+        return prefix if prefix in self.classes and value != prefix else None
+
+    def __getitem__(self, value: str) -> type[OptionsT]:
+        entry = self.entry_of(value)
+        if entry is None:
+            raise KeyError(f"{self.tag} must be one of {', '.join(self.classes)}, but got {value!r}")
+        return self.classes[entry]
+
+    def parse(self, data: dict[str, Any]) -> OptionsT:
+        """Validates options given as a mapping.
+
+        Raises:
+            KeyError: no entry has this tag.
+            pydantic.ValidationError: a value is wrong.
+        """
+        return self[str(data.get(self.tag))].model_validate(data)
+
+
+class OneOf:
+    """Annotation of a field that holds the options of one entry of a registry: ``Annotated[KdOptions, OneOf(...)]``."""
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        registry = self.registry
+
+        def tag_of(value: Any) -> str | None:
+            tag = value.get(registry.tag) if isinstance(value, dict) else getattr(value, registry.tag, None)
+            # An unknown tag goes on as it is, so that the error can quote it.
+            return (registry.entry_of(tag) or tag) if isinstance(tag, str) else None
+
+        return core_schema.tagged_union_schema(
+            {tag: handler.generate_schema(options) for tag, options in registry.classes.items()}, discriminator=tag_of
+        )

@@ -1,0 +1,60 @@
+"""Addressed randomness: every random number is read at an address, none is drawn in passing.
+
+An address is (purpose, seed, epoch). Nothing shares a stream, so all arms of a seed have the same initial student, batch
+order and views, and a resumed trial has no generator to restore.
+"""
+
+import contextlib
+import enum
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class Purpose(enum.StrEnum):
+    """What a stream is for. The names are part of the address: renaming one changes results."""
+
+    SPLIT = "split"
+    SUBSET = "subset"
+    ORDER = "order"
+    VIEW = "view"
+    STUDENT = "student"
+    TEMPERATURE = "temperature"
+    DISTILLER = "distiller"
+    NEGATIVES = "negatives"
+    TIES = "ties"
+
+
+def _words(purpose: Purpose, seed: int, epoch: int) -> bytes:
+    return hashlib.sha256(f"ctkd/{purpose.value}/{seed}/{epoch}".encode()).digest()
+
+
+def generator(purpose: Purpose, seed: int, epoch: int = 0) -> np.random.Generator:
+    """A fresh Philox generator at the start of the stream with this address."""
+    key = np.frombuffer(_words(purpose, seed, epoch)[:16], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def permutation(purpose: Purpose, seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """A permutation of ``range(count)``, shape (count,)."""
+    return generator(purpose, seed, epoch).permutation(count).astype(np.int64)
+
+
+def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int64]:
+    """The view of every example in one epoch, to be read by example id, shape (examples,), values below ``choices``.
+
+    It is drawn for all examples of the data set, so that the view of an example depends neither on the batch order nor on
+    which subset is trained on.
+    """
+    return generator(Purpose.VIEW, seed, epoch).integers(0, choices, size=examples, dtype=np.int64)
+
+
+@contextlib.contextmanager
+def torch_scope(purpose: Purpose, seed: int, epoch: int = 0) -> Iterator[None]:
+    """Seeds torch's global CPU generator inside the block and restores it after: for modules that initialise themselves."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int.from_bytes(_words(purpose, seed, epoch)[16:23], "little"))
+        yield

@@ -1,0 +1,99 @@
+"""What every way to set the temperature must do."""
+
+# B batch, C classes
+
+import dataclasses
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from trainables.options import Options
+from trainables.registry import Registry
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands when a loss is taken."""
+
+    epoch: int
+    """The epoch in progress, counted from 1."""
+    epochs: int
+    """How many epochs the trial has."""
+    strength: float = 0.0
+    """λ of the curriculum, ≥ 0: the gradient of the temperature is multiplied by -λ. 0 where there is no curriculum."""
+
+
+class Temperature(nn.Module):
+    """One way to set the distillation temperature.
+
+    It computes in float32 whatever the student's precision: in half precision a learned temperature can stop moving.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Tensor | None = None
+        """The temperatures of the last ``kd_term`` or ``value``, detached, shape () or (B,); None where T has no meaning."""
+
+    @abstractmethod
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """The distillation loss of one batch, averaged over its samples.
+
+        Args:
+            student: logits, shape (B, C), with gradient.
+            teacher: logits, shape (B, C), without.
+            labels: shape (B,), int64.
+            progress: the epoch and λ.
+
+        Returns:
+            A scalar.
+        """
+
+
+class SingleTemperature(Temperature):
+    """A kind that has one T per batch or per sample, which other distillers can take."""
+
+    @abstractmethod
+    def value(self, student: Tensor, teacher: Tensor, progress: Progress) -> Tensor:
+        """T > 0 for this batch, shape () or (B,), with gradient reversal applied where T is learned."""
+
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        return kd_loss(student, teacher, self.value(student, teacher, progress))
+
+
+def kd_loss(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
+    """Hinton's distillation loss, T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the batch.
+
+    Source: Hinton et al. 2015; CTKD, equation 1 (T per batch) and equation 3 (T per sample).
+
+    Args:
+        student: logits, shape (B, C).
+        teacher: logits, shape (B, C).
+        temperature: T > 0, shape () or (1,) or (B,).
+
+    Returns:
+        A scalar, float32.
+    """
+    student, teacher = student.float(), teacher.float()
+    per_sample = temperature.float().reshape(-1, 1)
+    log_q = torch.log_softmax(student / per_sample, dim=1)
+    log_p = torch.log_softmax(teacher / per_sample, dim=1)
+    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1, keepdim=True)
+    return (per_sample.square() * divergence).mean()
+
+
+class TemperatureOptions(Options):
+    """Options of one kind of temperature, which build it."""
+
+    learned: ClassVar[bool] = False
+    """Whether T has parameters, so that a curriculum means something."""
+    serves: ClassVar[frozenset[str]] = frozenset({"kd"})
+    """The distillers that this kind can drive."""
+
+    @abstractmethod
+    def build(self, classes: int) -> Temperature:
+        """The temperature for logits of this many classes; draws its initial weights from torch's global generator."""
+
+
+TEMPERATURES = Registry("trainables.temperatures", TemperatureOptions, "kind", "ctkd_study.temperatures")
