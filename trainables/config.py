@@ -4,9 +4,11 @@
 trial's record holds. Everything in it but ``run`` decides the trial's numbers.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
@@ -120,12 +122,32 @@ class TrialConfig(Options):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the trial's numbers, as plain values."""
-        return {key: value for key, value in self.plain().items() if key != "run"}
+        """Everything that decides the trial's numbers, as plain values.
+
+        A teacher's file counts by its content, not by its name.
+
+        Raises:
+            FileNotFoundError: the teacher's checkpoint does not exist.
+        """
+        identity = {key: value for key, value in self.plain().items() if key != "run"}
+        if self.teacher is not None and self.teacher.checkpoint is not None:
+            identity["teacher"] = {**identity["teacher"], "checkpoint": file_sha256(self.teacher.checkpoint)}
+        return identity
 
     def fingerprint(self) -> str:
         """Hash of ``identity``, 16 hex digits."""
         return digest(self.identity())
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file's content, read again only when the file changes."""
+    stat = Path(path).stat()
+    return _file_sha256(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _file_sha256(path: str, modified: int, size: int) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def combination_faults(config: TrialConfig) -> list[tuple[str, str]]:

@@ -1,0 +1,183 @@
+"""The teacher: trained once per storage, or loaded from somebody's file; its fingerprint; and what trials read of it."""
+
+# N examples, C classes
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import torch
+from torch import Tensor
+
+from trainables import bank, record
+from trainables.bank import LogitTable, Online, TeacherSource
+from trainables.config import RunOptions, TeacherOptions, TrialConfig, digest, file_sha256
+from trainables.data import Arrays, split
+from trainables.distillers import DISTILLERS
+from trainables.models import Network
+from trainables.record import Manifest, Row
+from trainables.storage import Storage
+from trainables.trainer import Materials
+from trainables.trial import run_inline
+
+TEACHERS, BANKS = ".teachers", ".banks"
+
+
+def teacher_trial(config: TrialConfig, options: TeacherOptions) -> TrialConfig:
+    """The teacher's training as a trial of its own: plain cross-entropy on all examples that validation leaves.
+
+    Raises:
+        ValueError: the teacher is a checkpoint; there is nothing to train.
+    """
+    if options.recipe is None:
+        raise ValueError("a teacher from a checkpoint is not trained")
+    return config.model_copy(
+        update={
+            "seed": options.seed,
+            "data": config.data.model_copy(update={"train_examples": None}),
+            "teacher": None,
+            "teacher_source": None,
+            "student": options.network(),
+            "recipe": options.recipe,
+            "distiller": DISTILLERS["none"](),
+            "temperature": None,
+            "curriculum": None,
+            "run": RunOptions(
+                study=config.run.study,
+                uid=config.run.uid,
+                arm="teacher",
+                setting=getattr(options, "model", "teacher"),
+                attempt=config.run.attempt,
+                teachers=config.run.teachers,
+                checkpoint=config.run.checkpoint,
+            ),
+        }
+    )
+
+
+def fingerprint(config: TrialConfig) -> str:
+    """The fingerprint of a trial's teacher: of its training, or of its file's content and its network.
+
+    Raises:
+        FileNotFoundError: the checkpoint file does not exist.
+        ValueError: the trial has no teacher.
+    """
+    options = config.teacher
+    if options is None:
+        raise ValueError("this trial has no teacher")
+    if options.checkpoint is not None:
+        return digest({"network": options.network().plain(), "sha256": file_sha256(options.checkpoint)})
+    return teacher_trial(config, options).fingerprint()
+
+
+def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
+    """Sees to it that a trial's teacher is trained and its bank made; both are done once per storage.
+
+    Returns:
+        The teacher's record; None where there is nothing to train.
+
+    Raises:
+        RuntimeError: the teacher's training failed.
+    """
+    if config.teacher is None or config.distiller.needs == "nothing":
+        return None
+    mark, storage = fingerprint(config), _storage(config)
+    folder, manifest = storage.within(TEACHERS, mark), None
+    with _lock(storage, mark):
+        if config.teacher.recipe is not None:
+            manifest = _train(teacher_trial(config, config.teacher), folder, on_row)
+        if config.teacher_source == "bank32":
+            arrays = config.data.load()
+            banks, data_mark = storage.within(BANKS), arrays.fingerprint()
+            if bank.find_bank(banks, mark, data_mark) is None:
+                bank.make_bank(banks, mark, data_mark, _network(config, arrays, mark), arrays)
+    return manifest
+
+
+def load_materials(config: TrialConfig, device: torch.device) -> Materials:
+    """Data, split and teacher for a trial; the teacher must have been made ready by ``ensure``.
+
+    Raises:
+        FileNotFoundError: data set, teacher or bank is missing.
+        ValueError: one of them is not what it should be.
+    """
+    arrays = config.data.load()
+    parts = split(arrays.train_labels, config.data)
+    if config.teacher is None or config.distiller.needs == "nothing":
+        return Materials(arrays, parts, None, None)
+    mark = fingerprint(config)
+    teacher = _network(config, arrays, mark).to(device)
+    source: TeacherSource
+    if config.teacher_source == "bank32":
+        table = bank.open_bank(_storage(config).within(BANKS), mark, arrays.fingerprint())
+        source = LogitTable(table, device)
+    else:
+        if config.numerics.memory_format == "channels_last":
+            teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        source = Online(teacher, arrays.channels, arrays.size)
+    return Materials(arrays, parts, teacher, source)
+
+
+def load_weights(path: str, network: Network) -> None:
+    """Loads a network's weights from somebody's file: a state dict, or a dict with one under ``model`` or ``state_dict``.
+
+    Nothing but tensors and plain containers is unpickled.
+
+    Raises:
+        ValueError: the file is no such thing, or is another network's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as fault:
+        raise ValueError(f"{path} cannot be read as weights alone: {str(fault).splitlines()[0]}") from None
+    for key in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} must hold a state dict, alone or under 'model' or 'state_dict'")
+    # Written by data-parallel wrappers.
+    weights = {key.removeprefix("module."): value for key, value in content.items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as fault:
+        raise ValueError(f"{path} does not fit {type(network).__name__}: {str(fault).splitlines()[-1].strip()}") from None
+
+
+def _network(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
+    """The teacher, frozen, in evaluation mode, on the CPU."""
+    options = config.teacher
+    if options is None:
+        raise ValueError("this trial has no teacher")
+    network = options.network().build(arrays.classes, arrays.channels, arrays.size)
+    if options.checkpoint is not None:
+        load_weights(options.checkpoint, network)
+    else:
+        newest = record.scan(_storage(config).within(TEACHERS, mark)).newest
+        if newest is None or newest.manifest.status != "finished":
+            raise FileNotFoundError(f"teacher {mark} is not trained in {_storage(config).path(TEACHERS)}")
+        network.load_state_dict(newest.best())
+    return network.eval().requires_grad_(False)
+
+
+def _train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None] | None) -> Manifest:
+    mark = config.fingerprint()
+    named = config.model_copy(update={"run": config.run.model_copy(update={"trial": f"teacher-{mark}"})})
+    manifest = run_inline(named, load_materials, folder, on_row)
+    if manifest.status == "failed":
+        raise RuntimeError(f"the teacher's training failed: {manifest.reason}")
+    return manifest
+
+
+def _storage(config: TrialConfig) -> Storage:
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctkd-study"
+    return Storage.at(config.run.teachers or str(default))
+
+
+def _lock(storage: Storage, mark: str) -> filelock.BaseFileLock:
+    # An object store has no locks; there, the study's own lease keeps drivers apart.
+    parent = Path(storage.root) if storage.is_local else Path.home() / ".cache" / "ctkd-study"
+    (parent / TEACHERS).mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(parent / TEACHERS / f"{mark}.lock")

@@ -1,0 +1,99 @@
+"""The Ray Tune Trainable: a thin shell around ``Trial``, and the only file here that knows Ray.
+
+Usable in anyone's own ``ray.tune.Tuner``, without ``ctkd_study``::
+
+    tune.Tuner(CTKDTrainable, param_space={..., "temperature": {"kind": "fixed", "value": tune.grid_search([2, 4, 8])}})
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+from ray import tune
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
+
+from trainables import record, teacher
+from trainables.config import TrialConfig
+from trainables.record import Checkpoint, Manifest
+from trainables.storage import Storage
+from trainables.trainer import Materials
+from trainables.trial import Trial
+
+
+class CTKDTrainable(tune.Trainable):
+    """Trains one student, one epoch a step; its ``config`` is a ``TrialConfig`` as a mapping.
+
+    A step's result is the epoch's row (design: names and units in docs/record.md) with ``status``; a number that is not finite ends
+    the trial as failed, with ``reason``, without an exception.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Builds everything anew; sets threads, precision and seeds of the process.
+
+        Raises:
+            ValueError: the configuration is wrong; every fault is named.
+        """
+        self._trial = Trial(parse(config), self._materials)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes another trial's configuration in a reused actor; equal to a fresh one."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Trains one epoch."""
+        row = self._trial.step() or {"epoch": len(self._trial.rows)}
+        ended = self._trial.status != "running"
+        return {
+            **{name: value for name, value in row.items() if value is not None},
+            "status": self._trial.status,
+            "reason": self._trial.reason or "",
+            SHOULD_CHECKPOINT: not ended and self._trial.wants_checkpoint(),  # at the end, Tune saves by itself
+            DONE: ended,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Writes a checkpoint, its manifest last."""
+        self._trial.save(Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint: dict[Any, Any] | None) -> None:
+        """Goes on from a checkpoint folder of the same trial.
+
+        Raises:
+            ValueError: it is damaged, or another trial's.
+        """
+        folder = Path(str(checkpoint))
+        manifest = Manifest.model_validate_json((folder / record.MANIFEST).read_text())
+        self._trial.restore(Checkpoint(Storage.at(str(folder.parent)), folder.name, manifest))
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """One core per thread."""
+        threads = dict(config.get("numerics") or {}).get("threads", 1)
+        return tune.PlacementGroupFactory([{"CPU": float(threads)}])
+
+    def _materials(self, config: TrialConfig, device: torch.device) -> Materials:
+        # Kept while trials of the same data and teacher follow each other in this actor.
+        identity = config.identity()
+        needs = config.distiller.needs != "nothing"
+        key = repr([identity["data"], needs and identity["teacher"], needs and identity["teacher_source"], str(device)])
+        kept: tuple[str, Materials] | None = getattr(self, "_kept", None)
+        if kept is None or kept[0] != key:
+            teacher.ensure(config)
+            kept = self._kept = (key, teacher.load_materials(config, device))
+        return kept[1]
+
+
+def parse(config: Mapping[str, Any]) -> TrialConfig:
+    """Validates a trial's configuration.
+
+    Raises:
+        ValueError: names every fault, by key.
+    """
+    try:
+        return TrialConfig.model_validate(dict(config))
+    except pydantic.ValidationError as faults:
+        lines = [f"{'.'.join(map(str, fault['loc'])) or 'config'}: {fault['msg']}" for fault in faults.errors()]
+        raise ValueError("this configuration is not a trial's:\n" + "\n".join(lines)) from None

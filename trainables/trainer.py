@@ -1,0 +1,392 @@
+"""Trains one student, an epoch at a time. Knows neither Ray nor MLflow nor files.
+
+One epoch, and where the method acts::
+
+    λ = curriculum(epoch); lr = schedule(epoch)            constant within the epoch
+    order = stream(order, seed, epoch)                     the same for every arm of a seed
+    views = stream(view, seed, epoch)                      read by example id
+    for each batch:
+        teacher outputs = source(example, view)            from the bank, or computed
+        loss = distiller(student outputs, teacher outputs, labels, temperature, λ)
+        loss.backward()                                    one pass: the student descends, reversal by -λ makes T ascend
+        one SGD step for student, distiller and temperature
+    evaluate on validation and test; validation selects the epoch
+"""
+
+import copy
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables import streams
+from trainables.bank import TeacherSource
+from trainables.config import TrialConfig
+from trainables.data import Arrays, Split, normalise
+from trainables.distillers import Batch, Pair
+from trainables.flops import forward_flops
+from trainables.models import Features, Network
+from trainables.numerics import to_format
+from trainables.record import Row
+from trainables.temperatures import Progress
+
+_CHUNK = 8192  # examples gathered and augmented at a time: large enough for speed, small enough for memory
+_EVALUATION_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Materials:
+    """What a trial needs besides its configuration; shared by the trials that run one after the other in a process."""
+
+    arrays: Arrays
+    split: Split
+    teacher: Network | None
+    """In evaluation mode, frozen, on the device; None where the distiller needs nothing of it."""
+    source: TeacherSource | None
+    arithmetic: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """TFLOP per image of training and of evaluation, by what they depend on; counted once a process."""
+
+
+class NotFinite(ArithmeticError):
+    """A loss, or what depends on it, is no longer a number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """The epoch that validation selects so far."""
+
+    row: Row
+    weights: dict[str, Tensor]
+    correct: NDArray[np.bool_]
+    """Which test examples are right, shape (test examples,)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+    loss: float
+    top1: float
+    top5: float
+    correct: NDArray[np.bool_]
+
+
+class Trainer:
+    """One trial's training.
+
+    Args:
+        config: the trial.
+        materials: data and teacher.
+        device: where to train; ``numerics.apply`` has set the process up for it.
+    """
+
+    def __init__(self, config: TrialConfig, materials: Materials, device: torch.device) -> None:
+        self.config, self.materials, self.device = config, materials, device
+        arrays, seed = materials.arrays, config.seed
+        with streams.torch_scope(streams.Purpose.STUDENT, seed):
+            self.student = config.student.build(arrays.classes, arrays.channels, arrays.size)
+        pair = Pair(
+            self.student, materials.teacher, arrays.classes, arrays.channels, arrays.size, len(materials.split.student)
+        )
+        with streams.torch_scope(streams.Purpose.DISTILLER, seed):
+            self.distiller = config.distiller.build(pair).to(device)
+        self.temperature = None
+        if config.temperature is not None:
+            with streams.torch_scope(streams.Purpose.TEMPERATURE, seed):
+                self.temperature = config.temperature.build(arrays.classes).to(device)
+        self.student.to(device)
+        if config.numerics.memory_format == "channels_last":
+            self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        modules = [self.student, self.distiller, *([self.temperature] if self.temperature is not None else [])]
+        recipe = config.recipe
+        self.optimiser = torch.optim.SGD(
+            [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad],
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        self.epoch = 0
+        """Epochs done."""
+        self.selected: Selected | None = None
+        self.tflop = self.eval_tflop = self.teacher_tflop = 0.0
+        self._tflop_per_image, self._eval_tflop_per_image = self._arithmetic()
+
+    def train_epoch(self) -> Row:
+        """Trains and evaluates one epoch and returns its row.
+
+        Raises:
+            NotFinite: a loss or a temperature is not finite. The trainer is of no further use.
+        """
+        self.epoch += 1
+        began = time.perf_counter()
+        learned = self._train()
+        trained = time.perf_counter()
+        evaluated = self._evaluate_all()
+        finished = time.perf_counter()
+        seconds = trained - began - learned.teacher_seconds
+        examples, arrays = len(self.materials.split.student), self.materials.arrays
+        self.tflop += self._tflop_per_image * examples
+        self.teacher_tflop += self.materials.source.tflop_per_image * examples if self.materials.source else 0.0
+        self.eval_tflop += self._eval_tflop_per_image * (len(self.materials.split.validation) + len(arrays.test_labels))
+        row: Row = {
+            "epoch": self.epoch,
+            "time_ms": time.time_ns() // 1_000_000,
+            **learned.row,
+            **{f"{part}_{name}": value for part, result in evaluated.items() for name, value in _numbers(result)},
+            "lambda": self._progress().strength if self.config.curriculum else None,
+            "lr": self.config.recipe.lr_at(self.epoch),
+            "epoch_seconds": seconds,
+            "eval_seconds": finished - trained,
+            "teacher_seconds": learned.teacher_seconds,
+            "device_seconds": seconds * self.device_share,
+            "images_per_second": examples / seconds,
+            "tflop": self.tflop,
+            "eval_tflop": self.eval_tflop,
+            "teacher_tflop": self.teacher_tflop,
+        }
+        for name, value in row.items():
+            if value is not None and not math.isfinite(value):
+                raise NotFinite(f"{name} is {value} in epoch {self.epoch}")
+        self._select(row, evaluated["test"])
+        return row
+
+    @property
+    def device_share(self) -> float:
+        """What one second of this trial occupies: cores of a CPU, or a share of a GPU."""
+        if self.device.type == "cpu":
+            return float(self.config.numerics.threads)
+        return self.config.run.device_share or 1.0
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from; tensors and plain values only."""
+        return {
+            "epoch": self.epoch,
+            "student": self.student.state_dict(),
+            "distiller": self.distiller.state_dict(),
+            "temperature": self.temperature.state_dict() if self.temperature is not None else {},
+            "optimiser": self.optimiser.state_dict(),
+            "tflop": [self.tflop, self.eval_tflop, self.teacher_tflop],
+        }
+
+    def restore(self, state: dict[str, Any], selected: Selected | None) -> None:
+        """Goes on from a state that ``state`` gave, on this or another device."""
+        self.epoch = state["epoch"]
+        self.student.load_state_dict(state["student"])
+        self.distiller.load_state_dict(state["distiller"])
+        if self.temperature is not None:
+            self.temperature.load_state_dict(state["temperature"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.tflop, self.eval_tflop, self.teacher_tflop = state["tflop"]
+        self.selected = selected
+
+    # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    def _train(self) -> "_Learned":
+        config, materials, arrays = self.config, self.materials, self.materials.arrays
+        recipe, progress = config.recipe, self._progress()
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.lr_at(self.epoch)
+        self.student.train()
+        self.distiller.train()
+        members = materials.split.student
+        positions = torch.from_numpy(streams.permutation(streams.Purpose.ORDER, config.seed, self.epoch, len(members)))
+        ids = torch.from_numpy(members)[positions]
+        drawn = streams.views(config.seed, self.epoch, len(arrays.train_labels), config.data.views.count)
+        views = torch.from_numpy(drawn)[ids]
+        seen = _Seen(Clock(self.device))
+        chunk = max(_CHUNK // recipe.batch_size, 1) * recipe.batch_size
+        for first in range(0, len(ids), chunk):
+            part = slice(first, first + chunk)
+            with seen.teacher:
+                if materials.source is not None:
+                    materials.source.start(ids[part], views[part])
+            # Gathered and augmented as uint8 in one go, then sliced: a gather per batch costs up to 9 % on small images.
+            images = config.data.views.apply(arrays.train_images[ids[part]], views[part]).to(self.device, non_blocking=True)
+            labels = arrays.train_labels[ids[part]].to(self.device, non_blocking=True)
+            places = positions[part].to(self.device, non_blocking=True)
+            for begin in range(0, len(images), recipe.batch_size):
+                end = min(begin + recipe.batch_size, len(images))
+                inputs = self._inputs(images[begin:end])
+                self._step(inputs, labels[begin:end], places[begin:end], (begin, end), progress, seen)
+        return seen.learned(len(ids), self.temperature is not None)
+
+    def _step(
+        self, images: Tensor, labels: Tensor, places: Tensor, span: tuple[int, int], progress: Progress, seen: "_Seen"
+    ) -> None:
+        teacher: Features | None = None
+        if self.materials.source is not None:
+            with seen.teacher:
+                teacher = self.materials.source.batch(*span, images)
+        outputs = self.student.features(images)
+        losses = self.distiller.losses(outputs, Batch(labels, places, teacher, progress), self.temperature)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        # Kept on the device and read once an epoch: reading here would make a GPU wait at every step.
+        seen.sizes.append(len(labels))
+        seen.losses.append((losses.total, losses.ce, losses.kd, losses.other))
+        seen.correct.append((outputs.logits.detach().argmax(1) == labels).sum())
+        if self.temperature is not None and self.temperature.seen is not None:
+            seen.temperatures.append(self.temperature.seen)
+
+    def _progress(self) -> Progress:
+        strength = self.config.curriculum.strength(self.epoch) if self.config.curriculum else 0.0
+        return Progress(self.epoch, self.config.recipe.epochs, strength)
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        arrays = self.materials.arrays
+        return to_format(normalise(images, arrays.mean, arrays.std), self.config.numerics.memory_format)
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+
+    def _evaluate_all(self) -> dict[str, _Evaluation | None]:
+        arrays, held_out = self.materials.arrays, torch.from_numpy(self.materials.split.validation)
+        validation = None
+        if len(held_out):
+            validation = self._evaluate(arrays.train_images[held_out], arrays.train_labels[held_out])
+        return {"val": validation, "test": self._evaluate(arrays.test_images, arrays.test_labels)}
+
+    def _evaluate(self, images: Tensor, labels: Tensor) -> _Evaluation:
+        self.student.eval()
+        losses, first, among_five = [], [], []
+        with torch.inference_mode():
+            for some, truth in zip(images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True):
+                logits = self.student(self._inputs(some.to(self.device, non_blocking=True))).float()
+                truth = truth.to(self.device, non_blocking=True)
+                losses.append(F.cross_entropy(logits, truth, reduction="sum"))
+                best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+                hits = best == truth[:, None]
+                first.append(hits[:, 0])
+                among_five.append(hits.any(dim=1))
+            correct = torch.cat(first).cpu().numpy()
+            return _Evaluation(
+                loss=float(torch.stack(losses).double().sum()) / len(labels),
+                top1=100 * float(correct.mean()),
+                top5=100 * float(torch.cat(among_five).double().mean()),
+                correct=correct,
+            )
+
+    def _select(self, row: Row, test: _Evaluation | None) -> None:
+        if test is None:
+            raise TypeError("the test set is always evaluated")
+        if self.selected is None or self._rank(row) > self._rank(self.selected.row):
+            weights = {key: value.detach().cpu().clone() for key, value in self.student.state_dict().items()}
+            self.selected = Selected(row, weights, test.correct)
+
+    def _rank(self, row: Row) -> tuple[float, float, float]:
+        # The paper's protocol has no validation set: the literature reports the best test epoch.
+        part = "val" if self.config.protocol == "validation" else "test"
+        accuracy, loss, epoch = row[f"{part}_top1"], row[f"{part}_loss"], row["epoch"]
+        if accuracy is None or loss is None or epoch is None:
+            raise TypeError(f"row of epoch {epoch} lacks {part} numbers")
+        # Equal twice over: a draw at an address, never the order of epochs.
+        return accuracy, -loss, float(streams.generator(streams.Purpose.TIES, self.config.seed, int(epoch)).random())
+
+    # -- arithmetic --------------------------------------------------------------------------------------------------
+
+    def _arithmetic(self) -> tuple[float, float]:
+        config, known = self.config, self.materials.arithmetic
+        options = (config.student, config.distiller, config.temperature)
+        key = repr(options)
+        if key not in known:
+            arrays = self.materials.arrays
+            known[key] = (self._measure_tflop(), forward_flops(self.student, arrays.channels, arrays.size) / 1e12)
+        return known[key]
+
+    def _measure_tflop(self) -> float:
+        """TFLOP of one training step per image: student, distiller's modules and temperature, forward and backward.
+
+        Counted on copies that hold no numbers (device "meta"), so it costs no arithmetic and changes nothing.
+        """
+        arrays, batch = self.materials.arrays, 2
+        memo: dict[int, Any] = {}
+        student = copy.deepcopy(self.student, memo).to("meta")
+        distiller = copy.deepcopy(self.distiller, memo).to("meta")
+        temperature = copy.deepcopy(self.temperature, memo).to("meta") if self.temperature is not None else None
+        images = torch.empty(batch, arrays.channels, arrays.size, arrays.size, device="meta")
+        labels = torch.zeros(batch, dtype=torch.int64, device="meta")
+        teacher = None
+        if self.materials.teacher is not None:
+            with torch.no_grad():
+                teacher = copy.deepcopy(self.materials.teacher).to("meta").features(images)
+        counter = FlopCounterMode(display=False)
+        with counter:
+            losses = distiller.losses(student.features(images), Batch(labels, labels, teacher, Progress(1, 1)), temperature)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+        return counter.get_total_flops() / batch / 1e12
+
+
+class Clock:
+    """Adds up the seconds that a device spends on what is started inside ``with`` blocks, without waiting for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_gpu = device.type == "cuda"
+        self._elapsed = self._entered = 0.0
+        self._events: list[torch.cuda.Event] = []
+
+    def __enter__(self) -> None:
+        if self._on_gpu:
+            self._mark()
+        self._entered = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self._elapsed += time.perf_counter() - self._entered
+        if self._on_gpu:
+            self._mark()
+
+    def _mark(self) -> None:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        self._events.append(event)
+
+    def seconds(self) -> float:
+        """The sum so far; on a GPU, waits for it."""
+        if not self._on_gpu:
+            return self._elapsed
+        torch.cuda.synchronize()
+        pairs = zip(self._events[::2], self._events[1::2], strict=True)
+        return sum(begin.elapsed_time(end) for begin, end in pairs) / 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class _Learned:
+    row: Row
+    teacher_seconds: float
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What the steps of an epoch leave behind, on the device."""
+
+    teacher: Clock
+    sizes: list[int] = dataclasses.field(default_factory=list)
+    losses: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = dataclasses.field(default_factory=list)
+    correct: list[Tensor] = dataclasses.field(default_factory=list)
+    temperatures: list[Tensor] = dataclasses.field(default_factory=list)
+
+    def learned(self, examples: int, has_temperature: bool) -> _Learned:
+        """Reads it all: one synchronisation."""
+        row: Row = {}
+        weights = torch.tensor(self.sizes, dtype=torch.float64) / examples
+        for name, parts in zip(("train_loss", "ce_loss", "kd_loss", "other_loss"), zip(*self.losses, strict=True), strict=True):
+            present = [part.detach() for part in parts if part is not None]
+            row[name] = float(torch.stack(present).double().cpu() @ weights) if present else None
+        row["train_top1"] = 100 * int(torch.stack(self.correct).sum()) / examples
+        row.update(dict.fromkeys(("temperature", "temperature_min", "temperature_max", "temperature_std")))
+        if self.temperatures and self.temperatures[0].ndim:
+            each = torch.cat(self.temperatures).double()
+            row["temperature"], row["temperature_std"] = float(each.mean()), float(each.std(correction=0))
+            row["temperature_min"], row["temperature_max"] = float(each.min()), float(each.max())
+        elif self.temperatures:
+            row["temperature"] = float(torch.stack(self.temperatures).double().cpu() @ weights)
+        return _Learned(row, self.teacher.seconds())
+
+
+def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:
+    names = ("loss", "top1", "top5")
+    return [(name, getattr(result, name) if result is not None else None) for name in names]

@@ -1,0 +1,206 @@
+"""One trial from its first epoch to its last checkpoint: what the Ray Trainable, the inline runner and the teacher's training share."""
+
+import dataclasses
+import os
+import platform
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables import numerics, record
+from trainables.config import TrialConfig
+from trainables.record import Checkpoint, Manifest, Row, Start, Status, Summary
+from trainables.storage import Storage
+from trainables.trainer import Materials, NotFinite, Selected, Trainer
+
+#: Gives a trial its data and teacher.
+MaterialSource = Callable[[TrialConfig, torch.device], Materials]
+
+
+class Trial:
+    """A trial in progress.
+
+    Args:
+        config: the trial.
+        materials: gives data and teacher for a configuration and a device.
+    """
+
+    def __init__(self, config: TrialConfig, materials: MaterialSource) -> None:
+        self.config = config
+        self.device = numerics.apply(config.numerics, config.seed)
+        self.trainer = Trainer(config, materials(config, self.device), self.device)
+        self.rows: list[Row] = []
+        self.starts = [self._start(0)]
+        self.reason: str | None = None
+        self._lost = Summary()
+        self._saved_at, self._saved_epoch = time.monotonic(), 0
+
+    @property
+    def status(self) -> Status:
+        if self.reason is not None:
+            return "failed"
+        return "finished" if self.trainer.epoch >= self.config.recipe.epochs else "running"
+
+    def step(self) -> Row | None:
+        """Trains one epoch and returns its row; None where a number stopped being finite, which fails the trial."""
+        began = time.perf_counter()
+        try:
+            row = self.trainer.train_epoch()
+        except NotFinite as fault:
+            # The epoch has no row, but its cost counts.
+            seconds = time.perf_counter() - began
+            share = self.trainer.device_share
+            self._lost = Summary(epoch_seconds=seconds, device_seconds=seconds * share)
+            self.reason = str(fault)
+            return None
+        self.rows.append(row)
+        return row
+
+    def wants_checkpoint(self) -> bool:
+        """Whether it is time to save, by the study's interval; always at the end."""
+        due = self.config.run.checkpoint
+        if self.status != "running":
+            return True
+        by_time = due.seconds is not None and time.monotonic() - self._saved_at >= due.seconds
+        return by_time or (due.epochs is not None and self.trainer.epoch - self._saved_epoch >= due.epochs)
+
+    def save(self, folder: Path) -> Manifest:
+        """Writes a checkpoint into an existing local folder."""
+        run, config, selected = self.config.run, self.config, self.trainer.selected
+        manifest = Manifest(
+            study=run.study,
+            uid=run.uid,
+            trial=run.trial,
+            arm=run.arm,
+            setting=run.setting,
+            seed=config.seed,
+            fingerprint=config.fingerprint(),
+            config=config.identity(),
+            attempt=run.attempt,
+            epoch=len(self.rows),
+            epochs=config.recipe.epochs,
+            status=self.status,
+            reason=self.reason,
+            starts=self.starts,
+            summary=self.summary(),
+            machine=machine(self.device),
+        )
+        state: dict[str, Any] = {} if self.status == "failed" else self.trainer.state()
+        weights, correct = (selected.weights, selected.correct) if selected else (None, None)
+        stamped = record.write_checkpoint(folder, manifest, self.rows, state, weights, correct)
+        self._saved_at, self._saved_epoch = time.monotonic(), self.trainer.epoch
+        return stamped
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes on from a checkpoint of this trial, as if never interrupted.
+
+        Raises:
+            ValueError: the checkpoint is another trial's.
+        """
+        manifest = checkpoint.manifest
+        if manifest.fingerprint != self.config.fingerprint():
+            raise ValueError(
+                f"a trial goes on only from its own checkpoint: {checkpoint.storage.path(checkpoint.name)} has "
+                f"fingerprint {manifest.fingerprint}, the trial has {self.config.fingerprint()}"
+            )
+        rows = checkpoint.rows()
+        by_epoch = {row["epoch"]: row for row in rows}
+        selected = None
+        if manifest.summary.selected_epoch is not None:
+            correct = checkpoint.test_correct(len(self.trainer.materials.arrays.test_labels))
+            selected = Selected(by_epoch[manifest.summary.selected_epoch], checkpoint.best(), correct)
+        self.trainer.restore(checkpoint.state(), selected)
+        self.rows = rows
+        self.starts = [*manifest.starts, self._start(len(rows))]
+        self._saved_epoch = len(rows)
+
+    def summary(self) -> Summary:
+        """The trial's numbers so far."""
+        selected = self.trainer.selected
+        values: dict[str, Any] = {}
+        if selected is not None:
+            values = {name: selected.row[name] for name in Summary.model_fields if name in _SELECTED}
+            values["selected_epoch"] = selected.row["epoch"]
+        for name in ("epoch_seconds", "device_seconds", "eval_seconds", "teacher_seconds"):
+            values[name] = sum(row[name] or 0.0 for row in self.rows) + getattr(self._lost, name)
+        trainer = self.trainer
+        return Summary(**values, tflop=trainer.tflop, eval_tflop=trainer.eval_tflop, teacher_tflop=trainer.teacher_tflop)
+
+    def _start(self, epoch: int) -> Start:
+        now = time.time_ns() // 1_000_000
+        attempt = self.config.run.attempt
+        return Start(attempt=attempt, epoch=epoch, time_ms=now, host=socket.gethostname(), pid=os.getpid())
+
+
+_SELECTED = frozenset({"val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5"})
+
+
+def run_inline(
+    config: TrialConfig, materials: MaterialSource, folder: Storage, on_row: Callable[[Row], None] | None = None
+) -> Manifest:
+    """Runs a trial in this process, without Ray, from the newest complete checkpoint in its folder to its end.
+
+    Args:
+        config: the trial; its checkpoints begin at ``run.attempt`` x 10,000.
+        materials: gives data and teacher.
+        folder: the trial's folder.
+        on_row: is told of every epoch.
+
+    Returns:
+        The last manifest.
+    """
+    found = record.scan(folder)
+    if found.newest is not None and found.newest.manifest.status != "running":
+        return found.newest.manifest
+    trial = Trial(config, materials)
+    if found.newest is not None:
+        trial.restore(found.newest)
+    index = max(found.next_index, config.run.attempt * record.CHECKPOINTS_PER_ATTEMPT)
+    while True:
+        row = trial.step()
+        if row is not None and on_row is not None:
+            on_row(row)
+        if trial.wants_checkpoint():
+            manifest = save_into(trial, folder, index)
+            index += 1
+            record.prune(folder)
+            if manifest.status != "running":
+                return manifest
+
+
+def save_into(trial: Trial, folder: Storage, index: int) -> Manifest:
+    """Saves a checkpoint with this number into the trial's folder, the manifest last."""
+    with tempfile.TemporaryDirectory() as temporary:
+        manifest = trial.save(Path(temporary))
+        for file in (*manifest.files, record.MANIFEST):
+            folder.write(f"checkpoint_{index:06d}/{file}", (Path(temporary) / file).read_bytes())
+    return manifest
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a trial ran on: for the record, and to flag a resume on another kind of machine."""
+    packages = {name: version(name) for name in ("torch", "numpy", "ray")}
+    return {
+        "host": socket.gethostname(),
+        "processor": platform.machine(),
+        "model": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "python": sys.version.split()[0],
+        **packages,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
