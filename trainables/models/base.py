@@ -52,4 +52,18 @@ class ModelOptions(Options):
         """
 
 
+def require_size(model: str, size: int, halvings: int) -> None:
+    """Refuses images too small to be halved as often as the network does it.
+
+    Convolutions with padding would run on them, but the last ones would see a single pixel and padding.
+
+    Raises:
+        ValueError: the size is less than 2 to the power of ``halvings``.
+    """
+    if size < 2**halvings:
+        raise ValueError(
+            f"{model} halves its images {halvings} times: size must be at least {2**halvings}, but got {size}"
+        )
+
+
 MODELS = Registry("trainables.models", ModelOptions, "model", "ctkd_study.models")

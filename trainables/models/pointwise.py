@@ -1,0 +1,49 @@
+"""1x1 convolutions that are safe at any stride, width and memory layout.
+
+In channels_last, torch's CPU backward pass of a 1x1 convolution with stride 2 and fewer than 8 input channels writes
+beyond its buffers. Taking every second pixel first, then convolving with stride 1, gives the same numbers from the same
+weights.
+"""
+
+from torch import Tensor, nn
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution; a stride is taken by subsampling. State-dict keys and shapes are those of ``nn.Conv2d``."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, groups: int = 1, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, kernel_size=1, groups=groups, bias=bias)
+        self.subsample = stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.subsample > 1:
+            input = input[:, :, :: self.subsample, :: self.subsample]
+        return super().forward(input)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, groups={self.groups}, subsample={self.subsample}"
+
+
+def is_unsafe(module: nn.Module) -> bool:
+    """Whether the module is a 1x1 convolution that leaves its stride to torch."""
+    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1)
+
+
+def make_safe(network: nn.Module) -> None:
+    """Replaces every unsafe convolution of a network that others wrote, in place, with the same parameters.
+
+    Raises:
+        ValueError: one has padding, or strides that differ between height and width.
+    """
+    for name, module in list(network.named_modules()):
+        if is_unsafe(module) and isinstance(module, nn.Conv2d):
+            if module.padding not in (0, (0, 0)) or module.stride[0] != module.stride[1]:
+                raise ValueError(
+                    f"a 1x1 convolution with a stride must have equal strides and no padding, but got {name}: {module}"
+                )
+            safe = PointwiseConv2d(
+                module.in_channels, module.out_channels, module.stride[0], module.groups, module.bias is not None
+            )
+            safe.weight, safe.bias = module.weight, module.bias
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, safe)
