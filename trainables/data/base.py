@@ -99,16 +99,16 @@ def split(labels: Tensor, options: DataOptions) -> Split:
     if options.validation >= available:
         raise ValueError(f"validation must leave training examples, but got {options.validation} of {available}")
     ids = np.arange(available)
-    held_out = _stratified_order(ids, labels.numpy(), streams.Purpose.SPLIT, options.split_seed)[: options.validation]
+    held_out = stratified_order(ids, labels.numpy(), streams.Purpose.SPLIT, options.split_seed)[: options.validation]
     rest = np.setdiff1d(ids, held_out)
     wanted = options.train_examples or len(rest)
     if wanted > len(rest):
         raise ValueError(f"train_examples must be at most {len(rest)} ({available} - validation {options.validation}), but got {wanted}")
-    order = _stratified_order(rest, labels.numpy()[rest], streams.Purpose.SUBSET, options.split_seed)
+    order = stratified_order(rest, labels.numpy()[rest], streams.Purpose.SUBSET, options.split_seed)
     return Split(np.sort(held_out), rest, np.sort(order[:wanted]))
 
 
-def _stratified_order(ids: NDArray[np.int64], labels: NDArray[np.int64], purpose: streams.Purpose, seed: int) -> NDArray[np.int64]:
+def stratified_order(ids: NDArray[np.int64], labels: NDArray[np.int64], purpose: streams.Purpose, seed: int) -> NDArray[np.int64]:
     """All ids in an order of which every prefix holds each class in proportion, to within one example."""
     shuffled = streams.permutation(purpose, seed, 0, len(ids))
     labels = labels[shuffled]

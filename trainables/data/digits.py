@@ -6,13 +6,18 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from trainables.data.base import Arrays, DataOptions
+from trainables import streams
+from trainables.data.base import Arrays, DataOptions, stratified_order
 
 _TRAIN = 1000
+_TEST_SPLIT = 1797  # the seed of the split into training and test: part of the data set, not of a study
 
 
 class DigitsOptions(DataOptions):
-    """1,000 training and 797 test images of 8x8, ten classes; the last 797 are the test set."""
+    """1,000 training and 797 test images of 8x8, ten classes.
+
+    The package knows no test set; ours is a fixed stratified one.
+    """
 
     name: Literal["digits"] = "digits"
 
@@ -21,11 +26,13 @@ class DigitsOptions(DataOptions):
         # Pixels are counts 0..16; 15.9375 = 255 / 16 keeps them exact to within half a grey level.
         images = torch.from_numpy(np.rint(bunch.images * 255 / 16).astype(np.uint8)).unsqueeze(1)
         labels = torch.from_numpy(bunch.target.astype(np.int64))
+        order = stratified_order(np.arange(len(labels)), bunch.target, streams.Purpose.SPLIT, _TEST_SPLIT)
+        train, test = (torch.from_numpy(np.sort(part)) for part in (order[:_TRAIN], order[_TRAIN:]))
         return Arrays(
-            train_images=images[:_TRAIN],
-            train_labels=labels[:_TRAIN],
-            test_images=images[_TRAIN:],
-            test_labels=labels[_TRAIN:],
+            train_images=images[train],
+            train_labels=labels[train],
+            test_images=images[test],
+            test_labels=labels[test],
             classes=10,
             mean=(0.3070,),
             std=(0.3762,),
