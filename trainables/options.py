@@ -1,11 +1,22 @@
 """The base of every options class: strict, frozen, and without unknown keys."""
 
+import os
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo
 
 #: A tuple that may be written as a list; its items stay strict.
 IntTuple = Annotated[tuple[int, ...], Strict(False)]
+
+
+def _resolved(path: str, info: ValidationInfo) -> str:
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+
+
+#: A file or folder on this machine. Validated with ``context={"folder": ...}``, a relative path is taken from there: a study file's
+#: paths are relative to the file. Without that context it stays as written.
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
 
 
 class Options(BaseModel):
