@@ -1,0 +1,76 @@
+"""Errors that a user can mend: the tree, and the faults of a study file.
+
+StudyError                    the command ends with the error's text and ``exit_status``, without a traceback
+└── SpecError                 faults of a study, all of them at once
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+#: Where a value stands in a study: keys, and numbers of list items from 0 on.
+KeyPath = tuple[str | int, ...]
+
+
+class StudyError(Exception):
+    """Something a user can mend. The text says how; the command line prints nothing else."""
+
+    exit_status: ClassVar[int] = 2
+    """2: what was asked for cannot be done. A subclass for work that was done and failed says 1."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value was written: a line of a file, or an override; neither for a study made in Python."""
+
+    file: str | None = None
+    line: int | None = None
+    """Counted from 1."""
+    override: str | None = None
+    """The text after ``--set``."""
+
+    def __str__(self) -> str:
+        if self.override is not None:
+            return f"--set {self.override}"
+        return ":".join(str(part) for part in (self.file, self.line) if part is not None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a study."""
+
+    key: str
+    """Dotted, as the user wrote it (``arms.grid.temperature.value``); empty for the file as a whole."""
+    value: Any
+    """What stands there; None where the key is missing."""
+    message: str
+    """The rule, then the value."""
+    place: Place = Place()
+
+    @property
+    def file(self) -> str | None:
+        return self.place.file
+
+    @property
+    def line(self) -> int | None:
+        """Counted from 1."""
+        return self.place.line
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (str(self.place), self.key, self.message) if part)
+
+
+class SpecError(StudyError):
+    """A study is not what it should be. ``faults`` are in the order of the file."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def dotted(path: KeyPath) -> str:
+    """The path as people write it: ``recipe.schedule.milestones[1]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
