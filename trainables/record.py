@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,12 +168,27 @@ def write_checkpoint(
     return stamped
 
 
-def scan(trial: Storage, check_hashes: bool = True) -> Scan:
+def write_into(trial: Storage, index: int, *what: Any) -> Manifest:
+    """Writes a checkpoint with this number into a trial's folder, wherever that is; ``what`` is as in ``write_checkpoint``."""
+    with tempfile.TemporaryDirectory() as temporary:
+        manifest = write_checkpoint(Path(temporary), *what)
+        upload(Path(temporary), trial, index, manifest)
+    return manifest
+
+
+def upload(folder: Path, trial: Storage, index: int, manifest: Manifest) -> None:
+    """Copies a checkpoint from a local folder into a trial's folder, the manifest last."""
+    for file in (*manifest.files, MANIFEST):
+        trial.write(f"checkpoint_{index:06d}/{file}", (folder / file).read_bytes())
+
+
+def scan(trial: Storage, check_hashes: bool = True, level: int = logging.WARNING) -> Scan:
     """Finds the newest complete checkpoint in a trial's folder.
 
     Args:
         trial: the trial's folder.
         check_hashes: whether to read every file of the candidate; sizes are always compared.
+        level: how loudly the log names a checkpoint that is passed over; a trial that is saving just now has one.
     """
     names = sorted(name for name in trial.names() if re.fullmatch(r"checkpoint_\d{6,}", name))
     # By number, not by spelling, and by epoch last: numbers grow within an attempt and from one attempt to the next.
@@ -184,7 +200,7 @@ def scan(trial: Storage, check_hashes: bool = True) -> Scan:
         if manifest is not None:
             return Scan(Checkpoint(trial, name, manifest), next_index, tuple(damaged))
         damaged.append(f"{name}: {fault}")
-        log.warning("%s is passed over: %s", trial.path(name), fault)
+        log.log(level, "%s is passed over: %s", trial.path(name), fault)
     return Scan(None, next_index, tuple(damaged))
 
 

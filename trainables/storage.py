@@ -13,6 +13,8 @@ class Storage:
 
     filesystem: pafs.FileSystem
     root: str
+    scheme: str = ""
+    """What goes before ``root`` to name the storage again, e.g. ``s3://``; empty for a local folder."""
 
     @classmethod
     def at(cls, location: str) -> "Storage":
@@ -22,9 +24,13 @@ class Storage:
         """
         if "://" in location:
             filesystem, root = pafs.FileSystem.from_uri(_with_endpoint(location))
-        else:
-            filesystem, root = pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location))
-        return cls(filesystem, root.rstrip("/"))
+            return cls(filesystem, root.rstrip("/"), location.partition("://")[0] + "://")
+        return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location)).rstrip("/"))
+
+    @property
+    def location(self) -> str:
+        """What ``at`` takes to find this storage again, on any machine that sees it."""
+        return self.scheme + self.root
 
     @property
     def is_local(self) -> bool:
@@ -36,7 +42,7 @@ class Storage:
 
     def within(self, *parts: str) -> "Storage":
         """The storage at a sub-folder."""
-        return Storage(self.filesystem, self.path(*parts))
+        return Storage(self.filesystem, self.path(*parts), self.scheme)
 
     def exists(self, path: str = "") -> bool:
         return bool(self.filesystem.get_file_info(self.path(path)).type != pafs.FileType.NotFound)

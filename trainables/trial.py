@@ -179,8 +179,7 @@ def save_into(trial: Trial, folder: Storage, index: int) -> Manifest:
     """Saves a checkpoint with this number into the trial's folder, the manifest last."""
     with tempfile.TemporaryDirectory() as temporary:
         manifest = trial.save(Path(temporary))
-        for file in (*manifest.files, record.MANIFEST):
-            folder.write(f"checkpoint_{index:06d}/{file}", (Path(temporary) / file).read_bytes())
+        record.upload(Path(temporary), folder, index, manifest)
     return manifest
 
 

@@ -1,0 +1,80 @@
+"""Ray: joins a cluster or starts a quiet one on this machine."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+from ctkd_study.errors import StudyError
+
+#: Set before Ray is imported; a user's own setting wins.
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # A custom search algorithm may otherwise have one pending trial: actors would start one after the other.
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",
+    # The record is the worker's; these three copy what it holds, and cost 500 MB.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Workers keep the directory of the driver, so that a relative path in a plug-in means the same.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class ClusterError(StudyError):
+    """The Ray cluster cannot be joined."""
+
+
+@contextlib.contextmanager
+def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
+    """Inside the block, Ray is initialised: a running cluster is joined, or a local one is started and stopped again.
+
+    Args:
+        address: ``host:port`` or ``auto`` of a running cluster; None starts a local one.
+        cpus: cores of a local one; None: all that this process may use.
+
+    Raises:
+        ClusterError: no cluster answers at the address.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        if address is not None:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        else:
+            cpus = cpus or len(os.sched_getaffinity(0))
+            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as fault:
+        where = address or "this machine"
+        raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}") from fault
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def slots(cpu: float, gpu: float) -> int:
+    """How many trials of this size run at once on the cluster that was joined; at least 1."""
+    import ray
+
+    total = ray.cluster_resources()
+    fits = [int(total.get(name, 0.0) // share) for name, share in (("CPU", cpu), ("GPU", gpu)) if share > 0]
+    return max(min(fits, default=1), 1)
+
+
+def local_slots(cpu: float, gpu: float) -> int:
+    """The same for this machine, without starting Ray."""
+    import torch
+
+    fits = [int(len(os.sched_getaffinity(0)) // cpu)] if cpu > 0 else []
+    if gpu > 0:
+        fits.append(int(torch.cuda.device_count() // gpu))
+    return max(min(fits, default=1), 1)

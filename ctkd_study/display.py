@@ -1,0 +1,82 @@
+"""What a user sees while a study runs: a live table on a terminal, plain lines elsewhere."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ctkd_study.progress import Progress
+
+_PLAIN_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def shown(progress: Progress, console: Console, price: float | None) -> Iterator[None]:
+    """Shows the progress inside the block.
+
+    Args:
+        progress: what to show.
+        console: where; a terminal gets a table that is redrawn twice a second, anything else a line every ten seconds.
+        price: money per device-hour, if the study names one.
+    """
+    if console.is_terminal:
+        live = Live(get_renderable=lambda: table(progress, price), console=console, refresh_per_second=2)
+        with live:
+            yield
+        return
+    stop = threading.Event()
+
+    def print_lines() -> None:
+        while not stop.wait(_PLAIN_SECONDS):
+            console.print(line(progress, price), highlight=False, soft_wrap=True)
+
+    thread = threading.Thread(target=print_lines, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        console.print(line(progress, price), highlight=False, soft_wrap=True)
+
+
+def table(progress: Progress, price: float | None) -> Table:
+    """Trials by arm and state, time left, cost so far."""
+    view = Table(title=None, caption=_status(progress, price), caption_justify="left")
+    view.add_column("arm")
+    for name in ("waiting", "running", "finished", "failed"):
+        view.add_column(name, justify="right")
+    for arm, state in progress.arms().items():
+        failed = f"[red]{state.failed}[/]" if state.failed else "0"
+        view.add_row(arm, str(state.waiting), str(state.running), str(state.finished), failed)
+    return view
+
+
+def line(progress: Progress, price: float | None) -> str:
+    """The same in one line."""
+    arms = progress.arms()
+    counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
+    failed = sum(state.failed for state in arms.values())
+    return f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
+
+
+def _status(progress: Progress, price: float | None) -> str:
+    left = progress.seconds_left()
+    parts = [f"{duration(time.monotonic() - progress.began)} so far"]
+    if left is not None:
+        parts.append(f"about {duration(left)} left")
+    parts.append(f"{progress.device_seconds:,.0f} device-seconds")
+    if price is not None:
+        parts.append(f"cost {progress.device_seconds / 3600 * price:,.2f}")
+    return "; ".join([*parts, *([progress.note] if progress.note else [])])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,242 @@
+"""A study's trials, in order, and what they will cost."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ctkd_study.spec import Setting, StudySpec
+from trainables import numerics, teacher
+from trainables.bank import LogitTable, Online, TeacherSource
+from trainables.config import TrialConfig
+from trainables.data import Arrays, Split, split
+from trainables.record import Manifest
+from trainables.trainer import Materials, Trainer
+
+_ROUNDS, _STEPS = 3, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedTrial:
+    """A setting with a seed."""
+
+    setting: Setting
+    seed: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.setting.arm}-{self.setting.key}-s{self.seed}"
+
+    @property
+    def arm(self) -> str:
+        return self.setting.arm
+
+    @property
+    def config(self) -> TrialConfig:
+        """The trial's configuration, its ``run`` still empty."""
+        return self.setting.config.model_copy(update={"seed": self.seed})
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All trials of a study, seed by seed, so that early results already compare whole strategies."""
+
+    spec: StudySpec
+    trials: tuple[PlannedTrial, ...]
+
+
+def make_plan(spec: StudySpec) -> Plan:
+    """The study's trials: for each seed every setting of every arm, in the order of the file."""
+    settings = spec.settings()
+    return Plan(spec, tuple(PlannedTrial(setting, seed) for seed in spec.seeds for setting in settings))
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """A middle value with the span of what was measured."""
+
+    low: float
+    middle: float
+    high: float
+
+    def __mul__(self, factor: float) -> "Range":
+        return Range(self.low * factor, self.middle * factor, self.high * factor)
+
+    def __add__(self, other: "Range") -> "Range":
+        return Range(self.low + other.low, self.middle + other.middle, self.high + other.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmEstimate:
+    """What an arm will cost, all its trials together."""
+
+    arm: str
+    settings: int
+    trials: int
+    tflop: float
+    device_seconds: Range
+    """Headline cost: training alone."""
+    wall_seconds: Range
+    """Of one slot: training, evaluation and the teacher's share."""
+    money: float | None
+    basis: str
+    """Where the rate comes from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Time and cost of a plan."""
+
+    arms: tuple[ArmEstimate, ...]
+    slots: int
+    """Trials that run at once."""
+    teacher_seconds: Range | None
+    """Training the teacher and its bank, where that is still to be done."""
+
+    @property
+    def wall_seconds(self) -> Range:
+        total = Range(0, 0, 0)
+        for arm in self.arms:
+            total = total + arm.wall_seconds
+        total = total * (1 / self.slots)
+        return total + self.teacher_seconds if self.teacher_seconds is not None else total
+
+
+def estimate(plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_ready: bool) -> Estimate:
+    """Estimates time and cost from arithmetic and a measured rate.
+
+    The rate comes from trials of the same setting that are finished, else from a few steps on this machine with the real data, of which
+    nothing is kept.
+
+    Args:
+        plan: the trials.
+        finished: the records of finished trials of this study, by trial id.
+        slots: how many trials run at once.
+        teacher_ready: whether the teacher and its bank are there already.
+    """
+    spec, arms = plan.spec, []
+    price = spec.price_per_device_hour
+    probes = _Probes()
+    for arm in spec.arms:
+        settings = [setting for setting in spec.settings() if setting.arm == arm]
+        tflop, device, wall, sources = 0.0, Range(0, 0, 0), Range(0, 0, 0), set()
+        for setting in settings:
+            records = [m for i, m in finished.items() if i.startswith(f"{arm}-{setting.key}-s") and m.status == "finished"]
+            rate = _from_records(records) if records else probes.measure(setting.config)
+            sources.add(rate.basis)
+            tflop += rate.tflop * len(spec.seeds)
+            device = device + rate.device_seconds * len(spec.seeds)
+            wall = wall + rate.wall_seconds * len(spec.seeds)
+        money = device.middle / 3600 * price if price is not None else None
+        trials = len(settings) * len(spec.seeds)
+        arms.append(ArmEstimate(arm, len(settings), trials, tflop, device, wall, money, "; ".join(sorted(sources))))
+    needing = [trial.config for trial in plan.trials if trial.config.teacher is not None]
+    teacher_seconds = None
+    if needing and not teacher_ready and needing[0].teacher is not None and needing[0].teacher.recipe is not None:
+        teacher_seconds = probes.measure(teacher.teacher_trial(needing[0], needing[0].teacher)).wall_seconds
+    return Estimate(tuple(arms), slots, teacher_seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rate:
+    """One trial's cost."""
+
+    tflop: float
+    device_seconds: Range
+    wall_seconds: Range
+    basis: str
+
+
+def _from_records(records: Sequence[Manifest]) -> _Rate:
+    def spread(values: list[float]) -> Range:
+        return Range(min(values), statistics.median(values), max(values))
+
+    summaries = [manifest.summary for manifest in records]
+    return _Rate(
+        statistics.median(s.tflop for s in summaries),
+        spread([s.device_seconds for s in summaries]),
+        spread([s.epoch_seconds + s.eval_seconds + s.teacher_seconds for s in summaries]),
+        f"{len(records)} finished trials" if len(records) > 1 else "1 finished trial",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Round:
+    """Seconds and TFLOP per image."""
+
+    training: float
+    teacher: float
+    evaluation: float
+    tflop: float
+
+
+class _Probes:
+    """Times a few steps per kind of trial; trials that do the same work share a probe."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, Arrays] = {}
+        self._rates: dict[str, list[_Round]] = {}
+
+    def measure(self, config: TrialConfig) -> _Rate:
+        arrays = self._arrays(config)
+        examples = len(split(arrays.train_labels, config.data).student)
+        # T's value changes no work; everything else that shapes a step is in the key.
+        shape = (config.student, config.distiller, getattr(config.temperature, "kind", None), config.recipe.batch_size)
+        key = repr((shape, config.numerics, config.teacher_source, config.teacher and config.teacher.network()))
+        if key not in self._rates:
+            self._rates[key] = self._time(config, arrays)
+        rounds = self._rates[key]
+        epochs = config.recipe.epochs
+        evaluated = config.data.validation + len(arrays.test_labels)
+        training = [one.training * examples * epochs for one in rounds]
+        others = [(one.teacher * examples + one.evaluation * evaluated) * epochs for one in rounds]
+        return _Rate(
+            rounds[0].tflop * examples * epochs,
+            _around(training) * config.numerics.threads,
+            _around([a + b for a, b in zip(training, others, strict=True)]),
+            f"{_ROUNDS} timed rounds of {_STEPS} steps on this machine",
+        )
+
+    def _arrays(self, config: TrialConfig) -> Arrays:
+        key = repr(config.data)
+        if key not in self._data:
+            self._data[key] = config.data.load()
+        return self._data[key]
+
+    def _time(self, config: TrialConfig, arrays: Arrays) -> "list[_Round]":
+        count = min(_STEPS * config.recipe.batch_size, len(arrays.train_labels))
+        some = slice(0, min(256, len(arrays.test_labels)))
+        cut = dataclasses.replace(arrays, test_images=arrays.test_images[some], test_labels=arrays.test_labels[some])
+        parts = Split(np.arange(0), np.arange(count), np.arange(count))
+        device = numerics.apply(config.numerics, 0)
+        network, source = None, None
+        if config.teacher is not None and config.distiller.needs != "nothing":
+            network = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size)
+            network = network.eval().requires_grad_(False).to(device)
+            source = self._source(config, arrays, network, device)
+        # Selecting by test needs no validation split; nothing here is kept.
+        probe = config.model_copy(update={"protocol": "paper"})
+        trainer = Trainer(probe, Materials(cut, parts, network, source), device)
+        trainer.train_epoch()  # warms up
+        rounds, before = [], trainer.tflop
+        for _ in range(_ROUNDS):
+            row: dict[str, Any] = trainer.train_epoch()
+            evaluation = row["eval_seconds"] / len(cut.test_labels)
+            work = (row["tflop"] - before) / count
+            rounds.append(_Round(row["epoch_seconds"] / count, row["teacher_seconds"] / count, evaluation, work))
+            before = row["tflop"]
+        return rounds
+
+    def _source(
+        self, config: TrialConfig, arrays: Arrays, network: Any, device: torch.device
+    ) -> TeacherSource:
+        if config.teacher_source == "bank32":
+            return LogitTable(np.zeros((len(arrays.train_labels), arrays.classes), np.float32), device)
+        return Online(network, arrays.channels, arrays.size)
+
+
+def _around(values: list[float]) -> Range:
+    return Range(min(values), statistics.median(values), max(values))

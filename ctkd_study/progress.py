@@ -1,0 +1,111 @@
+"""Where a launch stands: counted by the runner, shown to the user, stored with the lease's heartbeat."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+from ctkd_study.plan import PlannedTrial
+from trainables.record import Manifest, Row, Status
+
+
+@dataclasses.dataclass
+class ArmProgress:
+    """How many trials of an arm are in which state."""
+
+    waiting: int = 0
+    running: int = 0
+    finished: int = 0
+    failed: int = 0
+
+
+class Progress:
+    """Counts what happens in a launch. Its methods may be called from any thread, and take microseconds.
+
+    Args:
+        trials: all planned trials.
+        before: the manifests of those that have a record.
+    """
+
+    def __init__(self, trials: Iterable[PlannedTrial], before: Mapping[str, Manifest]) -> None:
+        self._lock = threading.Lock()
+        self.began = time.monotonic()
+        self._trials = {trial.id: trial for trial in trials}
+        self._status: dict[str, Status | None] = {}
+        self._epochs: dict[str, int] = {}
+        self._already = 0
+        for trial_id in self._trials:
+            manifest = before.get(trial_id)
+            settled = manifest is not None and manifest.status != "running"
+            self._status[trial_id] = manifest.status if manifest is not None and settled else None
+            self._epochs[trial_id] = manifest.epoch if manifest is not None else 0
+            self._already += self._epochs[trial_id]
+        self.device_seconds = 0.0
+        """Headline cost of this launch."""
+        self.busy_seconds = 0.0
+        """Device-seconds of all work of this launch's trials: training, evaluation, and the teacher's share."""
+        self._unsaved: dict[str, float] = {}
+        self.wasted: dict[str, float] = {}
+        """Device-seconds lost to faults in this launch, by trial id."""
+        self.note = ""
+        """What else is going on, e.g. the teacher's training."""
+
+    def row(self, trial_id: str, row: Row) -> None:
+        """An epoch is done."""
+        share_seconds = float(row.get("device_seconds") or 0.0)
+        seconds = float(row.get("epoch_seconds") or 0.0)
+        share = share_seconds / seconds if seconds else 1.0
+        others = float(row.get("eval_seconds") or 0.0) + float(row.get("teacher_seconds") or 0.0)
+        with self._lock:
+            self._status[trial_id] = "running"
+            self._epochs[trial_id] = int(row.get("epoch") or 0)
+            self.device_seconds += share_seconds
+            self.busy_seconds += share_seconds + others * share
+            self._unsaved[trial_id] = self._unsaved.get(trial_id, 0.0) + share_seconds
+
+    def saved(self, trial_id: str) -> None:
+        """A checkpoint is complete."""
+        with self._lock:
+            self._unsaved.pop(trial_id, None)
+
+    def recovered(self, trial_id: str) -> None:
+        """A trial lost its worker and goes back to its last checkpoint."""
+        with self._lock:
+            lost = self._unsaved.pop(trial_id, 0.0)
+            self.wasted[trial_id] = self.wasted.get(trial_id, 0.0) + lost
+
+    def ended(self, trial_id: str, status: Status) -> None:
+        with self._lock:
+            self._status[trial_id] = status
+            self._unsaved.pop(trial_id, None)
+
+    def unsaved(self) -> dict[str, float]:
+        """Device-seconds that would be lost if everything died now, by trial id."""
+        with self._lock:
+            return dict(self._unsaved)
+
+    def arms(self) -> dict[str, ArmProgress]:
+        """States by arm, in the order of the study."""
+        arms: dict[str, ArmProgress] = {}
+        with self._lock:
+            for trial_id, trial in self._trials.items():
+                arm = arms.setdefault(trial.arm, ArmProgress())
+                state = self._status[trial_id] or "waiting"
+                setattr(arm, state, getattr(arm, state) + 1)
+        return arms
+
+    def seconds_left(self) -> float | None:
+        """A guess from the epochs done so far in this launch; None before there are any."""
+        with self._lock:
+            total = sum(trial.setting.config.recipe.epochs for trial in self._trials.values())
+            settled = sum(
+                trial.setting.config.recipe.epochs if self._status[trial_id] in ("finished", "failed") else 0
+                for trial_id, trial in self._trials.items()
+            )
+            running = sum(
+                epochs for trial_id, epochs in self._epochs.items() if self._status[trial_id] not in ("finished", "failed")
+            )
+            done_now = settled + running - self._already
+            if done_now <= 0:
+                return None
+            return (total - settled - running) * (time.monotonic() - self.began) / done_now

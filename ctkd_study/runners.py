@@ -1,0 +1,148 @@
+"""How trials are run: as Ray Tune trials, or one after the other in this process."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ctkd_study import cluster
+from ctkd_study.launch import Context, TeacherError, Todo
+from trainables import teacher
+from trainables.config import TrialConfig
+from trainables.record import Manifest, Row
+from trainables.storage import Storage
+from trainables.trial import run_inline
+
+log = logging.getLogger(__name__)
+
+#: Runs one trial in its folder, telling of every row, and returns its last manifest.
+TrainFunction = Callable[[TrialConfig, Storage, Callable[[Row], None]], Manifest]
+
+
+def train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Manifest:
+    """Runs one trial for real."""
+    teacher.ensure(config)
+    return run_inline(config, teacher.load_materials, folder, on_row)
+
+
+@dataclasses.dataclass(frozen=True)
+class InlineRunner:
+    """One trial after the other in this process, without Ray: for tests, and to debug a plug-in."""
+
+    train: TrainFunction = train
+
+    def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
+        crashed = {}
+        for item in todo:
+            trial_id = item.trial.id
+
+            def on_row(row: Row, trial_id: str = trial_id) -> None:
+                context.progress.row(trial_id, row)
+
+            try:
+                manifest = self.train(item.config, context.folder.trial(trial_id), on_row)
+            except Exception as error:  # a plug-in may raise anything; the other trials go on
+                log.exception("trial %s crashed", trial_id)
+                crashed[trial_id] = f"{type(error).__name__}: {error}"
+                context.progress.ended(trial_id, "failed")
+                continue
+            context.progress.ended(trial_id, manifest.status)
+            context.saved(trial_id)
+        return crashed
+
+
+@dataclasses.dataclass(frozen=True)
+class RayRunner:
+    """Ray Tune trials, on a running cluster or on one that is started for the launch.
+
+    Args:
+        address: of a running cluster; None starts one on this machine.
+    """
+
+    address: str | None = None
+
+    def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
+        with cluster.joined(self.address):
+            return _tune(todo, context)
+
+
+def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
+    from ray import tune
+
+    from ctkd_study.search import Item, ListSearch
+    from ctkd_study.tune_events import TuneEvents
+    from trainables.trainable import CTKDTrainable
+
+    job = _TeacherJob([item for item in todo if item.needs_teacher], context)
+    items = [
+        Item(item.trial.id, item.config.plain(), item.checkpoint, item.first_index, item.needs_teacher) for item in todo
+    ]
+    events = TuneEvents(context.progress, context.saved)
+    search = ListSearch(items, job.ready, context.concurrency)
+    root = context.folder.storage
+    tuner = tune.Tuner(
+        tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": context.gpu}),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            reuse_actors=True,
+            trial_name_creator=_trial_id,
+            trial_dirname_creator=_trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=context.folder.name,
+            storage_path=root.root,
+            storage_filesystem=None if root.is_local else root.filesystem,
+            verbose=0,
+            callbacks=[events],
+            failure_config=tune.FailureConfig(max_failures=context.retries),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
+        ),
+    )
+    tuner.fit()
+    job.finish()
+    return dict(events.crashed)
+
+
+def _trial_id(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+class _TeacherJob:
+    """Makes the teacher and its bank ready as a Ray task, while trials that need none already run."""
+
+    def __init__(self, needing: Sequence[Todo], context: Context) -> None:
+        import ray
+
+        self._progress, self._error = context.progress, ""
+        # All trials of a study have one teacher; they may differ in where its outputs come from.
+        distinct = {item.config.teacher_source: item.config for item in needing}
+        self._pending: list[Any] = []
+        if distinct:
+            ensure = ray.remote(num_cpus=context.cpu, num_gpus=context.gpu, max_retries=3)(_ensure_all)
+            self._pending = [ensure.remote([config.plain() for config in distinct.values()])]
+            self._progress.note = "the teacher is being made ready"
+
+    def ready(self) -> bool:
+        """Whether the wait is over; a failed teacher ends it, too, and its trials fail with the same message."""
+        import ray
+
+        if self._pending:
+            done, _ = ray.wait(self._pending, timeout=0)
+            if not done:
+                return False
+            try:
+                ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                self._error = f"{type(error.cause).__name__}: {error.cause}"
+            self._pending, self._progress.note = [], ""
+        return True
+
+    def finish(self) -> None:
+        if self._error:
+            raise TeacherError(f"the teacher could not be made ready: {self._error}")
+
+
+def _ensure_all(configs: list[dict[str, Any]]) -> None:
+    for config in configs:
+        teacher.ensure(TrialConfig.model_validate(config))
+
