@@ -1,6 +1,6 @@
 """The base of every options class: strict, frozen, and without unknown keys."""
 
-import os
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo
@@ -10,12 +10,19 @@ IntTuple = Annotated[tuple[int, ...], Strict(False)]
 
 
 def _resolved(path: str, info: ValidationInfo) -> str:
+    if "\0" in path:
+        raise ValueError("a path must not hold a null character")
     folder = (info.context or {}).get("folder")
-    return path if folder is None else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+    if folder is None:
+        return path
+    try:
+        return str(Path(folder) / Path(path).expanduser())
+    except RuntimeError:
+        raise ValueError(f"{path!r} begins with the home folder of an unknown user") from None
 
 
-#: A file or folder on this machine. Validated with ``context={"folder": ...}``, a relative path is taken from there: a study file's
-#: paths are relative to the file. Without that context it stays as written.
+#: A file or folder on this machine. Validated with ``context={"folder": ...}``, a relative path is taken from there: a
+#: study file's paths are relative to the file. Without that context it stays as written.
 LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
 
 
@@ -28,7 +35,12 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), hide_input_in_errors=True
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        hide_input_in_errors=True,
     )
 
     def plain(self) -> dict[str, Any]:
