@@ -7,8 +7,9 @@ trial's record holds. Everything in it but ``run`` decides the trial's numbers.
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
@@ -150,6 +151,15 @@ def _file_sha256(path: str, modified: int, size: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+_UNSERVED: Mapping[str, str] = MappingProxyType(
+    {
+        "value": "the distiller puts T into a loss of its own, and this kind has no single T",
+        "term": "this kind decides the whole loss, and the distiller adds a part of its own",
+        "loss": "this kind works only as a part of a larger loss",
+    }
+)
+
+
 def combination_faults(config: TrialConfig) -> list[tuple[str, str]]:
     """What a combination of valid parts cannot mean: (dotted key at fault, message) each."""
     distiller, temperature, data = config.distiller, config.temperature, config.data
@@ -157,14 +167,14 @@ def combination_faults(config: TrialConfig) -> list[tuple[str, str]]:
     checks = [
         (
             "temperature",
-            distiller.takes_temperature and temperature is None,
+            distiller.takes is not None and temperature is None,
             f"distiller {name!r} needs a temperature, its kind one of {', '.join(TEMPERATURES)}",
         ),
-        ("temperature", temperature is not None and not distiller.takes_temperature, f"distiller {name!r} takes no temperature"),
+        ("temperature", temperature is not None and distiller.takes is None, f"distiller {name!r} takes no temperature"),
         (
             "temperature",
-            temperature is not None and distiller.takes_temperature and name not in temperature.serves,
-            f"temperature {kind!r} does not serve distiller {name!r}",
+            temperature is not None and distiller.takes is not None and distiller.takes not in temperature.serves,
+            f"temperature {kind!r} does not serve distiller {name!r}: {_UNSERVED.get(distiller.takes or '')}",
         ),
         (
             "curriculum",
@@ -172,6 +182,11 @@ def combination_faults(config: TrialConfig) -> list[tuple[str, str]]:
             "a curriculum needs a learned temperature (λ scales the gradient of T)",
         ),
         ("teacher", distiller.needs != "nothing" and config.teacher is None, f"distiller {name!r} needs a teacher"),
+        (
+            "teacher_source",
+            config.teacher_source == "bank32" and distiller.needs in ("pooled", "maps"),
+            f"distiller {name!r} reads the teacher's features, and bank32 holds its logits alone: use online",
+        ),
         (
             "data.validation",
             config.protocol == "paper" and data.validation > 0,

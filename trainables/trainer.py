@@ -91,7 +91,13 @@ class Trainer:
         with streams.torch_scope(streams.Purpose.STUDENT, seed):
             self.student = config.student.build(arrays.classes, arrays.channels, arrays.size)
         pair = Pair(
-            self.student, materials.teacher, arrays.classes, arrays.channels, arrays.size, len(materials.split.student)
+            student=self.student,
+            teacher=materials.teacher,
+            classes=arrays.classes,
+            channels=arrays.channels,
+            size=arrays.size,
+            labels=arrays.train_labels[torch.from_numpy(materials.split.student)],
+            seed=seed,
         )
         with streams.torch_scope(streams.Purpose.DISTILLER, seed):
             self.distiller = config.distiller.build(pair).to(device)

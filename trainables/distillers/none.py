@@ -6,14 +6,14 @@ import torch.nn.functional as F
 
 from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Needs, Pair
 from trainables.models.base import Features
-from trainables.temperatures.base import Temperature
+from trainables.temperatures.base import Temperature, Use
 
 
 class NoneOptions(DistillerOptions):
     """Cross-entropy with the labels, weight 1, and no teacher."""
 
     needs: ClassVar[Needs] = "nothing"
-    takes_temperature: ClassVar[bool] = False
+    takes: ClassVar[Use | None] = None
 
     name: Literal["none"] = "none"
 
@@ -22,6 +22,8 @@ class NoneOptions(DistillerOptions):
 
 
 class NoDistiller(Distiller):
-    def losses(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
+    """Reads neither teacher nor temperature."""
+
+    def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
         ce = F.cross_entropy(student.logits.float(), batch.labels)
         return Losses(ce, ce)

@@ -1,5 +1,13 @@
 """Ways to set the distillation temperature, one file each; ``TEMPERATURES`` knows them by kind."""
 
-from trainables.temperatures.base import TEMPERATURES, Progress, SingleTemperature, Temperature, TemperatureOptions
+from trainables.temperatures.base import (
+    TEMPERATURES,
+    Progress,
+    SingleTemperature,
+    Temperature,
+    TemperatureOptions,
+    Use,
+    Weights,
+)
 
-__all__ = ["TEMPERATURES", "Progress", "SingleTemperature", "Temperature", "TemperatureOptions"]
+__all__ = ["TEMPERATURES", "Progress", "SingleTemperature", "Temperature", "TemperatureOptions", "Use", "Weights"]

@@ -4,13 +4,27 @@
 
 import dataclasses
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from trainables.options import Options
 from trainables.registry import Registry
+
+
+#: What a distiller takes of a temperature: ``value`` (one T, which goes into a loss of the distiller's own), ``term`` (the
+#: distillation loss as a part of its loss), or ``loss`` (cross-entropy and the distillation loss, and nothing else).
+Use = Literal["value", "term", "loss"]
+
+ALL_USES: frozenset[Use] = frozenset({"value", "term", "loss"})
+
+
+class Weights(NamedTuple):
+    """Weights of a distiller, as a paper publishes them."""
+
+    ce_weight: float
+    kd_weight: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,7 +48,8 @@ class Temperature(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.seen: Tensor | None = None
-        """The temperatures of the last ``kd_term`` or ``value``, detached, shape () or (B,); None where T has no meaning."""
+        """What the student's logits were divided by in the last ``kd_term`` or ``value``, detached, shape () or (B,); None for
+        kinds that do not soften the student."""
 
     @abstractmethod
     def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
@@ -47,8 +62,12 @@ class Temperature(nn.Module):
             progress: the epoch and λ.
 
         Returns:
-            A scalar.
+            A scalar, float32.
         """
+
+    def ce_factor(self, progress: Progress) -> float:
+        """What the cross-entropy with the labels is multiplied by: 1, unless the kind has a phase without it."""
+        return 1.0
 
 
 class SingleTemperature(Temperature):
@@ -88,8 +107,11 @@ class TemperatureOptions(Options):
 
     learned: ClassVar[bool] = False
     """Whether T has parameters, so that a curriculum means something."""
-    serves: ClassVar[frozenset[str]] = frozenset({"kd"})
-    """The distillers that this kind can drive."""
+    serves: ClassVar[frozenset[Use]] = frozenset({"loss", "term"})
+    """What distillers can take of this kind; ``value`` is for a ``SingleTemperature``."""
+    published: ClassVar[Weights | None] = None
+    """The distiller's weights that this kind was published with, where they are not those of the distiller. They are not
+    applied: a study says its weights at the distiller, where they stand beside those of the other arms."""
 
     @abstractmethod
     def build(self, classes: int) -> Temperature:

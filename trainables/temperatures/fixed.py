@@ -1,25 +1,29 @@
 """A temperature that never changes: the baseline, one value of a grid."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, SingleTemperature, Temperature, TemperatureOptions
+from trainables.temperatures.base import ALL_USES, Progress, SingleTemperature, Temperature, TemperatureOptions, Use
 
 
 class FixedOptions(TemperatureOptions):
     """T is the same throughout."""
 
+    serves: ClassVar[frozenset[Use]] = ALL_USES
+
     kind: Literal["fixed"] = "fixed"
-    value: float = Field(title="T", gt=0, le=1000, description="The temperature T.")
+    value: float = Field(title="T", ge=0.01, le=1000, description="The temperature T.")
 
     def build(self, classes: int) -> Temperature:
         return FixedTemperature(self)
 
 
 class FixedTemperature(SingleTemperature):
+    """T is a constant."""
+
     def __init__(self, options: FixedOptions) -> None:
         super().__init__()
         # A buffer follows the module to its device; it is no part of the state, the options are.
