@@ -1,0 +1,97 @@
+"""The Trainable in a plain Tuner, in a reused actor, in a fresh process, and inline: one and the same result."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+from tests import settings
+from tests.unit.test_trainer import without_clock
+from tests.unit.test_trial import finished, same
+from trainables import record
+from trainables.config import TrialConfig
+from trainables.record import Checkpoint
+from trainables.storage import Storage
+from trainables.trainable import CTKDTrainable, parse
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def newest(folder: Path) -> Checkpoint:
+    found = record.scan(Storage.at(str(folder))).newest
+    assert found is not None
+    return found
+
+
+def tuned(config: dict[str, Any], folder: Path, cpus: float = 2.0) -> list[tune.Result]:
+    """Runs a configuration in a plain Tuner; two cores a trial make trials follow each other in one reused actor."""
+    tuner = tune.Tuner(
+        tune.with_resources(CTKDTrainable, {"cpu": cpus}),
+        param_space=config,
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="plain",
+            storage_path=str(folder),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
+        ),
+    )
+    results = tuner.fit()
+    assert not results.errors
+    return list(results)
+
+
+def space(config: TrialConfig) -> dict[str, Any]:
+    plain = config.plain()
+    plain["run"] = {key: value for key, value in plain["run"].items() if key in ("teachers", "checkpoint")}
+    return plain
+
+
+def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path) -> None:
+    config = settings.trial(tmp_path, 2, "global")
+    plain = space(config)
+    grid = {**plain, "seed": tune.grid_search([0, 1, 2])}
+    by_seed = {result.config["seed"]: result for result in tuned(grid, tmp_path / "tune")}
+    assert len({result.metrics["pid"] for result in by_seed.values()}) == 1, "one actor was to run all three"
+    assert by_seed[2].checkpoint is not None
+    reused = newest(Path(by_seed[2].checkpoint.path).parent)
+
+    inline = finished(config, tmp_path / "inline")
+    same(reused, inline)
+
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    code = (
+        "import json, sys; from pathlib import Path\n"
+        "from trainables.trainable import parse; from trainables.trial import run_inline\n"
+        "from trainables import teacher; from trainables.storage import Storage\n"
+        "folder = Path(sys.argv[1])\n"
+        "config = parse(json.loads((folder / 'config.json').read_text()))\n"
+        "run_inline(config, teacher.load_materials, Storage.at(str(folder / 'fresh')))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+    same(reused, newest(tmp_path / "fresh"))
+
+
+def test_two_at_once_equal_one_at_a_time(tmp_path: Path) -> None:
+    grid = {**space(settings.trial(tmp_path)), "seed": tune.grid_search([0, 1])}
+    rows = {}
+    for name, cpus in (("together", 1.0), ("apart", 2.0)):
+        results = tuned(grid, tmp_path / name, cpus)
+        rows[name] = {
+            result.config["seed"]: [without_clock(row) for row in newest(Path(result.checkpoint.path).parent).rows()]
+            for result in results
+            if result.checkpoint is not None
+        }
+    assert rows["together"] == rows["apart"]
+    assert rows["apart"].keys() == {0, 1}
+
+
+def test_a_wrong_configuration_names_every_fault() -> None:
+    with pytest.raises(ValueError, match="this configuration is not a trial's") as error:
+        parse({"seed": "0", "data": {"name": "digits", "validation": 10, "colour": 1}, "recipe": {}})
+    for key in ("seed", "data.digits.colour", "recipe.epochs", "student"):
+        assert key in str(error.value)
