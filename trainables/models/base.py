@@ -36,8 +36,8 @@ class Network(nn.Module):
 
     @property
     @abstractmethod
-    def classifier(self) -> nn.Linear:
-        """The last layer, from the pooled vector to the logits."""
+    def head(self) -> nn.Linear:
+        """The last layer, from the pooled vector to the logits; not `classifier`, a name of authors' submodules."""
 
 
 class ModelOptions(Options):

@@ -13,6 +13,7 @@ from pydantic import Field, Strict
 from torch import Tensor, nn
 
 from trainables.models.base import Features, ModelOptions, Network, require_size
+from trainables.models.init import normal_fan_out
 from trainables.models.pointwise import PointwiseConv2d
 
 _Width = Annotated[int, Field(ge=1, le=4096)]
@@ -67,7 +68,7 @@ class ResNet(Network):
         self.layer2 = _stage(widths[1], widths[2], blocks, stride=2)
         self.layer3 = _stage(widths[2], widths[3], blocks, stride=2)
         self.fc = nn.Linear(widths[3], classes)
-        kaiming_fan_out(self)
+        normal_fan_out(self)
 
     def features(self, images: Tensor) -> Features:
         stem = F.relu(self.bn1(self.conv1(images)))
@@ -78,16 +79,9 @@ class ResNet(Network):
         return Features(self.fc(pooled), (stem, stage1, stage2, stage3), pooled)
 
     @property
-    def classifier(self) -> nn.Linear:
+    def head(self) -> nn.Linear:
         return self.fc
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
     return nn.Sequential(*(BasicBlock(outputs if i else inputs, outputs, 1 if i else stride) for i in range(blocks)))
-
-
-def kaiming_fan_out(network: nn.Module) -> None:
-    """He et al. 2015 in its fan-out form for every convolution; torch's own initialisation for the rest."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
