@@ -30,19 +30,27 @@ TeacherSource = Literal["bank32", "online"]
 class TeacherOptions(Options):
     """A teacher: a network, and where its weights come from."""
 
-    recipe: Recipe | None = Field(None, description="Trains the teacher, once; what it leaves out is taken from the study's recipe.")
-    checkpoint: str | None = Field(None, min_length=1, description="File with the teacher's weights; it may have seen the validation split.")
+    recipe: Recipe | None = Field(
+        None, description="Trains the teacher, once; what it leaves out is taken from the study's recipe."
+    )
+    checkpoint: str | None = Field(
+        None, min_length=1, description="File with the teacher's weights; it may have seen the validation split."
+    )
     seed: int = Field(0, ge=0, le=2**31, description="Seed of the teacher's own training.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "TeacherOptions":
         if (self.recipe is None) == (self.checkpoint is None):
-            raise PydanticCustomError("teacher_origin", "a teacher needs either a recipe (train it) or a checkpoint (load it)")
+            raise PydanticCustomError(
+                "teacher_origin", "a teacher needs either a recipe (train it) or a checkpoint (load it)"
+            )
         return self
 
     def network(self) -> ModelOptions:
         """The options of the teacher's network alone."""
-        return MODELS.parse({key: value for key, value in self.plain().items() if key not in TeacherOptions.model_fields})
+        return MODELS.parse(
+            {key: value for key, value in self.plain().items() if key not in TeacherOptions.model_fields}
+        )
 
 
 class _TeacherRegistry(Registry[TeacherOptions]):
@@ -50,7 +58,8 @@ class _TeacherRegistry(Registry[TeacherOptions]):
 
     def _candidates(self) -> Iterator[type[TeacherOptions]]:
         for options in dict.fromkeys(MODELS.classes.values()):
-            yield create_model(f"Teacher{options.__name__}", __base__=(TeacherOptions, options), __doc__=options.__doc__)
+            bases: tuple[type[Any], ...] = (TeacherOptions, options)
+            yield create_model(f"Teacher{options.__name__}", __base__=bases, __doc__=options.__doc__)
 
 
 TEACHERS = _TeacherRegistry("trainables.models", TeacherOptions, "model", "ctkd_study.models")
@@ -60,10 +69,18 @@ class Numerics(Options):
     """What the arithmetic depends on besides the method."""
 
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; another number gives other rounding.")
-    memory_format: Literal["channels_last", "contiguous"] = Field("channels_last", description="Layout of images and weights.")
-    dtype: Literal["float32"] = Field("float32", description="Precision of the student; temperature and losses are always float32.")
-    deterministic: bool = Field(False, description="On CUDA: deterministic kernels, slower; a CPU is deterministic anyway.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes CUDA where the trial was given a GPU.")
+    memory_format: Literal["channels_last", "contiguous"] = Field(
+        "channels_last", description="Layout of images and weights."
+    )
+    dtype: Literal["float32"] = Field(
+        "float32", description="Precision of the student; temperature and losses are always float32."
+    )
+    deterministic: bool = Field(
+        False, description="On CUDA: deterministic kernels, slower; a CPU is deterministic anyway."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`auto` takes CUDA where the trial was given a GPU."
+    )
 
 
 class CheckpointOptions(Options):
@@ -82,7 +99,9 @@ class RunOptions(Options):
     arm: str = Field("", description="Arm of the trial.")
     setting: str = Field("", description="Setting of the trial, as people read it.")
     attempt: int = Field(0, ge=0, description="Number of the launch.")
-    teachers: str | None = Field(None, description="Folder of trained teachers and banks, absolute; default: beside the data caches of the user.")
+    teachers: str | None = Field(
+        None, description="Folder of trained teachers and banks, absolute; default: beside the data caches of the user."
+    )
     device_share: float | None = Field(None, gt=0, description="Share of a GPU that the trial was given.")
     checkpoint: CheckpointOptions = CheckpointOptions()
 
@@ -96,7 +115,9 @@ class TrialConfig(Options):
     )
     data: Annotated[DataOptions, OneOf(DATASETS)]
     teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = None
-    teacher_source: TeacherSource | None = Field(None, description="`bank32`: outputs computed once, float32; `online`: at every step.")
+    teacher_source: TeacherSource | None = Field(
+        None, description="`bank32`: outputs computed once, float32; `online`: at every step."
+    )
     student: Annotated[ModelOptions, OneOf(MODELS)]
     recipe: Recipe
     distiller: Annotated[DistillerOptions, OneOf(DISTILLERS)]
@@ -109,15 +130,16 @@ class TrialConfig(Options):
     @classmethod
     def _default_curriculum(cls, data: Any) -> Any:
         # The paper's schedule, written out so that it is part of the fingerprint.
-        if isinstance(data, dict) and data.get("curriculum") is None and isinstance(data.get("temperature"), dict):
-            kind = data["temperature"].get("kind")
-            if kind in TEMPERATURES and TEMPERATURES[kind].learned:
+        if isinstance(data, dict) and data.get("curriculum") is None:
+            temperature = data.get("temperature")
+            kind = temperature.get("kind") if isinstance(temperature, dict) else getattr(temperature, "kind", None)
+            if isinstance(kind, str) and kind in TEMPERATURES and TEMPERATURES[kind].learned:
                 return {**data, "curriculum": Cosine().plain()}
         return data
 
     @model_validator(mode="after")
     def _combination(self) -> "TrialConfig":
-        if faults := combination_faults(self):
+        if faults := combination_faults(dict(self)):
             text = "; ".join(f"{at}: {message}" for at, message in faults)
             raise PydanticCustomError("combination", "{text}", {"text": text, "faults": faults})
         return self
@@ -160,45 +182,51 @@ _UNSERVED: Mapping[str, str] = MappingProxyType(
 )
 
 
-def combination_faults(config: TrialConfig) -> list[tuple[str, str]]:
-    """What a combination of valid parts cannot mean: (dotted key at fault, message) each."""
-    distiller, temperature, data = config.distiller, config.temperature, config.data
+def combination_faults(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a combination of valid parts cannot mean: (dotted key at fault, message) each.
+
+    Args:
+        parts: fields of a ``TrialConfig`` by name. A field that is left out is not known: no rule about it applies.
+    """
+    found: list[tuple[str, str]] = []
+    distiller, teacher_source = parts.get("distiller"), parts.get("teacher_source")
+    temperature, curriculum = parts.get("temperature"), parts.get("curriculum")
     name, kind = getattr(distiller, "name", ""), getattr(temperature, "kind", "")
-    checks = [
-        (
-            "temperature",
-            distiller.takes is not None and temperature is None,
-            f"distiller {name!r} needs a temperature, its kind one of {', '.join(TEMPERATURES)}",
-        ),
-        ("temperature", temperature is not None and distiller.takes is None, f"distiller {name!r} takes no temperature"),
-        (
-            "temperature",
-            temperature is not None and distiller.takes is not None and distiller.takes not in temperature.serves,
-            f"temperature {kind!r} does not serve distiller {name!r}: {_UNSERVED.get(distiller.takes or '')}",
-        ),
-        (
-            "curriculum",
-            config.curriculum is not None and not (temperature is not None and temperature.learned),
-            "a curriculum needs a learned temperature (λ scales the gradient of T)",
-        ),
-        ("teacher", distiller.needs != "nothing" and config.teacher is None, f"distiller {name!r} needs a teacher"),
-        (
-            "teacher_source",
-            config.teacher_source == "bank32" and distiller.needs in ("pooled", "maps"),
-            f"distiller {name!r} reads the teacher's features, and bank32 holds its logits alone: use online",
-        ),
-        (
-            "data.validation",
-            config.protocol == "paper" and data.validation > 0,
-            "protocol 'paper' trains on all training data: validation must be 0",
-        ),
-        (
-            "data.validation",
-            config.protocol == "validation" and data.validation == 0,
-            "validation must be at least 1: it selects epochs and settings (or choose protocol 'paper')",
-        ),
-    ]
-    return [(at, message) for at, wrong, message in checks if wrong]
+    if distiller is not None and "temperature" in parts:
+        if distiller.takes is None and temperature is not None:
+            found.append(("temperature", f"distiller {name!r} takes no temperature"))
+        if distiller.takes is not None and temperature is None:
+            rule = f"distiller {name!r} needs a temperature, its kind one of {', '.join(TEMPERATURES)}"
+            found.append(("temperature", rule))
+        if distiller.takes is not None and temperature is not None and distiller.takes not in temperature.serves:
+            reason = _UNSERVED.get(distiller.takes)
+            found.append(("temperature", f"temperature {kind!r} does not serve distiller {name!r}: {reason}"))
+    if curriculum is not None and "temperature" in parts and (temperature is None or not temperature.learned):
+        found.append(("curriculum", "a curriculum needs a learned temperature (λ scales the gradient of T)"))
+    if distiller is not None and distiller.needs != "nothing" and "teacher" in parts and parts["teacher"] is None:
+        found.append(("teacher", f"distiller {name!r} needs a teacher"))
+    if distiller is not None and teacher_source == "bank32" and distiller.needs in ("pooled", "maps"):
+        rule = f"distiller {name!r} reads the teacher's features, and bank32 holds its logits alone: use online"
+        found.append(("teacher_source", rule))
+    if "data" in parts:
+        found += _data_faults(parts["data"], parts.get("protocol"), teacher_source)
+    return found
+
+
+def _data_faults(data: DataOptions, protocol: str | None, teacher_source: str | None) -> list[tuple[str, str]]:
+    found = []
+    if teacher_source == "bank32" and data.views.count != 1:
+        rule = f"bank32 holds data sets of one view, but an example of this one has {data.views.count}: use online"
+        found.append(("teacher_source", rule))
+    if protocol == "paper" and data.validation > 0:
+        rule = f"protocol 'paper' trains on all training data, so validation must be 0, but got {data.validation}"
+        found.append(("data.validation", rule))
+    if protocol == "validation" and data.validation == 0:
+        rule = (
+            "validation must be at least 1, as it selects epochs and settings (or choose protocol 'paper'), but got 0"
+        )
+        found.append(("data.validation", rule))
+    return found
 
 
 def canonical(value: Any) -> str:
