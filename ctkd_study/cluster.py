@@ -48,10 +48,10 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
         return
     try:
         if address is not None:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             cpus = cpus or len(os.sched_getaffinity(0))
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as fault:
         where = address or "this machine"
         raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}") from fault
@@ -65,7 +65,7 @@ def slots(cpu: float, gpu: float) -> int:
     """How many trials of this size run at once on the cluster that was joined; at least 1."""
     import ray
 
-    total = ray.cluster_resources()
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     fits = [int(total.get(name, 0.0) // share) for name, share in (("CPU", cpu), ("GPU", gpu)) if share > 0]
     return max(min(fits, default=1), 1)
 

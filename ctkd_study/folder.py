@@ -97,7 +97,8 @@ class StudyFolder:
         }
 
     def manifests(self, plan: Plan) -> dict[str, Manifest]:
-        """The newest complete manifests of the planned trials that have one, by trial id; sizes are checked, content is not."""
+        """The newest complete manifests of the planned trials that have one, by trial id; sizes are checked, content
+        is not."""
         present = set(self.root.names())
         found = {
             trial.id: record.scan(self.trial(trial.id), check_hashes=False).newest
@@ -160,7 +161,8 @@ class StudyFolder:
         return total
 
     def look(self, seeds: int, verdicts: Mapping[str, str]) -> int:
-        """Records that somebody looked at the verdict with this many seeds; returns how many different looks there were."""
+        """Records that somebody looked at the verdict with this many seeds; returns how many different looks there
+        were."""
         looks = self._list(LOOKS)
         if not looks or looks[-1]["seeds"] != seeds or looks[-1]["verdicts"] != dict(verdicts):
             looks.append({"time_ms": _now(), "seeds": seeds, "verdicts": dict(verdicts)})

@@ -1,15 +1,14 @@
 """Plan -> records: runs what is left of a study, on Ray or in this process.
 
-A study is resumed by running it again: the folders are scanned, finished trials are kept, unfinished ones go on from their newest
-complete checkpoint, and one Tuner gets all that is left, all arms at once.
+A study is resumed by running it again: the folders are scanned, finished trials are kept, unfinished ones go on from
+their newest complete checkpoint, and one Tuner gets all that is left, all arms at once.
 """
 
 import contextlib
 import dataclasses
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -158,7 +157,6 @@ def launch(
             if todo:
                 stack.enter_context(shown(progress, console, spec.price_per_device_hour))
                 context = Context(folder, progress, saved, 3, spec.concurrency, cpu, spec.resources.gpu)
-                stack.enter_context(_terminated_like_interrupted())
                 crashed = runner(todo, context)
                 for item in todo:
                     if item.trial.id in crashed:
@@ -234,24 +232,5 @@ def _record_crash(item: Todo, reason: str, folder: StudyFolder) -> None:
     record.write_into(trial, max(found.next_index, item.first_index), manifest, rows, {}, None, None)
 
 
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Makes SIGTERM stop a launch as Ctrl-C does; does nothing outside the main thread."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def _ignore(trial_id: str) -> None:
     pass
-

@@ -29,8 +29,9 @@ class LeaseError(StudyError):
 class Lease:
     """Held while a driver runs a study; a context manager.
 
-    On a local folder an operating system's lock guards it, which a killed process leaves behind at once. On an object store, and
-    between machines that share a folder, the heartbeat does: a lease that has not been renewed for a minute is taken over.
+    On a local folder an operating system's lock guards it, which a killed process leaves behind at once. On an
+    object store, and between machines that share a folder, the heartbeat does: a lease that has not been renewed for
+    a minute is taken over.
 
     Args:
         folder: the study's folder.
@@ -71,7 +72,9 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         if not self.lost.is_set():

@@ -108,8 +108,8 @@ class Estimate:
 def estimate(plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_ready: bool) -> Estimate:
     """Estimates time and cost from arithmetic and a measured rate.
 
-    The rate comes from trials of the same setting that are finished, else from a few steps on this machine with the real data, of which
-    nothing is kept.
+    The rate comes from trials of the same setting that are finished, else from a few steps on this machine with the
+    real data, of which nothing is kept.
 
     Args:
         plan: the trials.
@@ -124,7 +124,9 @@ def estimate(plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_r
         settings = [setting for setting in spec.settings() if setting.arm == arm]
         tflop, device, wall, sources = 0.0, Range(0, 0, 0), Range(0, 0, 0), set()
         for setting in settings:
-            records = [m for i, m in finished.items() if i.startswith(f"{arm}-{setting.key}-s") and m.status == "finished"]
+            records = [
+                m for i, m in finished.items() if i.startswith(f"{arm}-{setting.key}-s") and m.status == "finished"
+            ]
             rate = _from_records(records) if records else probes.measure(setting.config)
             sources.add(rate.basis)
             tflop += rate.tflop * len(spec.seeds)
@@ -230,9 +232,7 @@ class _Probes:
             before = row["tflop"]
         return rounds
 
-    def _source(
-        self, config: TrialConfig, arrays: Arrays, network: Any, device: torch.device
-    ) -> TeacherSource:
+    def _source(self, config: TrialConfig, arrays: Arrays, network: Any, device: torch.device) -> TeacherSource:
         if config.teacher_source == "bank32":
             return LogitTable(np.zeros((len(arrays.train_labels), arrays.classes), np.float32), device)
         return Online(network, arrays.channels, arrays.size)

@@ -103,9 +103,11 @@ class Progress:
                 for trial_id, trial in self._trials.items()
             )
             running = sum(
-                epochs for trial_id, epochs in self._epochs.items() if self._status[trial_id] not in ("finished", "failed")
+                epochs
+                for trial_id, epochs in self._epochs.items()
+                if self._status[trial_id] not in ("finished", "failed")
             )
             done_now = settled + running - self._already
             if done_now <= 0:
                 return None
-            return (total - settled - running) * (time.monotonic() - self.began) / done_now
+            return float(total - settled - running) * (time.monotonic() - self.began) / done_now

@@ -1,9 +1,11 @@
 """How trials are run: as Ray Tune trials, or one after the other in this process."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ctkd_study import cluster
 from ctkd_study.launch import Context, TeacherError, Todo
@@ -12,6 +14,9 @@ from trainables.config import TrialConfig
 from trainables.record import Manifest, Row
 from trainables.storage import Storage
 from trainables.trial import run_inline
+
+if TYPE_CHECKING:
+    from ctkd_study.search import TeacherState
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +67,8 @@ class RayRunner:
     address: str | None = None
 
     def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
-        with cluster.joined(self.address):
+        # Set after Ray has set its own, which print a stack and end the process.
+        with cluster.joined(self.address), _terminated_like_interrupted():
             return _tune(todo, context)
 
 
@@ -78,7 +84,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
         Item(item.trial.id, item.config.plain(), item.checkpoint, item.first_index, item.needs_teacher) for item in todo
     ]
     events = TuneEvents(context.progress, context.saved)
-    search = ListSearch(items, job.ready, context.concurrency)
+    search = ListSearch(items, job.state, context.concurrency)
     root = context.folder.storage
     tuner = tune.Tuner(
         tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": context.gpu}),
@@ -103,6 +109,24 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     return dict(events.crashed)
 
 
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Makes SIGTERM stop a launch as Ctrl-C does; does nothing outside the main thread."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
 
@@ -122,20 +146,21 @@ class _TeacherJob:
             self._pending = [ensure.remote([config.plain() for config in distinct.values()])]
             self._progress.note = "the teacher is being made ready"
 
-    def ready(self) -> bool:
-        """Whether the wait is over; a failed teacher ends it, too, and its trials fail with the same message."""
+    def state(self) -> "TeacherState":
+        """Whether the wait is over; asks Ray, and does not wait."""
         import ray
 
         if self._pending:
             done, _ = ray.wait(self._pending, timeout=0)
             if not done:
-                return False
+                return "waiting"
             try:
                 ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                self._error = f"{type(error.cause).__name__}: {error.cause}"
+            except ray.exceptions.RayError as error:
+                cause = getattr(error, "cause", None) or error
+                self._error = f"{type(cause).__name__}: {cause}"
             self._pending, self._progress.note = [], ""
-        return True
+        return "failed" if self._error else "ready"
 
     def finish(self) -> None:
         if self._error:
@@ -145,4 +170,3 @@ class _TeacherJob:
 def _ensure_all(configs: list[dict[str, Any]]) -> None:
     for config in configs:
         teacher.ensure(TrialConfig.model_validate(config))
-

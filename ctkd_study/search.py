@@ -1,12 +1,13 @@
 """Hands a list of trials with their own ids and restore points to Ray Tune.
 
-Tune's own restore loses epochs and cannot add trials, so the plan decides what is left and this search algorithm hands it out.
-It leans on three private names of Ray 2.60; they are used in this file alone, and a test runs them, so that an upgrade fails loudly.
+Tune's own restore loses epochs and cannot add trials, so the plan decides what is left and this search algorithm
+hands it out. It leans on three private names of Ray 2.60; they are used in this file alone, and a test runs them, so
+that an upgrade fails loudly.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ray.train._internal.session import _TrainingResult
 from ray.tune import Checkpoint as TuneCheckpoint
@@ -15,6 +16,8 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from trainables.record import Checkpoint
+
+TeacherState = Literal["waiting", "ready", "failed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,24 +33,25 @@ class Item:
     needs_teacher: bool = False
 
 
-class ListSearch(SearchAlgorithm):  # type: ignore[misc]
+class ListSearch(SearchAlgorithm):
     """Gives Tune the items in order; those that need the teacher wait until it is ready.
 
     Args:
         items: what to run.
-        teacher_ready: whether the teacher can be read; asked often, must be quick.
+        teacher: whether the teacher can be read; asked often, must be quick. When it failed, the items that need it
+            are dropped.
         concurrency: how many trials may run at once; None: as many as fit.
     """
 
-    def __init__(self, items: Sequence[Item], teacher_ready: Callable[[], bool], concurrency: int | None) -> None:
-        self._items, self._teacher_ready, self._concurrency = list(items), teacher_ready, concurrency
+    def __init__(self, items: Sequence[Item], teacher: Callable[[], TeacherState], concurrency: int | None) -> None:
+        self._items, self._teacher, self._concurrency = list(items), teacher, concurrency
         self._total, self._live = len(self._items), 0
         self._parser = _make_parser()
         self._spec: dict[str, Any] = {}
 
     def __reduce__(self) -> Any:
         # Tune pickles its configuration for its own restore, which is not used here.
-        return ListSearch, ([], bool, None)
+        return ListSearch, ([], str, None)
 
     @property
     def total_samples(self) -> int:
@@ -57,25 +61,30 @@ class ListSearch(SearchAlgorithm):  # type: ignore[misc]
         self._spec = (experiments if isinstance(experiments, list) else [experiments])[0].spec
 
     def next_trial(self) -> TuneTrial | None:
+        teacher = self._teacher()
+        if teacher == "failed":
+            self._items = [item for item in self._items if not item.needs_teacher]
         if not self._items:
             self._finished = True
             return None
         if self._concurrency is not None and self._live >= self._concurrency:
             return None
-        ready = self._teacher_ready()
-        index = next((i for i, item in enumerate(self._items) if ready or not item.needs_teacher), None)
+        free = (i for i, item in enumerate(self._items) if teacher == "ready" or not item.needs_teacher)
+        index = next(free, None)
         if index is None:
             return None
         item = self._items.pop(index)
         self._finished = not self._items
         self._live += 1
         spec = {**self._spec, "config": item.config}
-        trial = _create_trial_from_spec(spec, self._parser, trial_id=item.id, evaluated_params=item.config)
+        trial: TuneTrial = _create_trial_from_spec(spec, self._parser, trial_id=item.id, evaluated_params=item.config)
         if item.checkpoint is not None:
             storage = item.checkpoint.storage
             source = TuneCheckpoint(storage.path(item.checkpoint.name), filesystem=storage.filesystem)
             epoch = item.checkpoint.manifest.epoch
             trial._restore_checkpoint_result = _TrainingResult(source, {"training_iteration": epoch})
+        if trial.storage is None:
+            raise RuntimeError(f"Tune gave trial {item.id} no storage")
         trial.storage.current_checkpoint_index = item.first_index - 1
         return trial
 

@@ -9,7 +9,7 @@ from ray.tune import Callback
 from ctkd_study.progress import Progress
 
 
-class TuneEvents(Callback):  # type: ignore[misc]
+class TuneEvents(Callback):
     """Counts what Tune reports.
 
     Args:
@@ -26,7 +26,9 @@ class TuneEvents(Callback):  # type: ignore[misc]
         # Tune pickles its configuration for its own restore, which is not used here; locks and threads do not pickle.
         return Callback, ()
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         self.progress.row(trial.trial_id, result)
         if result.get("status") in ("finished", "failed"):
             self.progress.ended(trial.trial_id, result["status"])

@@ -1,8 +1,9 @@
 """The teacher's outputs: computed once and kept by (example, view), or computed at every step.
 
-A bank lies in ``.banks/<teacher>-<data>/`` of the storage: ``logits.npy`` (float32, shape (N, C), by example id; examples that no trial
-sees are NaN) and ``bank.json``, written last, with fingerprints, cost, and the file's size and SHA-256. It is memory-mapped, so that all
-trials on a machine share one copy. Today it holds data sets of one view, whose outputs are a table.
+A bank lies in ``.banks/<teacher>-<data>/`` of the storage: ``logits.npy`` (float32, shape (N, C), by example id;
+examples that no trial sees are NaN) and ``bank.json``, written last, with fingerprints, cost, and the file's size
+and SHA-256. It is memory-mapped, so that all trials on a machine share one copy. Today it holds data sets of one
+view, whose outputs are a table.
 """
 
 # N examples, C classes, B batch
@@ -84,6 +85,7 @@ class BankCost:
 
 
 def bank_name(teacher_fingerprint: str, data_fingerprint: str) -> str:
+    """The name of a bank's folder."""
     return f"{teacher_fingerprint}-{data_fingerprint}"
 
 
@@ -97,7 +99,9 @@ def find_bank(banks: Storage, teacher_fingerprint: str, data_fingerprint: str) -
     return BankCost(**meta["cost"]) if folder.sizes().get(LOGITS) == meta["files"][LOGITS]["size"] else None
 
 
-def make_bank(banks: Storage, teacher_fingerprint: str, data_fingerprint: str, teacher: Network, arrays: Arrays) -> BankCost:
+def make_bank(
+    banks: Storage, teacher_fingerprint: str, data_fingerprint: str, teacher: Network, arrays: Arrays
+) -> BankCost:
     """Computes the teacher's logits for every training example and stores them.
 
     Args:
@@ -109,10 +113,11 @@ def make_bank(banks: Storage, teacher_fingerprint: str, data_fingerprint: str, t
     """
     began = time.perf_counter()
     device = next(teacher.parameters()).device
-    chunks = []
     with torch.inference_mode():
-        for images in arrays.train_images.split(_BATCH):
-            chunks.append(teacher(normalise(images.to(device), arrays.mean, arrays.std)).float().cpu())
+        chunks = [
+            teacher(normalise(images.to(device), arrays.mean, arrays.std)).float().cpu()
+            for images in torch.split(arrays.train_images, _BATCH)
+        ]
     logits = torch.cat(chunks).numpy()
     seconds = time.perf_counter() - began
     buffer = io.BytesIO()
@@ -145,7 +150,9 @@ def open_bank(banks: Storage, teacher_fingerprint: str, data_fingerprint: str) -
     stamp = json.loads(folder.read(META))["files"][LOGITS]
     content = folder.read(LOGITS)
     if len(content) != stamp["size"] or hashlib.sha256(content).hexdigest() != stamp["sha256"]:
-        raise ValueError(f"{folder.path(LOGITS)} has changed since it was written; remove {folder.root} to have it made again")
+        raise ValueError(
+            f"{folder.path(LOGITS)} has changed since it was written; remove {folder.root} to have it made again"
+        )
     source = Path(folder.path(LOGITS)) if folder.is_local else io.BytesIO(content)
     logits: NDArray[np.float32] = np.load(source, mmap_mode="r" if folder.is_local else None, allow_pickle=False)
     return logits

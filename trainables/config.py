@@ -19,7 +19,7 @@ from trainables.curriculum import CURRICULA, Cosine, CurriculumOptions
 from trainables.data import DATASETS, DataOptions
 from trainables.distillers import DISTILLERS, DistillerOptions
 from trainables.models import MODELS, ModelOptions
-from trainables.options import Options
+from trainables.options import LocalPath, Options
 from trainables.recipe import Recipe
 from trainables.registry import OneOf, Registry
 from trainables.temperatures import TEMPERATURES, TemperatureOptions
@@ -33,8 +33,8 @@ class TeacherOptions(Options):
     recipe: Recipe | None = Field(
         None, description="Trains the teacher, once; what it leaves out is taken from the study's recipe."
     )
-    checkpoint: str | None = Field(
-        None, min_length=1, description="File with the teacher's weights; it may have seen the validation split."
+    checkpoint: LocalPath | None = Field(
+        None, description="File with the teacher's weights; it may have seen the validation split."
     )
     seed: int = Field(0, ge=0, le=2**31, description="Seed of the teacher's own training.")
 

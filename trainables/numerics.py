@@ -13,7 +13,8 @@ from trainables.config import Numerics
 def apply(numerics: Numerics, seed: int) -> torch.device:
     """Sets threads, precision and determinism flags and the global seeds, and returns the device to train on.
 
-    Nothing in this project draws from the global generators in passing; they are seeded for what others' modules may do.
+    Nothing in this project draws from the global generators in passing; they are seeded for what others' modules may
+    do.
 
     Raises:
         ValueError: CUDA is asked for and there is none.
@@ -40,8 +41,8 @@ def apply(numerics: Numerics, seed: int) -> torch.device:
 def to_format(images: torch.Tensor, memory_format: str) -> torch.Tensor:
     """The images in the given layout, in truth.
 
-    With one channel, ``.contiguous()`` keeps whatever strides there are, and a network "in NCHW" silently runs channels_last;
-    so the strides are compared, not asked for.
+    With one channel, ``.contiguous()`` keeps whatever strides there are, and a network "in NCHW" silently runs
+    channels_last; so the strides are compared, not asked for.
     """
     wanted = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     target = torch.empty_like(images, memory_format=wanted)

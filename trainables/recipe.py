@@ -54,11 +54,15 @@ class Recipe(Options):
     """One training run: SGD with momentum."""
 
     epochs: int = Field(ge=1, le=100_000, description="Passes over the training subset.")
-    batch_size: int = Field(64, ge=2, le=1_000_000, description="Examples per step; the last batch of an epoch may be smaller.")
+    batch_size: int = Field(
+        64, ge=2, le=1_000_000, description="Examples per step; the last batch of an epoch may be smaller."
+    )
     lr: float = Field(0.05, gt=0, le=1000, description="Learning rate in the first epoch.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 penalty; it acts on a learned temperature, too.")
-    schedule: Annotated[ScheduleOptions, OneOf(SCHEDULES)] = Field(default=CosineSchedule(), description="Of the learning rate.")
+    schedule: Annotated[ScheduleOptions, OneOf(SCHEDULES)] = Field(
+        default=CosineSchedule(), description="Of the learning rate."
+    )
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate in this epoch, counted from 1."""

@@ -1,9 +1,10 @@
 """A trial's folder: the only writer and the only reader of it.
 
-``<trial>/checkpoint_NNNNNN/`` holds ``history.jsonl`` (every epoch's row so far), ``state.pt`` (all that training goes on
-from), ``best.pt`` (the student's weights at the selected epoch), ``test_correct.bits`` (which test examples were right there, one bit
-each, ``numpy.packbits``) and ``manifest.json``, which is written last and stamps the others with size and SHA-256. A checkpoint
-whose manifest does not hold is passed over for the one before it. Teachers are recorded in the same form.
+``<trial>/checkpoint_NNNNNN/`` holds ``history.jsonl`` (every epoch's row so far), ``state.pt`` (all that training
+goes on from), ``best.pt`` (the student's weights at the selected epoch), ``test_correct.bits`` (which test examples
+were right there, one bit each, ``numpy.packbits``) and ``manifest.json``, which is written last and stamps the
+others with size and SHA-256. A checkpoint whose manifest does not hold is passed over for the one before it.
+Teachers are recorded in the same form.
 """
 
 import dataclasses
@@ -42,6 +43,8 @@ class _Stored(pydantic.BaseModel):
 
 
 class FileStamp(_Stored):
+    """What proves a file whole."""
+
     size: int
     sha256: str
 
@@ -152,24 +155,36 @@ class Scan:
 
 
 def write_checkpoint(
-    folder: Path, manifest: Manifest, rows: list[Row], state: dict[str, Any], best: dict[str, Any] | None, correct: NDArray[np.bool_] | None
+    folder: Path,
+    manifest: Manifest,
+    rows: list[Row],
+    state: dict[str, Any],
+    best: dict[str, Any] | None,
+    correct: NDArray[np.bool_] | None,
 ) -> Manifest:
     """Writes a checkpoint into an existing local folder, the manifest last, and returns the stamped manifest."""
-    contents = {HISTORY: "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode(), STATE: _packed(state)}
+    contents = {
+        HISTORY: "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode(),
+        STATE: _packed(state),
+    }
     if best is not None:
         contents[BEST] = _packed(best)
     if correct is not None:
         contents[CORRECT] = np.packbits(correct).tobytes()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    stamps = {name: FileStamp(size=len(content), sha256=hashlib.sha256(content).hexdigest()) for name, content in contents.items()}
+    stamps = {
+        name: FileStamp(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    }
     stamped = manifest.model_copy(update={"files": stamps})
     (folder / MANIFEST).write_text(stamped.model_dump_json(indent=1))
     return stamped
 
 
 def write_into(trial: Storage, index: int, *what: Any) -> Manifest:
-    """Writes a checkpoint with this number into a trial's folder, wherever that is; ``what`` is as in ``write_checkpoint``."""
+    """Writes a checkpoint with this number into a trial's folder, wherever that is; ``what`` is as in
+    ``write_checkpoint``."""
     with tempfile.TemporaryDirectory() as temporary:
         manifest = write_checkpoint(Path(temporary), *what)
         upload(Path(temporary), trial, index, manifest)

@@ -2,7 +2,7 @@
 
 A registry is a package (or one module) of this project whose modules hold options classes, plus the options classes
 that installed packages add through an entry point group. Nothing is listed by hand: a new file is found because it is
-there, and its tag is the ``Literal`` of its tag field.
+there, and its tag is the ``Literal`` of its tag field, or the class's ``prefix``.
 """
 
 import functools
@@ -28,7 +28,8 @@ class Registry(Generic[OptionsT]):
         package: dotted name of the package or module that holds the project's own options classes.
         base: the abstract options class; every concrete subclass found is an entry.
         tag: the field that names the entry (``name``, ``kind`` or ``model``); its annotation is a ``Literal``
-            with one or more values. A value that ends in ``:`` is a prefix: ``torchvision:`` takes ``torchvision:resnet18``.
+            with one or more values. A class with a class variable ``prefix``, which ends in ``:``, takes every value
+            that begins with it, and validates the rest itself: ``torchvision:`` takes ``torchvision:resnet18``.
         entry_points: the entry point group through which installed packages add theirs.
     """
 
@@ -57,10 +58,15 @@ class Registry(Generic[OptionsT]):
         for entry_point in importlib.metadata.entry_points(group=self.entry_points):
             loaded = entry_point.load()
             if not (inspect.isclass(loaded) and issubclass(loaded, self.base)):
-                raise TypeError(f"entry point {entry_point.name!r} of {self.entry_points} must be a {self.base.__name__}")
+                raise TypeError(
+                    f"entry point {entry_point.name!r} of {self.entry_points} must be a {self.base.__name__}"
+                )
             yield loaded
 
     def _tags(self, candidate: type[OptionsT]) -> tuple[str, ...]:
+        prefix: str | None = getattr(candidate, "prefix", None)
+        if prefix is not None:
+            return (prefix,)
         field = candidate.model_fields.get(self.tag)
         if field is None or get_origin(field.annotation) is not Literal:
             return ()  # an abstract base

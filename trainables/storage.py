@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import uuid
+from pathlib import Path
 
 import pyarrow.fs as pafs
 
@@ -25,7 +26,7 @@ class Storage:
         if "://" in location:
             filesystem, root = pafs.FileSystem.from_uri(_with_endpoint(location))
             return cls(filesystem, root.rstrip("/"), location.partition("://")[0] + "://")
-        return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location)).rstrip("/"))
+        return cls(pafs.LocalFileSystem(), str(Path(location).expanduser().absolute()))
 
     @property
     def location(self) -> str:
@@ -55,7 +56,11 @@ class Storage:
     def sizes(self, path: str = "") -> dict[str, int]:
         """The sizes in bytes of the files in a folder, by name."""
         selector = pafs.FileSelector(self.path(path), allow_not_found=True)
-        return {info.base_name: info.size for info in self.filesystem.get_file_info(selector) if info.type == pafs.FileType.File}
+        return {
+            info.base_name: info.size
+            for info in self.filesystem.get_file_info(selector)
+            if info.type == pafs.FileType.File
+        }
 
     def read(self, path: str) -> bytes:
         """The content of a file.
@@ -73,13 +78,13 @@ class Storage:
             with self.filesystem.open_output_stream(target, compression=None) as stream:
                 stream.write(content)
             return
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
-        with open(temporary, "wb") as file:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(f"{target}.{uuid.uuid4().hex}.tmp")
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
 
     def remove(self, path: str) -> None:
         """Removes a file, if there is one."""
@@ -94,10 +99,15 @@ class Storage:
     def move(self, source: str, target: str) -> None:
         """Renames a file or folder."""
         if self.is_local:
-            os.rename(self.path(source), self.path(target))
+            Path(self.path(source)).rename(self.path(target))
             return
         # Object stores have no rename of folders.
-        pafs.copy_files(self.path(source), self.path(target), source_filesystem=self.filesystem, destination_filesystem=self.filesystem)
+        pafs.copy_files(
+            self.path(source),
+            self.path(target),
+            source_filesystem=self.filesystem,
+            destination_filesystem=self.filesystem,
+        )
         self.remove_folder(source)
 
 

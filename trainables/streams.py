@@ -1,7 +1,7 @@
 """Addressed randomness: every random number is read at an address, none is drawn in passing.
 
-An address is (purpose, seed, epoch). Nothing shares a stream, so all arms of a seed have the same initial student, batch
-order and views, and a resumed trial has no generator to restore.
+An address is (purpose, seed, epoch). Nothing shares a stream, so all arms of a seed have the same initial student,
+batch order and views, and a resumed trial has no generator to restore.
 """
 
 import contextlib
@@ -46,15 +46,16 @@ def permutation(purpose: Purpose, seed: int, epoch: int, count: int) -> NDArray[
 def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int64]:
     """The view of every example in one epoch, to be read by example id, shape (examples,), values below ``choices``.
 
-    It is drawn for all examples of the data set, so that the view of an example depends neither on the batch order nor on
-    which subset is trained on.
+    It is drawn for all examples of the data set, so that the view of an example depends neither on the batch order
+    nor on which subset is trained on.
     """
     return generator(Purpose.VIEW, seed, epoch).integers(0, choices, size=examples, dtype=np.int64)
 
 
 @contextlib.contextmanager
 def torch_scope(purpose: Purpose, seed: int, epoch: int = 0) -> Iterator[None]:
-    """Seeds torch's global CPU generator inside the block and restores it after: for modules that initialise themselves."""
+    """Seeds torch's global CPU generator inside the block and restores it after: for modules that initialise
+    themselves."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(_words(purpose, seed, epoch)[16:23], "little"))
         yield

@@ -1,4 +1,5 @@
-"""The teacher: trained once per storage, or loaded from somebody's file; its fingerprint; and what trials read of it."""
+"""The teacher: trained once per storage, or loaded from somebody's file; its fingerprint; and what trials read of
+it."""
 
 # N examples, C classes
 
@@ -114,13 +115,14 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
         source = LogitTable(table, device)
     else:
         if config.numerics.memory_format == "channels_last":
-            teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            teacher.to(memory_format=torch.channels_last)
         source = Online(teacher, arrays.channels, arrays.size)
     return Materials(arrays, parts, teacher, source)
 
 
 def load_weights(path: str, network: Network) -> None:
-    """Loads a network's weights from somebody's file: a state dict, or a dict with one under ``model`` or ``state_dict``.
+    """Loads a network's weights from somebody's file: a state dict, or a dict with one under ``model`` or
+    ``state_dict``.
 
     Nothing but tensors and plain containers is unpickled.
 
@@ -143,7 +145,9 @@ def load_weights(path: str, network: Network) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError as fault:
-        raise ValueError(f"{path} does not fit {type(network).__name__}: {str(fault).splitlines()[-1].strip()}") from None
+        raise ValueError(
+            f"{path} does not fit {type(network).__name__}: {str(fault).splitlines()[-1].strip()}"
+        ) from None
 
 
 def _network(config: TrialConfig, arrays: Arrays, mark: str) -> Network:

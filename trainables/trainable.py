@@ -25,8 +25,8 @@ from trainables.trial import Trial
 class CTKDTrainable(tune.Trainable):
     """Trains one student, one epoch a step; its ``config`` is a ``TrialConfig`` as a mapping.
 
-    A step's result is the epoch's row (design: names and units in docs/record.md) with ``status``; a number that is not finite ends
-    the trial as failed, with ``reason``, without an exception.
+    A step's result is the epoch's row (design: names and units in docs/record.md) with ``status``; a number that is
+    not finite ends the trial as failed, with ``reason``, without an exception.
     """
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ class Trainer:
                 self.temperature = config.temperature.build(arrays.classes).to(device)
         self.student.to(device)
         if config.numerics.memory_format == "channels_last":
-            self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.student.to(memory_format=torch.channels_last)
         modules = [self.student, self.distiller, *([self.temperature] if self.temperature is not None else [])]
         recipe = config.recipe
         self.optimiser = torch.optim.SGD(
@@ -211,8 +211,11 @@ class Trainer:
             with seen.teacher:
                 if materials.source is not None:
                     materials.source.start(ids[part], views[part])
-            # Gathered and augmented as uint8 in one go, then sliced: a gather per batch costs up to 9 % on small images.
-            images = config.data.views.apply(arrays.train_images[ids[part]], views[part]).to(self.device, non_blocking=True)
+            # Gathered and augmented as uint8 in one go, then sliced: a gather per batch costs up to 9 % on small
+            # images.
+            images = config.data.views.apply(arrays.train_images[ids[part]], views[part]).to(
+                self.device, non_blocking=True
+            )
             labels = arrays.train_labels[ids[part]].to(self.device, non_blocking=True)
             places = positions[part].to(self.device, non_blocking=True)
             for begin in range(0, len(images), recipe.batch_size):
@@ -261,7 +264,9 @@ class Trainer:
         self.student.eval()
         losses, first, among_five = [], [], []
         with torch.inference_mode():
-            for some, truth in zip(images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True):
+            for some, truth in zip(
+                *(torch.split(tensor, _EVALUATION_BATCH) for tensor in (images, labels)), strict=True
+            ):
                 logits = self.student(self._inputs(some.to(self.device, non_blocking=True))).float()
                 truth = truth.to(self.device, non_blocking=True)
                 losses.append(F.cross_entropy(logits, truth, reduction="sum"))
@@ -322,7 +327,9 @@ class Trainer:
                 teacher = copy.deepcopy(self.materials.teacher).to("meta").features(images)
         counter = FlopCounterMode(display=False)
         with counter:
-            losses = distiller.losses(student.features(images), Batch(labels, labels, teacher, Progress(1, 1)), temperature)
+            losses = distiller.losses(
+                student.features(images), Batch(labels, labels, teacher, Progress(1, 1)), temperature
+            )
             losses.total.backward()  # type: ignore[no-untyped-call]
         return counter.get_total_flops() / batch / 1e12
 
@@ -346,7 +353,7 @@ class Clock:
             self._mark()
 
     def _mark(self) -> None:
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         self._events.append(event)
 
@@ -356,7 +363,7 @@ class Clock:
             return self._elapsed
         torch.cuda.synchronize()
         pairs = zip(self._events[::2], self._events[1::2], strict=True)
-        return sum(begin.elapsed_time(end) for begin, end in pairs) / 1000
+        return float(sum(begin.elapsed_time(end) for begin, end in pairs)) / 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,7 +386,9 @@ class _Seen:
         """Reads it all: one synchronisation."""
         row: Row = {}
         weights = torch.tensor(self.sizes, dtype=torch.float64) / examples
-        for name, parts in zip(("train_loss", "ce_loss", "kd_loss", "other_loss"), zip(*self.losses, strict=True), strict=True):
+        for name, parts in zip(
+            ("train_loss", "ce_loss", "kd_loss", "other_loss"), zip(*self.losses, strict=True), strict=True
+        ):
             present = [part.detach() for part in parts if part is not None]
             row[name] = float(torch.stack(present).double().cpu() @ weights) if present else None
         row["train_top1"] = 100 * int(torch.stack(self.correct).sum()) / examples

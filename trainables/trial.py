@@ -1,6 +1,6 @@
-"""One trial from its first epoch to its last checkpoint: what the Ray Trainable, the inline runner and the teacher's training share."""
+"""One trial from its first epoch to its last checkpoint: what the Ray Trainable, the inline runner and the teacher's
+training share."""
 
-import dataclasses
 import os
 import platform
 import socket
@@ -131,7 +131,9 @@ class Trial:
         for name in ("epoch_seconds", "device_seconds", "eval_seconds", "teacher_seconds"):
             values[name] = sum(row[name] or 0.0 for row in self.rows) + getattr(self._lost, name)
         trainer = self.trainer
-        return Summary(**values, tflop=trainer.tflop, eval_tflop=trainer.eval_tflop, teacher_tflop=trainer.teacher_tflop)
+        return Summary(
+            **values, tflop=trainer.tflop, eval_tflop=trainer.eval_tflop, teacher_tflop=trainer.teacher_tflop
+        )
 
     def _start(self, epoch: int) -> Start:
         now = time.time_ns() // 1_000_000
@@ -202,4 +204,6 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

@@ -42,7 +42,11 @@ def tuned(config: dict[str, Any], folder: Path, cpus: float = 2.0) -> list[tune.
     )
     results = tuner.fit()
     assert not results.errors
-    return list(results)
+    return [results[index] for index in range(len(results))]
+
+
+def _seed(result: tune.Result) -> int:
+    return int((result.config or {})["seed"])
 
 
 def space(config: TrialConfig) -> dict[str, Any]:
@@ -55,8 +59,8 @@ def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path)
     config = settings.trial(tmp_path, 2, "global")
     plain = space(config)
     grid = {**plain, "seed": tune.grid_search([0, 1, 2])}
-    by_seed = {result.config["seed"]: result for result in tuned(grid, tmp_path / "tune")}
-    assert len({result.metrics["pid"] for result in by_seed.values()}) == 1, "one actor was to run all three"
+    by_seed = {_seed(result): result for result in tuned(grid, tmp_path / "tune")}
+    assert len({(result.metrics or {})["pid"] for result in by_seed.values()}) == 1, "one actor was to run all three"
     assert by_seed[2].checkpoint is not None
     reused = newest(Path(by_seed[2].checkpoint.path).parent)
 
@@ -82,7 +86,7 @@ def test_two_at_once_equal_one_at_a_time(tmp_path: Path) -> None:
     for name, cpus in (("together", 1.0), ("apart", 2.0)):
         results = tuned(grid, tmp_path / name, cpus)
         rows[name] = {
-            result.config["seed"]: [without_clock(row) for row in newest(Path(result.checkpoint.path).parent).rows()]
+            _seed(result): [without_clock(row) for row in newest(Path(result.checkpoint.path).parent).rows()]
             for result in results
             if result.checkpoint is not None
         }

@@ -1,7 +1,7 @@
 """The reference vectors: numbers that the method's authors' code produces, as cases to iterate over.
 
-They are taken from the folder named by ``CTKD_REFERENCE_DIR``, by default ``vectors/`` beside this file. Tests iterate over whatever
-cases the files hold; a family without a case is an error, not a test that silently runs nothing.
+They are taken from the folder named by ``CTKD_REFERENCE_DIR``, by default ``vectors/`` beside this file. Tests
+iterate over whatever cases the files hold; a family without a case is an error, not a test that silently runs nothing.
 """
 
 import json

@@ -1,0 +1,196 @@
+"""A study as Python sees it: read or built, planned, run, compared."""
+
+import contextlib
+import socket
+import subprocess
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ctkd_study import cluster, tracking
+from ctkd_study.errors import StudyError
+from ctkd_study.folder import StudyFolder
+from ctkd_study.launch import Outcome, Runner, launch
+from ctkd_study.plan import Estimate, Plan, estimate, make_plan
+from ctkd_study.runners import RayRunner
+from ctkd_study.spec import StudySpec, from_mapping, load
+from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
+from trainables import teacher
+from trainables.storage import Storage
+
+
+class Study:
+    """One question: data, teacher, student, recipe, arms, seeds.
+
+    Args:
+        keys: the keys of a study file, as keyword arguments.
+
+    Raises:
+        SpecError: names every fault.
+    """
+
+    def __init__(self, **keys: Any) -> None:
+        self.spec: StudySpec = from_mapping(keys, Path.cwd())
+
+    @classmethod
+    def from_spec(cls, spec: StudySpec) -> "Study":
+        """The study of a specification that is known to be right."""
+        study = cls.__new__(cls)
+        study.spec = spec
+        return study
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Study":
+        """Reads a study file.
+
+        Args:
+            path: the file.
+            overrides: ``PATH=VALUE`` each, applied before validation.
+
+        Raises:
+            SpecError: names every fault, with its line.
+        """
+        return cls.from_spec(load(Path(path), overrides))
+
+    @classmethod
+    def named(cls, study: str, storage: str = "results") -> "Study":
+        """The study of a file (if the name ends in .yaml or .yml), else the one of this name in the storage."""
+        if study.endswith((".yaml", ".yml")):
+            return cls.from_file(study)
+        return cls.from_spec(StudyFolder(_storage(storage), study).stored()[0])
+
+    def plan(self) -> Plan:
+        """The study's trials, in order."""
+        return make_plan(self.spec)
+
+    def estimate(self, storage: str = "results") -> Estimate:
+        """What the study will take: from finished trials, else from a few steps on this machine; trains nothing.
+
+        Raises:
+            StudyError: the data set cannot be read.
+        """
+        plan, place = self.plan(), _storage(storage)
+        folder = StudyFolder(place, self.spec.name)
+        resources = self.spec.resources
+        cpu = resources.cpu or float(self.spec.numerics.threads)
+        slots = min(cluster.local_slots(cpu, resources.gpu), self.spec.concurrency or len(plan.trials))
+        with _readable_faults():
+            return estimate(plan, folder.manifests(plan), slots, self._teacher_record(place) is not None)
+
+    def run(
+        self,
+        storage: str = "results",
+        *,
+        tracking_uri: str | None = None,
+        address: str | None = None,
+        fresh: bool = False,
+        retry: bool = False,
+        console: Console | None = None,
+        runner: Runner | None = None,
+    ) -> Outcome:
+        """Runs what is left of the study.
+
+        Args:
+            storage: a folder or ``s3://bucket/prefix``.
+            tracking_uri: MLflow's; by default ``mlflow.db`` in the storage.
+            address: of a running Ray cluster; by default one is started on this machine.
+            fresh: starts anew; the old records are renamed.
+            retry: runs failed trials again.
+            console: where progress is shown; by default nowhere.
+            runner: how trials are run; by default as Ray Tune trials.
+
+        Raises:
+            StudyError: see ``launch``.
+        """
+        place, console = _storage(storage), console or Console(quiet=True)
+        uri = tracking_uri or tracking.default_uri(place)
+        plan = self.plan()
+        with _readable_faults():
+            return launch(
+                plan,
+                place,
+                runner or RayRunner(address),
+                console,
+                fresh=fresh,
+                retry=retry,
+                tracked=lambda folder, uid: self._tracked(folder, uid, uri, console),
+            )
+
+    def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
+        """Makes MLflow hold exactly what the records do."""
+        place = _storage(storage)
+        folder = StudyFolder(place, self.spec.name)
+        _, uid = folder.stored()
+        return tracking.sync(self._projection(folder, uid, tracking_uri or tracking.default_uri(place)))
+
+    def serve(
+        self,
+        storage: str = "results",
+        tracking_uri: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 5000,
+        browser: bool = True,
+    ) -> None:
+        """Serves MLflow until it is interrupted, opened at the study's comparison."""
+        place = _storage(storage)
+        uri = tracking_uri or tracking.default_uri(place)
+        _, uid = StudyFolder(place, self.spec.name).stored()
+        if uri.startswith(("http://", "https://")):
+            address = tracking.comparison_url(uri, uid)
+            print(address)
+            if browser:
+                webbrowser.open(address)
+            return
+        with contextlib.closing(socket.socket()) as probe:
+            if probe.connect_ex((host, port)) == 0:
+                raise StudyError(f"port {port} of {host} is taken; choose another with --port")
+        address = tracking.comparison_url(uri, uid, f"http://{host}:{port}")
+        server = subprocess.Popen(tracking.server_command(uri, host, port), env=tracking.server_environment())
+        try:
+            print(f"MLflow serves {uri} at\n{address}\nCtrl-C stops it.")
+            if browser:
+                webbrowser.open(address)
+            server.wait()
+        finally:
+            server.terminate()
+            server.wait()
+
+    def _projection(self, folder: StudyFolder, uid: str, uri: str) -> Projection:
+        config = next((trial.config for trial in self.plan().trials if trial.config.teacher is not None), None)
+        home = None
+        if config is not None and config.teacher is not None and config.teacher.recipe is not None:
+            home = folder.storage.within(teacher.TEACHERS, teacher.fingerprint(config))
+        return Projection(uri, self.spec.name, uid, folder.root, home, self.spec.question)
+
+    @contextlib.contextmanager
+    def _tracked(self, folder: StudyFolder, uid: str, uri: str, console: Console) -> Iterator[Callable[[str], None]]:
+        tracker = Tracker(self._projection(folder, uid, uri))
+        tracker.start()
+        try:
+            yield tracker.changed
+        finally:
+            console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
+
+
+def _storage(location: str) -> Storage:
+    """The storage at a location.
+
+    Raises:
+        StudyError: it is no location.
+    """
+    try:
+        return Storage.at(location)
+    except (OSError, ValueError) as fault:
+        raise StudyError(f"--storage must be a folder or s3://bucket/prefix, but got {location!r}: {fault}") from fault
+
+
+@contextlib.contextmanager
+def _readable_faults() -> Iterator[None]:
+    """Turns what a missing data set or a wrong file raises into a text for people."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as fault:
+        raise StudyError(str(fault)) from fault
