@@ -1,0 +1,443 @@
+"""MLflow holds exactly what the records do, whatever happened on the way: on SQLite files and a real MLflow server."""
+
+import math
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ctkd_study.tracking import TEACHER, Tracker, TrackingError, comparison_url, default_uri, sync
+from ctkd_study.tracking_client import client_of, find_experiment
+from ctkd_study.tracking_image import metric_name
+from tests.integration.tracking_cases import START_MS, Server, Study, contents, free_port, held, history
+from trainables.storage import Storage
+
+SYNC = """
+import sys
+from pathlib import Path
+from ctkd_study.tracking import Projection, sync
+from trainables.storage import Storage
+uri, name, uid, trials, teacher = sys.argv[1:]
+outcome = sync(Projection(uri, name, uid, Storage.at(trials), Storage.at(teacher), note="# A question"))
+sys.exit(str(outcome) if not outcome.complete else 0)
+"""
+
+
+def in_a_process(study: Study, uri: str) -> "subprocess.Popen[bytes]":
+    """The same as ``sync``, in a process of its own."""
+    arguments = [uri, study.name, study.uid, str(study.folder), str(study.teacher)]
+    return subprocess.Popen([sys.executable, "-c", SYNC, *arguments], stderr=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = Server(tmp_path_factory.mktemp("server"), free_port())
+    try:
+        started.wait()
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('database') / 'mlflow.db'}"
+
+
+@pytest.fixture(params=["database", "server"])
+def store(request: pytest.FixtureRequest) -> str:
+    """The URI of each kind of store."""
+    found = request.getfixturevalue(request.param)
+    return found.uri if isinstance(found, Server) else str(found)
+
+
+@pytest.fixture
+def study(tmp_path: Path, request: pytest.FixtureRequest) -> Study:
+    """A study of its own for each test, so that tests can share a store."""
+    return Study(tmp_path, f"{abs(hash(request.node.nodeid)):016x}")
+
+
+def test_mlflow_holds_exactly_the_rows(study: Study, store: str) -> None:
+    study.fill(trials=3, epochs=30)
+    study.save("grid-dead-s7", history("dead", 4), "failed", reason="kd_loss is nan in epoch 5")
+    study.save("grid-live-s8", history("live", 6))
+    study.save("grid-none-s9", [], "failed", reason="it died before its first epoch")
+    outcome = sync(study.projection(store))
+    assert (outcome.complete, outcome.runs, outcome.rows, outcome.failures) == (True, 7, 4 * 30 + 4 + 6, ())
+
+    *runs, experiment = held(store, study.uid)
+    assert experiment["name"] == study.name
+    assert experiment["tags"]["mlflow.note.content"] == "# A question"
+    by_name = {run["name"]: run for run in runs}
+    rows = {name: history(name, 30) for name in by_name if name.startswith(("global-", "instance-", "grid-0"))}
+    rows |= {"teacher-abcdef": history("teacher", 30), "grid-none-s9": []}
+    rows |= {"grid-dead-s7": history("dead", 4), "grid-live-s8": history("live", 6)}
+    assert by_name.keys() == rows.keys()
+    for name, run in by_name.items():
+        expected = [
+            (metric_name(key), row["epoch"], row["time_ms"], value)
+            for row in rows[name]
+            for key, value in row.items()
+            if key not in ("epoch", "time_ms") and value is not None
+        ]
+        epochs = [point for point in run["points"] if not point[0].startswith(("selected/", "total/"))]
+        assert epochs == sorted(expected)
+        assert all(math.isfinite(point[3]) for point in run["points"])
+
+    trial = by_name["global-0001-s1"]
+    best = max(rows["global-0001-s1"], key=lambda row: row["val_top1"] or 0)
+    results = {key: value for key, _, _, value in trial["points"] if key.startswith("selected/")}
+    assert results == {
+        "selected/epoch": best["epoch"],
+        "selected/val_top1": best["val_top1"],
+        "selected/test_top1": best["test_top1"],
+    }
+    assert (trial["status"], trial["times"]) == ("FINISHED", (START_MS, START_MS + 61 * 30))
+    assert trial["params"] == {
+        "arm": "global",
+        "setting": "T=6",
+        "seed": "1",
+        "recipe.lr": "0.05",
+        "recipe.epochs": "30",
+        "temperature.kind": "fixed",
+        "temperature.value": "4",
+    }
+    tags = {"ctkd.role": "trial", "ctkd.trial_id": "global-0001-s1", "arm": "global", "seed": "1", "setting": "T=6"}
+    assert tags.items() <= trial["tags"].items()
+    teacher = by_name["teacher-abcdef"]["tags"]
+    assert (teacher["ctkd.role"], teacher["ctkd.uid"]) == ("teacher", study.uid)
+    assert (by_name["grid-dead-s7"]["status"], by_name["grid-live-s8"]["status"]) == ("FAILED", "RUNNING")
+    assert by_name["grid-dead-s7"]["tags"]["ctkd.reason"] == "kd_loss is nan in epoch 5"
+
+    before = held(store, study.uid)
+    again = sync(study.projection(store))
+    assert (again.rows, again.created, again.rewritten, again.removed) == (0, 0, 0, 0)
+    assert held(store, study.uid) == before
+
+
+def test_a_tracker_that_follows_ends_as_a_sync(study: Study, store: str, tmp_path: Path) -> None:
+    names = [f"grid-{number:04x}-s{number}" for number in range(3)]
+    study.save(names[0], history(names[0], 5))
+    tracker = Tracker(study.projection(store), every=0.1)
+    tracker.start()
+    for epochs in (7, 8, 20, 30):
+        for name in names:
+            study.save(name, history(name, epochs), "finished" if epochs == 30 else "running")
+            tracker.changed(name)
+        time.sleep(0.4)
+    study.save("teacher-abcdef", history("teacher", 30), "finished")
+    tracker.changed(TEACHER)
+    outcome = tracker.finish()
+    assert (outcome.complete, outcome.runs, outcome.created, outcome.rewritten) == (True, 4, 4, 0)
+    assert outcome.rows == 4 * 30
+
+    straight = f"sqlite:///{tmp_path / 'straight.db'}"
+    assert sync(study.projection(straight)).complete
+    assert contents(held(store, study.uid)) == contents(held(straight, study.uid))
+    before = held(store, study.uid)
+    assert sync(study.projection(store)).rows == 0
+    assert held(store, study.uid) == before
+
+
+def test_a_killed_writer_is_made_up_for(study: Study, tmp_path: Path) -> None:
+    study.fill(trials=24, epochs=30)
+    killed, straight = (f"sqlite:///{tmp_path / name}" for name in ("killed.db", "straight.db"))
+    assert sync(study.projection(straight)).complete
+    client_of(killed)
+    writer = in_a_process(study, killed)
+    with sqlite3.connect(tmp_path / "killed.db") as connection:
+        wait_for(lambda: connection.execute("select count(*) from runs").fetchone()[0] >= 8)
+    writer.kill()
+    assert writer.wait() == -signal.SIGKILL
+    assert 8 <= len(held_names(killed, study.uid)) < 25
+    assert sync(study.projection(killed)).complete
+    assert contents(held(killed, study.uid)) == contents(held(straight, study.uid))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(0.02)
+
+
+def held_names(uri: str, uid: str) -> list[str]:
+    client = client_of(uri)
+    experiment = find_experiment(client, uid)
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    return [run.info.run_name for run in runs]
+
+
+def test_values_sent_without_their_mark_are_known(study: Study, database: str) -> None:
+    # A process was killed between values and mark: later epochs stand in MLflow, the mark is an earlier one.
+    from mlflow.entities import Metric
+
+    name = "grid-0001-s1"
+    for clock, rewritten in ((0, 0), (5, 1)):
+        shutil.rmtree(study.folder / name, ignore_errors=True)
+        study.save(name, history(name, 5))
+        sync(study.projection(database))
+        run = held(database, study.uid)[0]["id"]
+        late = [
+            Metric(metric_name(key), value, int(row["time_ms"] or 0), int(row["epoch"] or 0))
+            for row in history(name, 8)[5:]
+            for key, value in row.items()
+            if key not in ("epoch", "time_ms") and value is not None
+        ]
+        client_of(database).log_batch(run, late)
+        study.save(name, history(name, 5) + history(name, 12, clock)[5:])
+        tracker = Tracker(study.projection(database), every=0.1)
+        tracker.start()
+        outcome = tracker.finish()
+        assert (outcome.complete, outcome.rewritten) == (True, rewritten)
+        points = held(database, study.uid)[0]["points"]
+        assert [point[1] for point in points if point[0] == "val/top1"] == list(range(1, 13))
+        assert len(points) == 12 * len({point[0] for point in points})
+
+
+def test_a_run_that_holds_what_the_record_lost_is_written_anew(study: Study, store: str) -> None:
+    name = "grid-0001-s1"
+    study.save(name, history(name, 10))
+    newest = study.save(name, history(name, 20))
+    assert sync(study.projection(store)).complete
+    before = held(store, study.uid)[0]
+    client_of(store).set_tag(before["id"], "mlflow.note.content", "look at epoch 7")
+    client_of(store).set_tag(before["id"], "reviewed", "yes")
+
+    state = newest / "state.pt"
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    assert sync(study.projection(store)).rewritten == 1
+    after = held(store, study.uid)[0]
+    assert after["id"] != before["id"]
+    assert [point[1] for point in after["points"] if point[0] == "val/top1"] == list(range(1, 11))
+    assert client_of(store).get_run(after["id"]).data.tags.items() >= {
+        ("mlflow.note.content", "look at epoch 7"),
+        ("reviewed", "yes"),
+    }
+
+    # It is trained again from epoch 10: the same numbers, at another time.
+    shutil.rmtree(newest)
+    study.save(name, history(name, 10) + history(name, 20, clock=9000)[10:])
+    assert sync(study.projection(store)).rewritten == 0
+    points = [point for point in held(store, study.uid)[0]["points"] if point[0] == "val/top1"]
+    assert [point[1] for point in points] == list(range(1, 21))
+    assert points[-1][2] == START_MS + 9000 + 61 * 20
+
+
+def test_a_tracker_rewrites_what_it_sent_itself(study: Study, database: str) -> None:
+    name = "grid-0001-s1"
+    newest = study.save(name, history(name, 20))
+    tracker = Tracker(study.projection(database), every=0.05)
+    tracker.start()
+    wait_for(lambda: held_names(database, study.uid) == [name])
+    shutil.rmtree(newest)
+    study.save(name, history(name, 12, clock=9000))
+    tracker.changed(name)
+    outcome = tracker.finish()
+    assert (outcome.complete, outcome.rewritten) == (True, 1)
+    points = held(database, study.uid)[0]["points"]
+    assert [point[1] for point in points if point[0] == "curriculum/lambda"] == list(range(1, 13))
+
+
+def test_gaps_and_strange_values_are_found(study: Study, tmp_path: Path) -> None:
+    study.fill(trials=2, epochs=10)
+    uri = default_uri(Storage.at(str(tmp_path)))
+    assert sync(study.projection(uri)).complete
+    before = held(uri, study.uid)
+    gap, stray, theirs = (run["id"] for run in before[:-1])
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("delete from metrics where run_uuid = ? and step = 4", (gap,)).rowcount > 10
+    client_of(uri).log_metric(stray, "val/top1", 50.0, timestamp=START_MS, step=4)
+    client_of(uri).log_metric(theirs, "robustness/top1", 50.0, timestamp=START_MS, step=1)
+
+    outcome = sync(study.projection(uri))
+    assert (outcome.complete, outcome.rewritten, outcome.created) == (True, 1, 1)
+    after = held(uri, study.uid)
+    assert contents(after)[:2] == contents(before)[:2]
+    assert after[0]["id"] == gap
+    # What people log beside the projection is theirs.
+    assert after[2]["points"] == sorted([*before[2]["points"], ("robustness/top1", 1, START_MS, 50.0)])
+    assert not list(tmp_path.glob("mlruns*"))
+
+
+def test_doubles_are_healed_and_lost_records_removed(study: Study, store: str) -> None:
+    study.fill(trials=2, epochs=5)
+    assert sync(study.projection(store)).complete
+    first = held(store, study.uid)
+    client = client_of(store)
+    experiment = find_experiment(client, study.uid)
+    assert experiment is not None
+    for run in first[:-1]:
+        client.create_run(experiment.experiment_id, tags=run["tags"], run_name=run["name"])
+    outcome = sync(study.projection(store))
+    assert (outcome.complete, outcome.removed, outcome.runs) == (True, 3, 3)
+    assert contents(held(store, study.uid)) == contents(first)
+
+    shutil.rmtree(study.folder / "grid-0000-s0")
+    outcome = sync(study.projection(store))
+    assert (outcome.complete, outcome.removed) == (True, 1)
+    assert [run["name"] for run in held(store, study.uid)[:-1]] == ["global-0001-s1", "teacher-abcdef"]
+
+
+def test_a_failed_trial_that_goes_on_is_running_again(study: Study, database: str) -> None:
+    name = "grid-0001-s1"
+    study.save(name, history(name, 5), "failed", reason="it ran out of memory")
+    sync(study.projection(database))
+    assert held(database, study.uid)[0]["status"] == "FAILED"
+    study.save(name, history(name, 8))
+    sync(study.projection(database))
+    run = held(database, study.uid)[0]
+    assert (run["status"], run["tags"]["ctkd.status"]) == ("RUNNING", "running")
+    assert "ctkd.reason" not in run["tags"]
+    assert not [point for point in run["points"] if point[0].startswith("selected/")]
+
+
+def test_a_record_that_cannot_be_read_leaves_the_others_alone(study: Study, database: str) -> None:
+    study.fill(trials=2, epochs=5)
+    # A whole record, by its manifest, of rows that this version does not know.
+    study.save("grid-bad-s5", [{"epoch": 1, "val_top1": 50.0, "test_top1": 50.0, "device_seconds": 1.0, "tflop": 1.0}])
+    outcome = sync(study.projection(database))
+    assert not outcome.complete
+    assert [failure.partition(":")[0] for failure in outcome.failures] == ["grid-bad-s5"]
+    assert f"ctkd-study sync {study.name}" in str(outcome)
+    assert len(held_names(database, study.uid)) == 3
+
+
+def test_an_experiments_name_may_be_taken(tmp_path: Path, store: str, request: pytest.FixtureRequest) -> None:
+    name = f"taken-{abs(hash(request.node.nodeid)):x}"
+    theirs = client_of(store).create_experiment(name)
+    studies = [Study(tmp_path / uid, f"{uid}{name}", name) for uid in ("aaaaaaaaaa", "bbbbbbbbbb")]
+    for study in studies:
+        study.save("grid-0001-s1", history("x", 3))
+        assert sync(study.projection(store)).complete
+        assert sync(study.projection(store)).created == 0
+    names = [held(store, study.uid)[-1]["name"] for study in studies]
+    assert names == [f"{name}-aaaaaaaa", f"{name}-bbbbbbbb"]
+    assert not client_of(store).search_runs([theirs])
+
+
+def test_a_deleted_experiment_is_restored(study: Study, store: str) -> None:
+    study.fill(trials=1, epochs=5)
+    sync(study.projection(store))
+    before = held(store, study.uid)
+    experiment = find_experiment(client_of(store), study.uid)
+    assert experiment is not None
+    client_of(store).delete_experiment(experiment.experiment_id)
+    with pytest.raises(TrackingError, match="no experiment of this study"):
+        comparison_url(store, study.uid)
+    assert sync(study.projection(store)).complete
+    assert contents(held(store, study.uid)) == contents(before)
+
+
+def test_a_run_deleted_under_a_tracker_comes_back(study: Study, store: str) -> None:
+    name = "grid-0001-s1"
+    study.save(name, history(name, 5))
+    tracker = Tracker(study.projection(store), every=0.05)
+    tracker.start()
+    wait_for(lambda: held_names(store, study.uid) == [name])
+    client_of(store).delete_run(held(store, study.uid)[0]["id"])
+    study.save(name, history(name, 9), "finished")
+    tracker.changed(name)
+    assert tracker.finish().complete
+    points = held(store, study.uid)[0]["points"]
+    assert [point[1] for point in points if point[0] == "val/top1"] == list(range(1, 10))
+
+
+def test_the_note_follows_the_question_until_somebody_edits_it(study: Study, database: str) -> None:
+    study.save("grid-0001-s1", history("x", 3))
+    projection = study.projection(database)
+    notes = []
+    for note, edited in (("# One", None), ("# Two", None), ("# Three", "# Mine"), ("# Four", None)):
+        experiment = find_experiment(client_of(database), study.uid)
+        if edited and experiment:
+            client_of(database).set_experiment_tag(experiment.experiment_id, "mlflow.note.content", edited)
+        sync(type(projection)(**{**vars(projection), "note": note}))
+        notes.append(held(database, study.uid)[-1]["tags"]["mlflow.note.content"])
+    assert notes == ["# One", "# Two", "# Mine", "# Mine"]
+
+
+def test_the_comparison_has_an_address(study: Study, server: Server) -> None:
+    study.fill(trials=1, epochs=5)
+    sync(study.projection(server.uri))
+    client = client_of(server.uri)
+    experiment = find_experiment(client, study.uid)
+    assert experiment is not None
+    page = f"{server.uri}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    assert comparison_url(server.uri, study.uid) == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm"
+    client.delete_experiment_tag(experiment.experiment_id, "mlflow.sharedViewState.by-arm")
+    assert comparison_url(server.uri, study.uid) == f"{page}&compareRunsMode=CHART"
+
+
+def test_two_processes_may_open_a_new_database_at_once(study: Study, tmp_path: Path) -> None:
+    study.fill(trials=4, epochs=5)
+    uri = default_uri(Storage.at(str(tmp_path)))
+    assert uri == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    writers = [in_a_process(study, uri) for _ in range(2)]
+    errors = [writer.communicate()[1].decode() for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0], errors
+    assert errors == ["", ""]
+    assert len(held_names(uri, study.uid)) == 5
+    assert sync(study.projection(uri)).rows == 0
+
+
+def test_a_server_may_come_late(study: Study, tmp_path: Path) -> None:
+    port = free_port()
+    study.fill(trials=2, epochs=5)
+    tracker = Tracker(study.projection(f"http://127.0.0.1:{port}"), every=0.2)
+    began = time.perf_counter()
+    tracker.start()
+    for _ in range(10_000):
+        tracker.changed("grid-0000-s0")
+    assert time.perf_counter() - began < 1.0
+    late = Server(tmp_path, port)
+    try:
+        late.wait()
+        outcome = tracker.finish()
+        assert (outcome.complete, outcome.runs, outcome.rows) == (True, 3, 15)
+        assert len(held_names(late.uri, study.uid)) == 3
+    finally:
+        late.stop()
+
+
+def test_a_dead_server_costs_a_sentence(study: Study) -> None:
+    study.fill(trials=8, epochs=5)
+    tracker = Tracker(study.projection(f"http://127.0.0.1:{free_port()}"), every=0.1)
+    tracker.start()
+    began = time.perf_counter()
+    outcome = tracker.finish(timeout=20)
+    assert time.perf_counter() - began < 20
+    assert (outcome.complete, outcome.rows) == (False, 0)
+    assert str(outcome).startswith("MLflow is behind the records: ")
+    assert f"`ctkd-study sync {study.name}`" in str(outcome)
+    with pytest.raises(TrackingError, match="does not answer"):
+        comparison_url(f"http://127.0.0.1:{free_port()}", study.uid)
+
+
+def test_a_hanging_server_is_left_behind(study: Study) -> None:
+    study.fill(trials=1, epochs=5)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        tracker = Tracker(study.projection(f"http://127.0.0.1:{mute.getsockname()[1]}"), every=0.1)
+        tracker.start()
+        time.sleep(0.5)
+        began = time.perf_counter()
+        outcome = tracker.finish(timeout=1)
+        assert time.perf_counter() - began < 2
+        assert not outcome.complete
+        assert "it did not answer in time" in str(outcome)
+
+
+def test_mlflow_is_imported_by_nobody_who_does_not_track() -> None:
+    code = "import sys, ctkd_study.tracking; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ)).returncode == 0
