@@ -1,0 +1,55 @@
+"""What networks of other libraries have in common: their names, their state-dict keys, their safety."""
+
+# B batch, C classes, D width of the pooled vector
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+from torch import Tensor, nn
+
+from trainables.models.base import Network
+from trainables.models.pointwise import make_safe
+
+_KEY = "body."
+
+
+class ForeignNetwork(Network):
+    """A network of another library, with that library's state-dict keys, so that published weights load unchanged."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        make_safe(body)
+        self.body = body
+        self.register_state_dict_post_hook(_drop_key)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_add_key)  # type: ignore[no-untyped-call]
+
+
+def _drop_key(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    # In place and for every key, so that the order stays.
+    for key in [key for key in state if key.startswith(prefix)]:
+        state[prefix + key.removeprefix(prefix + _KEY)] = state.pop(key)
+
+
+def _add_key(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        state[prefix + _KEY + key.removeprefix(prefix)] = state.pop(key)
+
+
+def require_known(library: str, name: str, known: Iterable[str]) -> None:
+    """Refuses a name that the library does not have, with the nearest that it has.
+
+    Raises:
+        PydanticCustomError: the name is unknown.
+    """
+    names = sorted(known)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names[:20])} and others"
+    raise PydanticCustomError(
+        "unknown_network",
+        "{library} must have a network of this name, but got {name}; {hint}",
+        {"library": library, "name": repr(name), "hint": hint},
+    )
