@@ -14,6 +14,7 @@ from trainables.curriculum import CURRICULA
 from trainables.temperatures import TEMPERATURES, Progress
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+DKDLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float, float], Tensor]
 Strength = Callable[[list[float], int], float]
 
 
@@ -37,9 +38,21 @@ def check_kd(loss: Loss, family: str, values: float = cases.VALUES, slopes: floa
         student = cases.tensor(case, "student_logits", grad=True)
         temperature = cases.tensor(case, "temperature", grad=True)
         value = loss(student, cases.tensor(case, "teacher_logits"), temperature)
-        value.backward()
+        torch.autograd.backward(value)
         close(value, case["loss"], values, f"{name}/loss")
         gradients(name, case, {"student": student, "temperature": temperature}, slopes)
+
+
+def check_dkd(loss: DKDLoss) -> None:
+    """Value and gradients of decoupled distillation (student, teacher, labels, temperature, alpha, beta) -> scalar."""
+    for name, case in cases.cases("losses.npz", r"dkd\d+"):
+        student = cases.tensor(case, "student_logits", grad=True)
+        temperature = cases.tensor(case, "temperature", grad=True)
+        labels, weights = cases.tensor(case, "target"), (float(case["alpha"]), float(case["beta"]))
+        value = loss(student, cases.tensor(case, "teacher_logits"), labels, temperature, *weights)
+        torch.autograd.backward(value)
+        close(value, case["loss"], cases.VALUES, f"{name}/loss")
+        gradients(name, case, {"student": student, "temperature": temperature}, cases.GRADIENTS)
 
 
 def check_global_temperature(strength: Strength) -> None:
@@ -64,7 +77,7 @@ def check_global_temperature(strength: Strength) -> None:
             progress = Progress(epoch, len(coefficients), strength(coefficients, epoch))
             loss = temperature.kd_term(student, teacher, torch.zeros(len(student), dtype=torch.int64), progress)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             assert temperature.seen is not None
             seen.append(float(temperature.seen))

@@ -45,8 +45,9 @@ class Losses:
 class Distiller(nn.Module):
     """Turns a batch's outputs into a loss. Its parameters (regressors, embeddings) train with the student.
 
-    A loss waits for no device: nothing in it reads a tensor's numbers. What a distiller remembers from step to step lies in
-    its state dict, and what it draws is addressed by seed, epoch and position, so a resumed trial goes on as if never stopped.
+    A loss waits for no device: nothing in it reads a tensor's numbers. What a distiller remembers from step to step is
+    in its state dict, and what it draws is addressed by seed, epoch and position: a resumed trial goes on as if never
+    stopped.
     """
 
     def losses(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
@@ -62,7 +63,7 @@ class Distiller(nn.Module):
 
     @abstractmethod
     def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
-        """What ``losses`` returns; called with autocast off, with features as the student gave them, perhaps in half precision."""
+        """What ``losses`` returns; called with autocast off. Features come in the student's precision, perhaps half."""
 
 
 def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from trainables.options import Options
 from trainables.registry import Registry
 
-
-#: What a distiller takes of a temperature: ``value`` (one T, which goes into a loss of the distiller's own), ``term`` (the
-#: distillation loss as a part of its loss), or ``loss`` (cross-entropy and the distillation loss, and nothing else).
+#: What a distiller takes of a temperature: ``value`` (one T, which goes into a loss of the distiller's own), ``term``
+#: (the distillation loss as a part of its loss), or ``loss`` (cross-entropy and the distillation loss, nothing else).
 Use = Literal["value", "term", "loss"]
 
 ALL_USES: frozenset[Use] = frozenset({"value", "term", "loss"})
@@ -48,8 +47,8 @@ class Temperature(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.seen: Tensor | None = None
-        """What the student's logits were divided by in the last ``kd_term`` or ``value``, detached, shape () or (B,); None for
-        kinds that do not soften the student."""
+        """What the student's logits were divided by in the last ``kd_term`` or ``value``, detached, shape () or (B,);
+        None for kinds that do not soften the student."""
 
     @abstractmethod
     def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
@@ -94,12 +93,23 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
     Returns:
         A scalar, float32.
     """
-    student, teacher = student.float(), teacher.float()
     per_sample = temperature.float().reshape(-1, 1)
-    log_q = torch.log_softmax(student / per_sample, dim=1)
-    log_p = torch.log_softmax(teacher / per_sample, dim=1)
-    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1, keepdim=True)
+    divergence = softened_divergence(student.float(), teacher.float(), per_sample, per_sample)
     return (per_sample.square() * divergence).mean()
+
+
+def softened_divergence(student: Tensor, teacher: Tensor, t_student: Tensor, t_teacher: Tensor) -> Tensor:
+    """KL(softmax(teacher / T_t) ‖ softmax(student / T_s)) of each sample, shape (B, 1).
+
+    Args:
+        student: logits, shape (B, C), float32.
+        teacher: logits, shape (B, C), float32.
+        t_student: T_s > 0, shape () or (1, 1) or (B, 1).
+        t_teacher: T_t > 0, likewise.
+    """
+    log_p = torch.log_softmax(teacher / t_teacher, dim=1)
+    log_q = torch.log_softmax(student / t_student, dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1, keepdim=True)
 
 
 class TemperatureOptions(Options):
@@ -110,8 +120,8 @@ class TemperatureOptions(Options):
     serves: ClassVar[frozenset[Use]] = frozenset({"loss", "term"})
     """What distillers can take of this kind; ``value`` is for a ``SingleTemperature``."""
     published: ClassVar[Weights | None] = None
-    """The distiller's weights that this kind was published with, where they are not those of the distiller. They are not
-    applied: a study says its weights at the distiller, where they stand beside those of the other arms."""
+    """The distiller's weights that this kind was published with, where a paper gives them. They are not applied: a
+    study says its weights at the distiller, where they stand beside those of the other arms."""
 
     @abstractmethod
     def build(self, classes: int) -> Temperature:

@@ -21,7 +21,7 @@ class InstanceOptions(LearnedOptions):
         None,
         ge=1,
         le=65_536,
-        description="Hidden width of the two-layer network; the authors do not publish theirs. Default: the number of classes.",
+        description="Hidden width of the two-layer network; the authors publish none. Default: the number of classes.",
     )
 
     def build(self, classes: int) -> Temperature:

@@ -1,7 +1,7 @@
 """What CTKD's two learned temperatures share: the way from an unbounded parameter p to T.
 
-T = τ_init + τ_range · sigmoid(p): τ_range is a span, so with the defaults T lies in (1, 21), not (1, 20). With p = 1 it starts
-at 15.62; weight decay pulls p towards 0, T towards 11. Source: CTKD, section 3.2.
+T = τ_init + τ_range · sigmoid(p): τ_range is a span, so with the defaults T lies in (1, 21), not (1, 20). With p = 1 it
+starts at 15.62; weight decay pulls p towards 0, T towards 11. Source: CTKD, section 3.2.
 """
 
 from typing import ClassVar

@@ -1,7 +1,7 @@
 """Gradient reversal: where the sign of λ is applied, and nowhere else.
 
-The student minimises the distillation loss, the temperature maximises it (CTKD, section 3.2). One backward pass does both:
-this layer passes its input on unchanged, and multiplies the gradient by -λ. λ ≥ 0.
+The student minimises the distillation loss, the temperature maximises it (CTKD, section 3.2). One backward pass does
+both: this layer passes its input on unchanged, and multiplies the gradient by -λ. λ ≥ 0.
 """
 
 from typing import Any
@@ -23,5 +23,5 @@ class _Reverse(torch.autograd.Function):
 
 def reverse_gradient(tensor: Tensor, strength: float) -> Tensor:
     """The tensor itself; its gradient is multiplied by ``-strength`` (λ ≥ 0)."""
-    reversed_: Tensor = _Reverse.apply(tensor, strength)  # type: ignore[no-untyped-call]
+    reversed_: Tensor = _Reverse.apply(tensor, strength)
     return reversed_
