@@ -4,6 +4,7 @@
 
 import dataclasses
 import hashlib
+import heapq
 from abc import abstractmethod
 from typing import Annotated
 
@@ -57,13 +58,22 @@ class DataOptions(Options):
     """Options of one data set, which load it."""
 
     validation: int = Field(
-        ge=0, le=10_000_000, description="Training examples held out, stratified, from teacher and student; they select epochs and settings."
+        ge=0,
+        le=10_000_000,
+        description="Training examples held out, stratified, from teacher and student; they select epochs, settings.",
     )
     train_examples: int | None = Field(
-        None, ge=1, le=10_000_000, description="The student trains on this many of the remaining examples; default: all. Subsets are nested."
+        None,
+        ge=1,
+        le=10_000_000,
+        description="The student trains on this many of the remaining examples; default: all. Subsets are nested.",
     )
-    split_seed: int = Field(0, ge=0, le=2**31, description="Which validation split and which subsets; the same for all trials.")
-    views: Annotated[ViewOptions, OneOf(VIEWS)] = Field(default=Plain(), description="The augmented forms of an example.")
+    split_seed: int = Field(
+        0, ge=0, le=2**31, description="Which validation split and which subsets; the same for all trials."
+    )
+    views: Annotated[ViewOptions, OneOf(VIEWS)] = Field(
+        default=Plain(), description="The augmented forms of an example."
+    )
 
     @abstractmethod
     def load(self) -> Arrays:
@@ -103,20 +113,38 @@ def split(labels: Tensor, options: DataOptions) -> Split:
     rest = np.setdiff1d(ids, held_out)
     wanted = options.train_examples or len(rest)
     if wanted > len(rest):
-        raise ValueError(f"train_examples must be at most {len(rest)} ({available} - validation {options.validation}), but got {wanted}")
+        most = f"{len(rest)} ({available} - validation {options.validation})"
+        raise ValueError(f"train_examples must be at most {most}, but got {wanted}")
     order = stratified_order(rest, labels.numpy()[rest], streams.Purpose.SUBSET, options.split_seed)
     return Split(np.sort(held_out), rest, np.sort(order[:wanted]))
 
 
-def stratified_order(ids: NDArray[np.int64], labels: NDArray[np.int64], purpose: streams.Purpose, seed: int) -> NDArray[np.int64]:
-    """All ids in an order of which every prefix holds each class in proportion, to within one example."""
-    shuffled = streams.permutation(purpose, seed, 0, len(ids))
+def stratified_order(
+    ids: NDArray[np.int64], labels: NDArray[np.int64], purpose: streams.Purpose, seed: int
+) -> NDArray[np.int64]:
+    """All ids in an order of which every prefix holds each class in proportion, to within one example.
+
+    The quota method of apportionment (Balinski and Young, 1975): of the classes that the next prefix entitles to
+    one more example, the one that must have it soonest goes next. Within a class and between equals, chance decides.
+    """
+    total = len(ids)
+    shuffled = streams.permutation(purpose, seed, 0, total)
     labels = labels[shuffled]
-    position = np.empty(len(ids))
+    release, deadline = np.empty(total, dtype=np.int64), np.empty(total)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        position[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return ids[shuffled[np.argsort(position, kind="stable")]]
+        rank = np.arange(len(members))
+        release[members], deadline[members] = rank * total // len(members), (rank + 1) * total / len(members)
+    arrivals = np.argsort(release, kind="stable")
+    begins = np.searchsorted(release[arrivals], np.arange(total + 1))
+    urgency = deadline.tolist()
+    waiting: list[tuple[float, int]] = []
+    order = []
+    for length in range(total):
+        for place in arrivals[begins[length] : begins[length + 1]].tolist():
+            heapq.heappush(waiting, (urgency[place], place))
+        order.append(heapq.heappop(waiting)[1])
+    return ids[shuffled[order]]
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -22,6 +22,11 @@ class ViewOptions(Options):
     def count(self) -> int:
         """The number of views of one example."""
 
+    @property
+    @abstractmethod
+    def identity(self) -> int:
+        """The view that is the example itself."""
+
     @abstractmethod
     def apply(self, images: Tensor, views: Tensor) -> Tensor:
         """The given view of each image.
@@ -44,12 +49,20 @@ class Plain(ViewOptions):
     def count(self) -> int:
         return 1
 
+    @property
+    def identity(self) -> int:
+        return 0
+
     def apply(self, images: Tensor, views: Tensor) -> Tensor:
         return images
 
 
 class Crop(ViewOptions):
-    """Zero-padding, a random crop of the old size, and, if wanted, a horizontal flip."""
+    """Zero-padding, a random crop of the old size, and, if wanted, a horizontal flip.
+
+    View v is the crop at row ``v // n % n`` and column ``v % n`` of the padded image, n = 2 padding + 1; from n squared
+    on, mirrored.
+    """
 
     kind: Literal["crop"] = "crop"
     padding: int = Field(4, ge=0, le=64, description="Pixels added on each side.")
@@ -59,17 +72,19 @@ class Crop(ViewOptions):
     def count(self) -> int:
         return (2 * self.padding + 1) ** 2 * (2 if self.flip else 1)
 
+    @property
+    def identity(self) -> int:
+        return (2 * self.padding + 1) ** 2 // 2
+
     def apply(self, images: Tensor, views: Tensor) -> Tensor:
-        n, channels, height, width = images.shape
+        height, width = images.shape[2:]
         offsets = 2 * self.padding + 1
-        shift, mirrored = views % offsets**2, views >= offsets**2
-        rows = (shift // offsets)[:, None] + torch.arange(height, device=images.device)
-        steps = torch.arange(width, device=images.device).expand(n, width)
-        columns = (shift % offsets)[:, None] + torch.where(mirrored[:, None], width - 1 - steps, steps)
-        padded = F.pad(images, (self.padding,) * 4)
-        index = torch.arange(n, device=images.device)[:, None, None]
-        # Channels go last under advanced indexing with a slice between; permuting back costs no copy.
-        return padded[index, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        shift, mirrored = views % offsets**2, torch.nonzero(views >= offsets**2).squeeze(1)
+        # Every window of every image, as strides over the padded ones: picking one needs no index per pixel.
+        windows = F.pad(images, (self.padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+        cropped = windows[torch.arange(len(images), device=images.device), :, shift // offsets, shift % offsets]
+        cropped[mirrored] = cropped[mirrored].flip(3)
+        return cropped
 
 
 VIEWS = Registry("trainables.data.views", ViewOptions, "kind", "ctkd_study.views")

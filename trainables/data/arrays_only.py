@@ -1,0 +1,42 @@
+"""Reading pickles of arrays that strangers made, without running what they may hold."""
+
+import io
+import pickle
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Builds containers, numbers, text and numpy arrays; names nothing else."""
+
+    # How numpy makes an empty array to fill, under the module names of old and new numpy.
+    _reconstruct: ClassVar[Any] = np.empty(0).__reduce__()[0]
+    _known: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        try:
+            return self._known[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, and only numpy arrays are read") from None
+
+
+def unpickle_arrays(name: str, content: bytes) -> Any:
+    """What a pickle of plain values and numpy arrays holds; byte strings of Python 2 become text.
+
+    Args:
+        name: what to call the file in messages.
+        content: the pickle.
+
+    Raises:
+        ValueError: it names anything else, or is no whole pickle. Nothing that it names was called.
+    """
+    try:
+        return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+    except Exception as fault:  # a damaged pickle can raise anything
+        raise ValueError(f"{name} must be a pickle of numpy arrays, but: {fault or type(fault).__name__}") from None

@@ -1,0 +1,257 @@
+"""CIFAR-10 and CIFAR-100: colour images of 32x32 (Krizhevsky, 2009), from the files of the published archives.
+
+There are two archives of each: Python's, a folder of pickles, and the binary one, a folder of records. Either is read,
+unpacked or as the ``.tar.gz`` it was published as.
+"""
+
+# N examples
+
+import dataclasses
+import io
+import tarfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from trainables.data import files
+from trainables.data.arrays_only import unpickle_arrays
+from trainables.data.base import Arrays, DataOptions
+from trainables.data.views import VIEWS, Crop, ViewOptions
+from trainables.options import LocalPath
+from trainables.registry import OneOf
+
+_SHAPE = (3, 32, 32)
+_PIXELS = 3 * 32 * 32
+_TRAIN, _TEST = 50_000, 10_000
+
+#: Images, shape (N, 3072), and labels, shape (N,), of one file, from its name for messages and its content.
+Decode = Callable[[str, bytes], tuple[NDArray[np.uint8], NDArray[np.int64]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """One published form of a data set."""
+
+    file: str
+    """Name of the ``.tar.gz``."""
+    md5: str
+    folder: str
+    """What it unpacks to."""
+    train: dict[str, str | None]
+    """Files and their MD5; None where nobody publishes one."""
+    test: dict[str, str | None]
+    decode: Decode
+
+    def within(self, place: Path) -> Path | None:
+        """The unpacked folder or the packed file in a folder, or the folder itself if it is the unpacked one."""
+        for folder in (place / self.folder, place):
+            if all((folder / name).is_file() for name in (*self.train, *self.test)):
+                return folder
+        return place / self.file if (place / self.file).is_file() else None
+
+    def contents(self, found: Path, verify: bool) -> dict[str, bytes]:
+        """The contents of all files, by name, from what ``within`` found.
+
+        Raises:
+            ValueError: a file has another checksum than the published one, or the packed file is damaged.
+        """
+        members = {**self.train, **self.test}
+        if found.is_dir():
+            return {name: files.read(found / name, md5 if verify else None) for name, md5 in members.items()}
+        packed = found.read_bytes()
+        if verify:
+            files.require_md5(str(found), packed, self.md5)
+        try:
+            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+                return {name: _member(archive, f"{self.folder}/{name}") for name in members}
+        except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError) as fault:
+            raise ValueError(f"{found} must be the whole archive, but: {fault}") from None
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    if file is None:
+        raise KeyError(f"{name} is not a file")
+    return file.read()
+
+
+class _CifarOptions(DataOptions):
+    folder: LocalPath | None = Field(
+        None,
+        description="Folder of the published archive, Python's or the binary one, packed or not; default: a download.",
+    )
+    verify: bool = Field(
+        True,
+        description="Compare files with the published checksums and counts (of the unpacked binary version, only counts "
+        "are known). Off is for files of your own.",
+    )
+    views: Annotated[ViewOptions, OneOf(VIEWS)] = Field(
+        default=Crop(), description="The augmented forms of an example; default: pad by 4, crop, flip."
+    )
+
+    title: ClassVar[str]
+    classes: ClassVar[int]
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+    archives: ClassVar[tuple[Archive, ...]]
+
+    @abstractmethod
+    def _fetch(self, folder: Path) -> object:
+        """Downloads into this folder."""
+
+    def load(self) -> Arrays:
+        found, archive = self._find()
+        contents = archive.contents(found, self.verify)
+        train, test = (
+            [archive.decode(f"{found}/{name}", contents[name]) for name in members]
+            for members in (archive.train, archive.test)
+        )
+        counts = tuple(sum(len(labels) for _, labels in part) for part in (train, test))
+        if self.verify and counts != (_TRAIN, _TEST):
+            raise ValueError(
+                f"{self.title} must have {_TRAIN} training and {_TEST} test images, but {found} holds {counts[0]} and "
+                f"{counts[1]} (for files of your own, set verify: false)"
+            )
+        return Arrays(*_tensors(train), *_tensors(test), classes=self.classes, mean=self.mean, std=self.std)
+
+    def _find(self) -> tuple[Path, Archive]:
+        place = Path(self.folder) if self.folder is not None else files.cache_folder() / self.title.lower()
+        if self.folder is None and self._search(place) is None:
+            files.download(self.title, place, self._fetch)
+        if found := self._search(place):
+            return found
+        names = ", ".join(name for archive in self.archives for name in (f"{archive.folder}/", archive.file))
+        raise FileNotFoundError(
+            f"{self.title} must lie in {place} as one of {names}, but does not. Put one there, or, "
+            "where there is a network, name no folder"
+        )
+
+    def _search(self, place: Path) -> tuple[Path, Archive] | None:
+        found = ((archive.within(place), archive) for archive in self.archives)
+        return next(((path, archive) for path, archive in found if path is not None), None)
+
+
+def _tensors(parts: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]) -> tuple[Tensor, Tensor]:
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return torch.from_numpy(images.reshape(-1, *_SHAPE)), torch.from_numpy(labels)
+
+
+def _from_pickle(labels_key: str, classes: int) -> Decode:
+    def decode(name: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        batch: Any = unpickle_arrays(name, content)
+        if not isinstance(batch, dict) or not {"data", labels_key} <= batch.keys():
+            raise ValueError(f"{name} must hold a dict with 'data' and {labels_key!r}")
+        images, labels = batch["data"], np.asarray(batch[labels_key])
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (_PIXELS,):
+            raise ValueError(f"'data' in {name} must be bytes of shape (N, {_PIXELS}), but is {_form(images)}")
+        if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
+            raise ValueError(f"{labels_key!r} in {name} must be {len(images)} integers, but is {_form(labels)}")
+        return images, _checked(name, labels, classes)
+
+    return decode
+
+
+def _from_records(label_bytes: int, classes: int) -> Decode:
+    """Records of labels, the last of which counts, and 3,072 bytes of pixels."""
+    record = label_bytes + _PIXELS
+
+    def decode(name: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        if len(content) % record:
+            raise ValueError(f"{name} must be whole records of {record} bytes, but has {len(content)} bytes")
+        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
+        return records[:, label_bytes:], _checked(name, records[:, label_bytes - 1], classes)
+
+    return decode
+
+
+def _checked(name: str, labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    if len(labels) == 0:
+        raise ValueError(f"{name} must hold images, but holds none")
+    files.require_labels(name, int(labels.min()), int(labels.max()), classes)
+    return labels.astype(np.int64)
+
+
+def _form(value: Any) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+class Cifar10Options(_CifarOptions):
+    """50,000 training and 10,000 test images, 32x32, colour, ten classes."""
+
+    name: Literal["cifar10"] = "cifar10"
+
+    title: ClassVar[str] = "CIFAR-10"
+    classes: ClassVar[int] = 10
+    mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
+    std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
+    archives: ClassVar[tuple[Archive, ...]] = (
+        Archive(
+            file="cifar-10-python.tar.gz",
+            md5="c58f30108f718f92721af3b95e74349a",
+            folder="cifar-10-batches-py",
+            train={
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            },
+            test={"test_batch": "40351d587109b95175f43aff81a1287e"},
+            decode=_from_pickle("labels", 10),
+        ),
+        Archive(
+            file="cifar-10-binary.tar.gz",
+            md5="c32a1d4ab5d03f1284b67883e8d87530",
+            folder="cifar-10-batches-bin",
+            train=dict.fromkeys(f"data_batch_{index}.bin" for index in range(1, 6)),
+            test={"test_batch.bin": None},
+            decode=_from_records(1, 10),
+        ),
+    )
+
+    def _fetch(self, folder: Path) -> object:
+        from torchvision.datasets import CIFAR10  # only a download needs it, and it takes a second to import
+
+        return CIFAR10(str(folder), download=True)
+
+
+class Cifar100Options(_CifarOptions):
+    """50,000 training and 10,000 test images, 32x32, colour, a hundred classes (the fine labels)."""
+
+    name: Literal["cifar100"] = "cifar100"
+
+    title: ClassVar[str] = "CIFAR-100"
+    classes: ClassVar[int] = 100
+    mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4867, 0.4408)
+    std: ClassVar[tuple[float, ...]] = (0.2675, 0.2565, 0.2761)
+    archives: ClassVar[tuple[Archive, ...]] = (
+        Archive(
+            file="cifar-100-python.tar.gz",
+            md5="eb9058c3a382ffc7106e4002c42a8d85",
+            folder="cifar-100-python",
+            train={"train": "16019d7e3df5f24257cddd939b257f8d"},
+            test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+            decode=_from_pickle("fine_labels", 100),
+        ),
+        Archive(
+            file="cifar-100-binary.tar.gz",
+            md5="03b5dce01913d631647c71ecec9e9cb8",
+            folder="cifar-100-binary",
+            train={"train.bin": None},
+            test={"test.bin": None},
+            decode=_from_records(2, 100),
+        ),
+    )
+
+    def _fetch(self, folder: Path) -> object:
+        from torchvision.datasets import CIFAR100
+
+        return CIFAR100(str(folder), download=True)

@@ -1,0 +1,127 @@
+"""Fashion-MNIST: grey images of clothes, 28x28, ten classes (Xiao et al., 2017, arXiv 1708.07747), as idx files."""
+
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from trainables.data import files
+from trainables.data.base import Arrays, DataOptions
+from trainables.options import LocalPath
+
+_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
+_TRAIN, _TEST = "train", "t10k"
+_CLASSES, _SIZE = 10, 28
+_UINT8 = 8  # idx's code of the element type
+
+
+class FashionMnistOptions(DataOptions):
+    """60,000 training and 10,000 test images of clothes, 28x28, grey, ten classes."""
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"
+    folder: LocalPath | None = Field(
+        None,
+        description="Folder with the four idx files, packed (.gz) or not; default: Debian's package, else a download.",
+    )
+
+    def load(self) -> Arrays:
+        folder = _find(Path(self.folder) if self.folder is not None else None)
+        train_images, train_labels = _read_part(folder, _TRAIN)
+        test_images, test_labels = _read_part(folder, _TEST)
+        return Arrays(
+            train_images=train_images,
+            train_labels=train_labels,
+            test_images=test_images,
+            test_labels=test_labels,
+            classes=_CLASSES,
+            mean=(0.2860,),
+            std=(0.3530,),
+        )
+
+
+def _find(given: Path | None) -> Path:
+    if given is not None:
+        if not _complete(given):
+            raise FileNotFoundError(
+                f"Fashion-MNIST must lie in {given} as four idx files such as train-images-idx3-ubyte.gz, but does "
+                "not. Put them there, or name no folder"
+            )
+        return given
+    into = files.cache_folder() / "fashion-mnist"
+    raw = into / "FashionMNIST" / "raw"  # where torchvision puts them
+    for folder in (_DEBIAN, raw):
+        if _complete(folder):
+            return folder
+    try:
+        files.download("Fashion-MNIST", into, _fetch)
+    except FileNotFoundError as fault:
+        raise FileNotFoundError(f"{fault}, or install Debian's package dataset-fashion-mnist") from None
+    return raw
+
+
+def _fetch(folder: Path) -> None:
+    from torchvision.datasets import FashionMNIST  # only a download needs it, and it takes a second to import
+
+    FashionMNIST(str(folder), download=True)
+
+
+def _complete(folder: Path) -> bool:
+    return all(_path(folder, part, kind) is not None for part in (_TRAIN, _TEST) for kind in ("images", "labels"))
+
+
+def _path(folder: Path, part: str, kind: str) -> Path | None:
+    plain = folder / f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
+    return next((path for path in (plain, plain.with_name(f"{plain.name}.gz")) if path.is_file()), None)
+
+
+def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    images_path, labels_path = _path(folder, part, "images"), _path(folder, part, "labels")
+    if images_path is None or labels_path is None:
+        raise FileNotFoundError(f"the {part} files of Fashion-MNIST are no longer in {folder}")
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if images.shape[1:] != (_SIZE, _SIZE):
+        raise ValueError(
+            f"images in {images_path} must be {_SIZE}x{_SIZE}, but are {images.shape[1]}x{images.shape[2]}"
+        )
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{labels_path} must hold a label for each of the {len(images)} images, but holds {len(labels)}"
+        )
+    if len(images) == 0:
+        raise ValueError(f"{images_path} must hold images, but holds none")
+    files.require_labels(str(labels_path), int(labels.min()), int(labels.max()), _CLASSES)
+    return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """An array of bytes in the idx format: two zeros, element type, number of dimensions, big-endian sizes, elements.
+
+    Args:
+        path: the file, packed if its name ends in ``.gz``.
+        dimensions: how many the array must have.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such file, or cut short, or too long.
+    """
+    content = files.read(path)
+    magic, expected = content[:4], bytes((0, 0, _UINT8, dimensions))
+    if magic != expected:
+        raise ValueError(f"{path} must begin with idx's magic number {expected.hex()}, but begins with {magic.hex()!r}")
+    start = 4 + 4 * dimensions
+    if len(content) < start:
+        raise ValueError(f"{path} must name {dimensions} sizes, but ends after {len(content)} bytes")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    elements = int(np.prod(shape, dtype=object))
+    if len(content) - start != elements:
+        sizes = " x ".join(map(str, shape))
+        raise ValueError(
+            f"{path} must hold {sizes} = {elements} bytes after its head, but holds {len(content) - start}"
+        )
+    # Copied, since torch wants memory that it may write to.
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()
