@@ -36,9 +36,10 @@ def forward_flops(network: Network, channels: int, size: int, batch: int = 1) ->
         batch: how many images the pass that is counted has.
     """
     shadow = copy.deepcopy(network).to("meta").eval()
-    with flop_counter() as counter, torch.no_grad():
+    counter = flop_counter()
+    with counter, torch.no_grad():
         shadow(_images(channels, size, batch))
-    return int(counter.get_total_flops()) // batch
+    return counter.get_total_flops() // batch
 
 
 def training_flops(network: Network, channels: int, size: int, batch: int = 2) -> int:
@@ -48,9 +49,10 @@ def training_flops(network: Network, channels: int, size: int, batch: int = 2) -
     arguments are those of ``forward_flops``; batch normalisation may need a batch of two.
     """
     shadow = copy.deepcopy(network).to("meta").train()
-    with flop_counter() as counter, torch.enable_grad():
+    counter = flop_counter()
+    with counter, torch.enable_grad():
         shadow(_images(channels, size, batch)).sum().backward()
-    return int(counter.get_total_flops()) // batch
+    return counter.get_total_flops() // batch
 
 
 def _images(channels: int, size: int, batch: int) -> torch.Tensor:

@@ -24,14 +24,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from trainables import streams
 from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split, normalise
 from trainables.distillers import Batch, Pair
-from trainables.flops import forward_flops
+from trainables.flops import flop_counter, forward_flops
 from trainables.models import Features, Network
 from trainables.numerics import to_format
 from trainables.record import Row
@@ -325,7 +324,7 @@ class Trainer:
         if self.materials.teacher is not None:
             with torch.no_grad():
                 teacher = copy.deepcopy(self.materials.teacher).to("meta").features(images)
-        counter = FlopCounterMode(display=False)
+        counter = flop_counter()
         with counter:
             losses = distiller.losses(
                 student.features(images), Batch(labels, labels, teacher, Progress(1, 1)), temperature
