@@ -20,7 +20,7 @@ from trainables.models.base import Features
 def nce_loss(scores: Tensor, z: Tensor, examples: int) -> Tensor:
     """Noise-contrastive estimation: which of the K + 1 is the true one, as K + 1 logistic regressions.
 
-    Source: Tian et al., ICLR 2020, equations 17 to 19. Their 1e-7 beside K / N is left out.
+    Source: Tian et al., ICLR 2020. Their 1e-7 beside K / N is left out.
 
     Args:
         scores: similarities over the contrast's temperature, shape (B, K + 1), the positive in column 0.

@@ -23,7 +23,7 @@ def dkd_loss(
     over the other classes alone. The authors mask the target by a logit of -1000 instead; a learned T then gets a
     gradient of 0 · -inf. Without the target there is nothing to mask, and every gradient is finite.
 
-    Source: Zhao et al., CVPR 2022, equation 7.
+    Source: Zhao et al., CVPR 2022.
 
     Args:
         student: logits, shape (B, C), C ≥ 2.

@@ -20,7 +20,7 @@ def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Similarities are cosines, moved to 0..1 and made to sum to 1 in each row.
 
-    Source: Passalis and Tefas, ECCV 2018, section 3.
+    Source: Passalis and Tefas, ECCV 2018.
 
     Args:
         student: vectors, shape (B, D).

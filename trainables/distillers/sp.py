@@ -16,7 +16,7 @@ from trainables.models.base import Features
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """The mean squared difference of the Gram matrices of the two batches of maps, each with rows of length 1.
 
-    Source: Tung and Mori, ICCV 2019, equations 1 to 4.
+    Source: Tung and Mori, ICCV 2019.
 
     Args:
         student: maps, shape (B, channels, height, width).

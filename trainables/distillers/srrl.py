@@ -16,7 +16,7 @@ from trainables.models.base import Features
 def srrl_loss(transferred: Tensor, predicted: Tensor, teacher: Tensor, teacher_logits: Tensor) -> Tensor:
     """Mean squared error of the vectors plus that of the logits.
 
-    Source: Yang et al., ICLR 2021, equations 4 and 6, the latter with squared errors.
+    Source: Yang et al., ICLR 2021, the prediction term with squared errors.
 
     Args:
         transferred: the student's vectors in the teacher's space, shape (B, D).

@@ -22,7 +22,7 @@ def vid_loss(predicted: Tensor, teacher: Tensor, log_scale: Tensor) -> Tensor:
 
     The variance, one for each channel, is softplus(``log_scale``) + 1e-5.
 
-    Source: Ahn et al., CVPR 2019, equations 5 and 6.
+    Source: Ahn et al., CVPR 2019.
 
     Args:
         predicted: maps, shape (B, U, height, width).

@@ -16,7 +16,7 @@ from trainables.temperatures.base import Progress, Temperature, TemperatureOptio
 def annealing_loss(student: Tensor, teacher: Tensor, scale: float) -> Tensor:
     """Mean squared error between the student's logits and the teacher's times ``scale``.
 
-    Source: Jafari et al., EACL 2021, equation 4.
+    Source: Jafari et al., EACL 2021.
 
     Args:
         student: logits, shape (B, C).

@@ -14,7 +14,7 @@ from trainables.temperatures.base import Progress, Temperature, TemperatureOptio
 def asymmetric_loss(student: Tensor, teacher: Tensor, labels: Tensor, label_tau: float, other_tau: float) -> Tensor:
     """Cross-entropy of the student, at T = 1, with the teacher's distribution at τ1 (label) and τ2 (other classes).
 
-    Source: Li et al., NeurIPS 2022, equation 9.
+    Source: Li et al., NeurIPS 2022.
 
     Args:
         student: logits, shape (B, C).

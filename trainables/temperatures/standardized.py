@@ -24,7 +24,7 @@ def row_std(logits: Tensor) -> Tensor:
 def standardized(logits: Tensor) -> Tensor:
     """(x - mean) / (1e-7 + std) of each row, shape (B, C).
 
-    Source: Sun et al., CVPR 2024, equation 9.
+    Source: Sun et al., CVPR 2024.
     """
     return (logits - logits.mean(dim=1, keepdim=True)) / (1e-7 + row_std(logits))
 

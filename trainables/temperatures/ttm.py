@@ -14,7 +14,7 @@ from trainables.temperatures.base import Progress, Temperature, TemperatureOptio
 def ttm_divergence(student: Tensor, teacher: Tensor, power: float) -> Tensor:
     """KL(q ‖ softmax(s)) of each sample, q proportional to softmax(t)^γ, which is softmax(γ · t).
 
-    Source: Zheng and Yang, ICLR 2024, equations 11 and 12.
+    Source: Zheng and Yang, ICLR 2024.
 
     Args:
         student: logits s, shape (B, C).

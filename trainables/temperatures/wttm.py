@@ -14,7 +14,7 @@ from trainables.temperatures.ttm import ttm_divergence
 def power_sum(teacher: Tensor, power: float) -> Tensor:
     """U = Σ softmax(t)^γ of each sample, shape (B, 1): 1 for a sure teacher, C^(1 - γ) for one that knows nothing.
 
-    Source: Zheng and Yang, ICLR 2024, equation 16.
+    Source: Zheng and Yang, ICLR 2024.
 
     Args:
         teacher: logits t, shape (B, C).
