@@ -98,13 +98,14 @@ class Resolver:
         if (count := math.prod(len(grid.values) for grid in grids)) > MAX_SETTINGS:
             rule = f"an arm has at most {MAX_SETTINGS:,} settings, but the grids of this one make {count:,}"
             return None, [*problems, Problem(at, block, rule)]
+        block = chosen(block, grids, (0,) * len(grids))  # without the grids' lists, it is cheap to copy
         settings, blocks = [], []
         for choice in itertools.product(*(range(len(grid.values)) for grid in grids)):
             overlay = chosen(block, grids, choice)
             parts = self._parts(overlay)
             found = self._problems(name, overlay, parts, grids, choice)
             problems += found
-            if not found and all(part.valid for part in (*parts.values(), *self._shared.values())):
+            if not (found or faulty) and all(part.valid for part in (*parts.values(), *self._shared.values())):
                 own = {key: project(overlay[key], parts[key].plain) for key in overlay}
                 blocks.append((choice, own))
                 settings.append(self._setting(name, own, parts, grids))

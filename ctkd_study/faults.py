@@ -190,18 +190,35 @@ def expected(field: FieldInfo) -> str:
 
 
 def _expected_item(field: FieldInfo, path: KeyPath) -> str:
-    if isinstance(path[-1], int) and (items := _items(field.annotation)) is not None:
-        return _describe(items, [])
-    return expected(field)
+    """The same of the list's item that the path ends in, if it does."""
+    annotation, metadata = field.annotation, list(field.metadata)
+    start = max(number for number, part in enumerate(path) if isinstance(part, str))
+    for index in path[start + 1 :]:
+        item = _item(annotation, index)
+        if item is None:
+            break
+        annotation, metadata = item, []
+    return _describe(annotation, metadata)
 
 
-def _items(annotation: Any) -> Any:
-    """What a list's items are, or None for what is no list."""
+def _item(annotation: Any, index: str | int) -> Any:
+    """What a list's item is, or None for what is no list, or longer than it may be."""
     if get_origin(annotation) is Annotated:
-        return _items(annotation.__origin__)
+        return _item(annotation.__origin__, index)
     if get_origin(annotation) in (Union, types.UnionType):
-        return next((items for member in get_args(annotation) if (items := _items(member)) is not None), None)
-    return get_args(annotation)[0] if get_origin(annotation) in (tuple, list) else None
+        return next((item for member in get_args(annotation) if (item := _item(member, index)) is not None), None)
+    if get_origin(annotation) not in (tuple, list):
+        return None
+    items = _items(annotation)
+    return items[0] if _is_open(annotation) else dict(enumerate(items)).get(int(index))
+
+
+def _items(annotation: Any) -> list[Any]:
+    return [member for member in get_args(annotation) if member is not Ellipsis]
+
+
+def _is_open(annotation: Any) -> bool:
+    return get_origin(annotation) is list or Ellipsis in get_args(annotation)
 
 
 _NAMES = types.MappingProxyType(
@@ -217,17 +234,16 @@ def _describe(annotation: Any, metadata: list[Any]) -> str:
         return ", or ".join(_describe(member, metadata if member is not type(None) else []) for member in members)
     if _is_literal(annotation):
         return f"one of {', '.join(str(choice) for choice in get_args(annotation))}"
-    if (
-        any(isinstance(part, OneOf) for part in metadata)
-        or _options_class(annotation) is not None
-        or get_origin(annotation) is dict
-    ):
-        return "a mapping"
     limits = _limits(metadata)
+    if any(isinstance(part, OneOf) for part in metadata) or _options_class(annotation) is not None:
+        return "a mapping"
+    if get_origin(annotation) is dict:
+        return "a mapping" + _joined(limits)
     if get_origin(annotation) in (tuple, list):
-        items = [member for member in get_args(annotation) if member is not Ellipsis]
-        many = "" if Ellipsis in get_args(annotation) or get_origin(annotation) is list else f"{len(items)} "
-        return f"a list of {many}items, each {_describe(items[0], [])}" + _joined(limits)
+        words = [_describe(item, []) for item in _items(annotation)]
+        if _is_open(annotation):
+            return f"a list{_joined(limits)}, each item {words[0]}"
+        return f"a list of {len(words)}, each {words[0]}" if len(set(words)) == 1 else f"a list of [{', '.join(words)}]"
     return _NAMES.get(annotation, f"a {getattr(annotation, '__name__', annotation)}") + _joined(limits)
 
 

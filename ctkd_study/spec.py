@@ -156,6 +156,12 @@ class StudySpec(Options):
         """
         return self._settings
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "StudySpec":
+        """A copy, some fields replaced by valid values; its settings are resolved anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        vars(copied).pop("_settings", None)
+        return copied
+
     @functools.cached_property
     def _settings(self) -> tuple[Setting, ...]:
         arms, problems = _resolved(self.plain(), None)
@@ -269,7 +275,9 @@ def _study(document: Document, folder: Path) -> StudySpec:
     faults = [*document.faults, *_placed(problems, document)]
     if faults or spec is None:
         raise SpecError(sorted(faults, key=lambda fault: (fault.place.override is not None, fault.line or 0)))
-    return spec.model_copy(update={"arms": {name: arm.block for name, arm in arms.items()}})
+    spec = spec.model_copy(update={"arms": {name: arm.block for name, arm in arms.items()}})
+    vars(spec)["_settings"] = tuple(setting for arm in arms.values() for setting in arm.settings)
+    return spec
 
 
 def _with_teachers_recipe(data: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
     StreamEndEvent,
 )
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from ctkd_study.errors import Fault, KeyPath, Place, SpecError, dotted
 from trainables.options import Options
@@ -172,7 +173,7 @@ class _Copier:
         if isinstance(value, Options):
             value = value.plain()
         if len(path) > MAX_DEPTH:
-            return self._refuse(path, None, f"a study is at most {MAX_DEPTH} levels deep")
+            return self._refuse(path, None, _TOO_DEEP)
         if isinstance(value, Mapping):
             return self._mapping(value, path)
         if isinstance(value, list | tuple):
@@ -200,6 +201,22 @@ class _Copier:
     def _refuse(self, path: KeyPath, value: Any, message: str) -> None:
         self.document.faults.append(Fault(dotted(path), value, message))
         self.document.broken.add(path)
+
+
+class _Scanner(Scanner):
+    """Stops at depths where ruamel's look-ahead would take minutes."""
+
+    def fetch_flow_collection_start(self, *arguments: Any, **options: Any) -> None:
+        self._stop_at(len(self.flow_context))
+        super().fetch_flow_collection_start(*arguments, **options)
+
+    def add_indent(self, column: int) -> bool:
+        self._stop_at(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def _stop_at(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise ScannerError(None, None, _TOO_DEEP, self.reader.get_mark())
 
 
 class _Fatal(Exception):
@@ -236,26 +253,20 @@ class _Reader:
 
     def _parse(self, text: str) -> Iterator[Event]:
         try:
-            for event in YAML(typ="safe", pure=True).parse(text):
+            yaml = YAML(typ="safe", pure=True)
+            yaml.Scanner = _Scanner
+            for event in yaml.parse(text):
                 self._line = event.start_mark.line + 1
                 yield event
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self._line = mark.line + 1 if mark is not None else self._line
             problem = ", ".join(part for part in (error.context, error.problem) if part)
-            self._fault((), None, f"this is not YAML: {problem}")
+            self._fault((), None, problem if problem == _TOO_DEEP else f"this is not YAML: {problem}")
             raise _Fatal from error
         # The parser's other failures (an escape beyond Unicode, a version it does not know) have neither a mark nor a
         # common type; whatever it trips over is the text's fault, and no reason for a traceback.
-        except (
-            YAMLError,
-            ValueError,
-            AssertionError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            NotImplementedError,
-        ) as error:
+        except (YAMLError, ValueError, AssertionError, LookupError) as error:
             self._fault(
                 (), None, f"this is not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             )
@@ -277,7 +288,7 @@ class _Reader:
         if isinstance(event, ScalarEvent):
             return self._scalar(event, path, place)
         if len(path) >= MAX_DEPTH:
-            self._fault(path[:1], None, f"a study file is at most {MAX_DEPTH} levels deep", place)
+            self._fault((), None, _TOO_DEEP, place)
             raise _Fatal
         return self._mapping(path) if isinstance(event, MappingStartEvent) else self._sequence(path)
 
@@ -359,6 +370,7 @@ class _Reader:
         self.faults.append(Fault(dotted(path), value, message, place or Place(self.name, self._line)))
 
 
+_TOO_DEEP = f"a study is at most {MAX_DEPTH} levels deep"
 _NO_CONTROL = "text must hold no control characters and no half surrogates"
 _TOO_LONG = "whole numbers have at most 63 bits"
 

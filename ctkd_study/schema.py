@@ -1,0 +1,116 @@
+"""JSON Schema of the study file, for editors: what each key means, and what it may be.
+
+It is composed from the options classes, like the types. Where their schema is not the file's, it is changed here: an
+arm's block may leave out any key and hold grids, and the teacher's recipe may leave out what the study's says.
+"""
+
+from typing import Any
+
+from ctkd_study.arms import ARM_KEYS, NAME
+from ctkd_study.spec import StudySpec
+from trainables.config import TeacherOptions
+
+Schema = dict[str, Any]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_REF = "#/$defs/"
+_TAGS = ("name", "kind", "model")
+_SCALARS = ("string", "number", "integer", "boolean")
+
+
+def schema() -> Schema:
+    """The JSON Schema of a study file, draft 2020-12."""
+    study = StudySpec.model_json_schema()
+    definitions: dict[str, Schema] = study["$defs"]
+    for definition in definitions.values():
+        _require_tags(definition)
+    taught = _Partial(definitions, "Taught", grids=False)
+    for definition in [
+        entry for entry in definitions.values() if TeacherOptions.model_fields.keys() <= entry["properties"].keys()
+    ]:
+        definition["properties"]["recipe"] = taught.of(definition["properties"]["recipe"])
+    block = _Partial(definitions, "InArm", grids=True)
+    definitions["Arm"] = {
+        "type": "object",
+        "description": "What this arm changes of the study; merged key by key, unless it changes `name` or `kind`.",
+        "additionalProperties": False,
+        "properties": {key: block.of(study["properties"][key]) for key in ARM_KEYS},
+    }
+    study["properties"]["arms"]["additionalProperties"] = {"$ref": f"{_REF}Arm"}
+    study["properties"]["arms"]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    return {"$schema": _DIALECT, **study, "title": "A study file of ctkd-study"}
+
+
+def _require_tags(definition: Schema) -> None:
+    """A file names each part; that the classes know their own names by default is for Python."""
+    for tag in _TAGS:
+        if tag in definition["properties"]:
+            definition["properties"][tag].pop("default", None)
+            definition["required"] = list(dict.fromkeys([tag, *definition.get("required", [])]))
+
+
+class _Partial:
+    """Schemas of blocks that are merged over others: nothing is required, and nothing has a default of its own.
+
+    Args:
+        definitions: of the whole schema; the partial ones are added.
+        suffix: of their names.
+        grids: whether any scalar may be a grid.
+    """
+
+    def __init__(self, definitions: dict[str, Schema], suffix: str, *, grids: bool) -> None:
+        self._definitions, self._suffix, self._grids = definitions, suffix, grids
+
+    def of(self, node: Schema) -> Schema:
+        """The partial schema of a schema; what it refers to is added to the definitions."""
+        node = {key: value for key, value in node.items() if key not in ("default", "required")}
+        if "$ref" in node:
+            return {**node, "$ref": _REF + self._defined(node["$ref"].removeprefix(_REF))}
+        if _is_scalar(node):
+            return self._scalar(node)
+        for union in ("anyOf", "oneOf"):
+            if union in node:
+                # Without tags, a block may be a part of several.
+                members = [self.of(member) for member in node.pop(union)]
+                return {**node, "anyOf": members}
+        for items in ("items", "additionalProperties"):
+            if isinstance(node.get(items), dict):
+                node[items] = self.of(node[items])
+        if "prefixItems" in node:
+            node["prefixItems"] = [self.of(item) for item in node["prefixItems"]]
+        if "properties" in node:
+            node["properties"] = {
+                key: self._tag(value) if key in _TAGS else self.of(value) for key, value in node["properties"].items()
+            }
+        return node
+
+    def _defined(self, name: str) -> str:
+        partial = name + self._suffix
+        if partial not in self._definitions:
+            self._definitions[partial] = {}  # a definition may hold itself
+            self._definitions[partial] = self.of(self._definitions[name]) | {"title": partial}
+        return partial
+
+    def _scalar(self, node: Schema) -> Schema:
+        about: Schema = {key: node.pop(key) for key in ("title", "description") if key in node}
+        return {**about, "anyOf": [node, _grid_of(node)]} if self._grids else {**about, **node}
+
+    def _tag(self, node: Schema) -> Schema:
+        # A grid over the names of several parts belongs to none of them.
+        return {"anyOf": [node, _grid_of({"type": "string"})]} if self._grids else node
+
+
+def _is_scalar(node: Schema) -> bool:
+    if "anyOf" in node:
+        return all(_is_scalar(member) or member.get("type") == "null" for member in node["anyOf"])
+    return node.get("type") in _SCALARS or "const" in node or "enum" in node
+
+
+def _grid_of(items: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": "One setting for each value; several grids in an arm make a product.",
+        "additionalProperties": False,
+        "required": ["grid"],
+        "properties": {"grid": {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}},
+    }
