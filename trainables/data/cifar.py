@@ -90,8 +90,8 @@ class _CifarOptions(DataOptions):
     )
     verify: bool = Field(
         True,
-        description="Compare files with the published checksums and counts (of the unpacked binary version, only counts "
-        "are known). Off is for files of your own.",
+        description="Compare files with the published checksums and counts (of the unpacked binary version only "
+        "counts are known). Off is for files of your own.",
     )
     views: Annotated[ViewOptions, OneOf(VIEWS)] = Field(
         default=Crop(), description="The augmented forms of an example; default: pad by 4, crop, flip."
@@ -149,11 +149,16 @@ def _from_pickle(labels_key: str, classes: int) -> Decode:
         batch: Any = unpickle_arrays(name, content)
         if not isinstance(batch, dict) or not {"data", labels_key} <= batch.keys():
             raise ValueError(f"{name} must hold a dict with 'data' and {labels_key!r}")
-        images, labels = batch["data"], np.asarray(batch[labels_key])
+        images, labels = batch["data"], batch[labels_key]
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (_PIXELS,):
-            raise ValueError(f"'data' in {name} must be bytes of shape (N, {_PIXELS}), but is {_form(images)}")
-        if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-            raise ValueError(f"{labels_key!r} in {name} must be {len(images)} integers, but is {_form(labels)}")
+            form = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+            raise ValueError(f"'data' in {name} must be bytes of shape (N, {_PIXELS}), but is {form}")
+        if isinstance(labels, np.ndarray):
+            labels = labels.tolist()
+        if not isinstance(labels, list) or not all(isinstance(label, int) for label in labels):
+            raise ValueError(f"{labels_key!r} in {name} must be a list of integers")
+        if len(labels) != len(images):
+            raise ValueError(f"{labels_key!r} in {name} must be {len(images)} labels, but is {len(labels)}")
         return images, _checked(name, labels, classes)
 
     return decode
@@ -167,20 +172,16 @@ def _from_records(label_bytes: int, classes: int) -> Decode:
         if len(content) % record:
             raise ValueError(f"{name} must be whole records of {record} bytes, but has {len(content)} bytes")
         records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
-        return records[:, label_bytes:], _checked(name, records[:, label_bytes - 1], classes)
+        return records[:, label_bytes:], _checked(name, records[:, label_bytes - 1].tolist(), classes)
 
     return decode
 
 
-def _checked(name: str, labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    if len(labels) == 0:
+def _checked(name: str, labels: list[int], classes: int) -> NDArray[np.int64]:
+    if not labels:
         raise ValueError(f"{name} must hold images, but holds none")
-    files.require_labels(name, int(labels.min()), int(labels.max()), classes)
-    return labels.astype(np.int64)
-
-
-def _form(value: Any) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    files.require_labels(name, min(labels), max(labels), classes)
+    return np.array(labels, dtype=np.int64)
 
 
 class Cifar10Options(_CifarOptions):

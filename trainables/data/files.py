@@ -45,7 +45,7 @@ def download(what: str, into: Path, fetch: Callable[[Path], object]) -> Path:
             except (OSError, RuntimeError) as fault:
                 reason = " ".join(str(fault).split())
                 raise FileNotFoundError(
-                    f"{what} is not in {into} and cannot be downloaded: {reason}. Name the folder that holds it (data.folder)"
+                    f"{what} is not in {into} and cannot be downloaded: {reason}. Name its folder (data.folder)"
                 ) from None
             part.rename(into)
     return into
