@@ -53,8 +53,8 @@ if DEBIAN.is_dir():  # .ci/run sees to it
         assert arrays.train_images.shape == (60_000, 1, 28, 28)
         assert arrays.test_labels.bincount().tolist() == [1000] * 10
         pixels = arrays.train_images[::10].float() / 255
-        assert abs(float(pixels.mean()) - arrays.mean[0]) < 2e-3
-        assert abs(float(pixels.std()) - arrays.std[0]) < 2e-3
+        assert abs(float(pixels.mean()) - arrays.mean[0]) < 5e-3
+        assert abs(float(pixels.std()) - arrays.std[0]) < 5e-3
 
 
 def _shorten(content: bytes) -> bytes:
