@@ -57,7 +57,7 @@ class TorchvisionOptions(ModelOptions):
 class TorchvisionNetwork(ForeignNetwork):
     """A traced network; its maps are the last at each height, where a block ends, before the final pooling.
 
-    Vision transformers have fewer of them, since most of their layers give tokens.
+    Stages that share a height, as on tiny images, share a map. Transformers give few: their layers give tokens.
     """
 
     def __init__(self, network: nn.Module, maps: tuple[str, ...], pooled: str, logits: str) -> None:
