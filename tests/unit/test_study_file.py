@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ctkd_study.errors import Fault, SpecError
+from ctkd_study.errors import SpecError
 from ctkd_study.study_file import MAX_BYTES, MAX_DEPTH, Document, from_plain, parse, read
+from tests.unit.studies import Expected, assert_faults
 
 SCALARS: Mapping[str, Any] = {
     "5e-4": 5e-4,
@@ -62,7 +63,7 @@ def test_values_know_their_lines() -> None:
 
 
 #: Faults that leave the rest readable: the text, and (line, key, part of the message) of each.
-LESSER: dict[str, tuple[str, list[tuple[int | None, str, str]]]] = {
+LESSER: dict[str, tuple[str, Expected]] = {
     "duplicate key": ("a: 1\nb: 2\na: 3\n", [(3, "a", "there already, on line 1")]),
     "duplicate below": ("a:\n  b: 1\n  'b': 2\n", [(3, "a.b", "there already, on line 2")]),
     "alias": ("a: &x 1\nb: *x\n", [(1, "a", "anchors and aliases"), (2, "b", "anchors and aliases")]),
@@ -82,7 +83,7 @@ LESSER: dict[str, tuple[str, list[tuple[int | None, str, str]]]] = {
 }
 
 #: Faults after which there is no reading on.
-FATAL: dict[str, tuple[str, list[tuple[int | None, str, str]]]] = {
+FATAL: dict[str, tuple[str, Expected]] = {
     "empty": ("", [(None, "", "but got nothing")]),
     "only a comment": ("# nothing\n", [(None, "", "but got nothing")]),
     "a list": ("- 1\n- 2\n", [(1, "", "must be a mapping of keys to values, but got a list")]),
@@ -99,13 +100,6 @@ FATAL: dict[str, tuple[str, list[tuple[int | None, str, str]]]] = {
     "line separator": ("a: 1\nb: x\u2028y\n", [(2, "", "no control characters, but got U+2028")]),
     "syntax after a lesser fault": ("a: !x 1\nb: ]\n", [(1, "a", "tags"), (2, "", "this is not YAML")]),
 }
-
-
-def assert_faults(faults: tuple[Fault, ...] | list[Fault], expected: list[tuple[int | None, str, str]]) -> None:
-    """The faults are these and no others: line, key, and a part of the message of each."""
-    assert [(fault.line, fault.key) for fault in faults] == [(line, key) for line, key, _ in expected], faults
-    for fault, (_, _, fragment) in zip(faults, expected, strict=True):
-        assert fragment in fault.message
 
 
 @pytest.mark.parametrize("case", LESSER)
