@@ -101,15 +101,18 @@ def run(
 def plan(study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show a study's trials, and what they will take; trains nothing."""
     from ctkd_study.report import terminal
+    from ctkd_study.report.as_json import plan_as_json
+    from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 
     loaded = Study.from_file(study, overrides)
     planned = loaded.plan()
     estimate = loaded.estimate(storage)
+    found = warnings(loaded.spec)
     if as_json:
-        click.echo(json.dumps(terminal.plan_as_json(planned, estimate), indent=1))
+        click.echo(json.dumps(plan_as_json(planned, estimate, found), indent=1))
     else:
-        terminal.show_plan(planned, estimate, Console())
+        terminal.show_plan(planned, estimate, found, Console())
 
 
 @main.command()
@@ -132,7 +135,7 @@ def compare(
 ) -> None:
     """Compare a study's strategies: accuracy, differences with intervals, cost, verdict."""
     from ctkd_study.report import terminal
-    from ctkd_study.report.as_json import as_json as to_json
+    from ctkd_study.report.as_json import comparison_as_json
     from ctkd_study.study import Study
 
     comparison = Study.named(study, storage).compare(
@@ -143,7 +146,7 @@ def compare(
 
         Path(html).write_text(page(comparison), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps(to_json(comparison), indent=1, allow_nan=False))
+        click.echo(json.dumps(comparison_as_json(comparison), indent=1, allow_nan=False))
     else:
         terminal.show(comparison, Console())
 

@@ -70,6 +70,14 @@ def slots(cpu: float, gpu: float) -> int:
     return max(min(fits, default=1), 1)
 
 
+def devices(gpu: float) -> float:
+    """How many devices the cluster that was joined has: GPUs, if a trial takes any of them, else CPU cores."""
+    import ray
+
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return float(total.get("GPU" if gpu > 0 else "CPU", 1.0))
+
+
 def local_slots(cpu: float, gpu: float) -> int:
     """The same for this machine, without starting Ray."""
     import torch

@@ -81,6 +81,8 @@ class Outcome:
     wall_seconds: float
     busy_seconds: float
     """Device-seconds of all work of the trials in this launch."""
+    cores: float
+    """CPU cores (or, for trials on GPUs, GPUs) that the launch could use."""
     damaged: dict[str, tuple[str, ...]]
     """Checkpoints that were passed over, by trial id."""
 
@@ -175,6 +177,7 @@ def launch(
             trained=len(todo),
             wall_seconds=wall,
             busy_seconds=progress.busy_seconds,
+            cores=progress.devices,
             damaged={key: scan.damaged for key, scan in scans.items() if scan.damaged},
         )
 

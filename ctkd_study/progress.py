@@ -1,6 +1,7 @@
 """Where a launch stands: counted by the runner, shown to the user, stored with the lease's heartbeat."""
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -47,6 +48,8 @@ class Progress:
         self._unsaved: dict[str, float] = {}
         self.wasted: dict[str, float] = {}
         """Device-seconds lost to faults in this launch, by trial id."""
+        self.devices = float(len(os.sched_getaffinity(0)))
+        """CPU cores, or GPUs, that the launch can use; a runner on a cluster knows better than this default."""
         self.note = ""
         """What else is going on, e.g. the teacher's training."""
 

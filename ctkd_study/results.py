@@ -23,21 +23,23 @@ class TrialResult:
     """The epoch that validation selects (in the paper's protocol: the test set)."""
     val_loss: float | None
     val_top1: float | None
+    test_loss: float | None
     test_top1: float | None
     """At the selected epoch."""
     device_seconds: float
     """Headline cost: training, without teacher and evaluation, times the share of the device."""
     tflop: float
-    teacher_seconds: float
-    teacher_tflop: float
-    eval_seconds: float
-    eval_tflop: float
+    apart_device_seconds: float
+    """The teacher's work in this trial, and evaluation, times the share of the device."""
+    apart_tflop: float
     wasted_device_seconds: float = 0.0
     """Work lost to faults; no part of ``device_seconds``."""
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, wasted_device_seconds: float = 0.0) -> "TrialResult":
+        """The result that a record holds."""
         summary = manifest.summary
+        share = summary.device_seconds / summary.epoch_seconds if summary.epoch_seconds else 1.0
         return cls(
             id=manifest.trial,
             arm=manifest.arm,
@@ -50,12 +52,11 @@ class TrialResult:
             selected_epoch=summary.selected_epoch,
             val_loss=summary.val_loss,
             val_top1=summary.val_top1,
+            test_loss=summary.test_loss,
             test_top1=summary.test_top1,
             device_seconds=summary.device_seconds,
             tflop=summary.tflop,
-            teacher_seconds=summary.teacher_seconds,
-            teacher_tflop=summary.teacher_tflop,
-            eval_seconds=summary.eval_seconds,
-            eval_tflop=summary.eval_tflop,
+            apart_device_seconds=(summary.teacher_seconds + summary.eval_seconds) * share,
+            apart_tflop=summary.teacher_tflop + summary.eval_tflop,
             wasted_device_seconds=wasted_device_seconds,
         )

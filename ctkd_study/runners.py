@@ -104,6 +104,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
         ),
     )
+    context.progress.devices = cluster.devices(context.gpu)
     tuner.fit()
     job.finish()
     return dict(events.crashed)

@@ -15,10 +15,14 @@ from ctkd_study.errors import StudyError
 from ctkd_study.folder import StudyFolder
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, estimate, make_plan
+from ctkd_study.results import TrialResult
 from ctkd_study.runners import RayRunner
-from ctkd_study.spec import StudySpec, from_mapping, load
+from ctkd_study.spec import Setting, StudySpec, from_mapping, load
+from ctkd_study.strategies import ArmPlan, Cost, evaluate
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
+from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
 from trainables import teacher
+from trainables.config import TrialConfig
 from trainables.storage import Storage
 
 
@@ -78,7 +82,7 @@ class Study:
         cpu = resources.cpu or float(self.spec.numerics.threads)
         slots = min(cluster.local_slots(cpu, resources.gpu), self.spec.concurrency or len(plan.trials))
         with _readable_faults():
-            return estimate(plan, folder.manifests(plan), slots, self._teacher_record(place) is not None)
+            return estimate(plan, folder.manifests(plan), slots, self._teacher_ready(place))
 
     def run(
         self,
@@ -119,6 +123,62 @@ class Study:
                 tracked=lambda folder, uid: self._tracked(folder, uid, uri, console),
             )
 
+    def compare(
+        self,
+        storage: str = "results",
+        *,
+        baseline: str | None = None,
+        margin: float | None = None,
+        charge_teacher: bool = False,
+    ) -> Comparison:
+        """Compares the study's strategies from the records that there are, and records that somebody looked.
+
+        Args:
+            storage: a folder or ``s3://bucket/prefix``.
+            baseline: the arm that the others are compared with; by default the study's.
+            margin: accuracy points that would not matter; by default the study's.
+            charge_teacher: whether every strategy pays the teacher's training, its work in the trials, and evaluation.
+
+        Raises:
+            StudyError: there are no records, or the baseline is not an arm.
+        """
+        if margin is not None and not 0 < margin <= 100:
+            raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
+        place, plan = _storage(storage), self.plan()
+        folder = StudyFolder(place, self.spec.name)
+        folder.stored()
+        wasted = folder.wasted()
+        manifests = folder.manifests(plan)
+        results = [TrialResult.from_manifest(m, wasted.get(key, 0.0)) for key, m in manifests.items()]
+        facts = self._teacher_facts(place)
+        spec = self.spec
+        question = Question(
+            study=spec.name,
+            text=spec.question,
+            protocol=spec.protocol,
+            margin=margin or spec.margin,
+            seeds=spec.seeds,
+            data=getattr(spec.data, "name", ""),
+            validation=spec.data.validation,
+            test=next((m.test_examples for m in manifests.values() if m.test_examples), None),
+            teacher=facts,
+            seeds_planned=spec.seeds_planned,
+            baseline=baseline or spec.baseline,
+            price_per_device_hour=spec.price_per_device_hour,
+            currency=spec.currency,
+            charges_teacher=charge_teacher,
+        )
+        teacher_cost = (facts.cost if facts is not None else None) or Cost()
+        strategies = evaluate(
+            _arm_plans(plan), spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
+        )
+        found = compare(question, strategies)
+        seen = max((len(pair.seeds) for pair in found.pairs), default=0)
+        if not seen:
+            return found
+        looks = folder.look(seen, {pair.a: pair.verdict for pair in found.pairs})
+        return compare(question, strategies, looks)
+
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
         """Makes MLflow hold exactly what the records do."""
         place = _storage(storage)
@@ -158,8 +218,29 @@ class Study:
             server.terminate()
             server.wait()
 
+    def _teacher_config(self) -> TrialConfig | None:
+        """A trial that reads the study's teacher, if there is one."""
+        return next((trial.config for trial in self.plan().trials if trial.config.teacher is not None), None)
+
+    def _teacher_ready(self, place: Storage) -> bool:
+        config = self._teacher_config()
+        return config is None or teacher.record_of(config, place) is not None
+
+    def _teacher_facts(self, place: Storage) -> TeacherFacts | None:
+        config = self._teacher_config()
+        if config is None or config.teacher is None:
+            return None
+        name = getattr(config.teacher, "model", "teacher")
+        if config.teacher.checkpoint is not None:
+            return TeacherFacts(f"{name} from {Path(config.teacher.checkpoint).name}", may_have_seen_validation=True)
+        newest = teacher.record_of(config, place)
+        if newest is None:
+            return TeacherFacts(name)
+        summary = newest.manifest.summary
+        return TeacherFacts(name, summary.test_top1, Cost(summary.device_seconds, summary.tflop))
+
     def _projection(self, folder: StudyFolder, uid: str, uri: str) -> Projection:
-        config = next((trial.config for trial in self.plan().trials if trial.config.teacher is not None), None)
+        config = self._teacher_config()
         home = None
         if config is not None and config.teacher is not None and config.teacher.recipe is not None:
             home = folder.storage.within(teacher.TEACHERS, teacher.fingerprint(config))
@@ -173,6 +254,22 @@ class Study:
             yield tracker.changed
         finally:
             console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
+
+
+def _arm_plans(plan: Plan) -> list[ArmPlan]:
+    arms: dict[str, list[Setting]] = {}
+    for setting in plan.spec.settings():
+        arms.setdefault(setting.arm, []).append(setting)
+    return [
+        ArmPlan(
+            name=arm,
+            settings=tuple(setting.label for setting in settings),
+            fixed=all(getattr(setting.config.temperature, "kind", None) == "fixed" for setting in settings),
+            overrides_student=any(setting.overrides_student for setting in settings),
+            overrides_epochs=any(setting.overrides_epochs for setting in settings),
+        )
+        for arm, settings in arms.items()
+    ]
 
 
 def _storage(location: str) -> Storage:

@@ -101,6 +101,8 @@ class Manifest(_Stored):
     reason: str | None = None
     starts: list[Start] = []
     summary: Summary = Summary()
+    test_examples: int | None = None
+    """How many examples the test set has."""
     machine: dict[str, Any] = {}
     """Host, processor, device, threads, and versions of Python and packages."""
     files: dict[str, FileStamp] = {}

@@ -17,7 +17,7 @@ from trainables.config import RunOptions, TeacherOptions, TrialConfig, digest, f
 from trainables.data import Arrays, split
 from trainables.distillers import DISTILLERS
 from trainables.models import Network
-from trainables.record import Manifest, Row
+from trainables.record import Checkpoint, Manifest, Row
 from trainables.storage import Storage
 from trainables.trainer import Materials
 from trainables.trial import run_inline
@@ -70,6 +70,14 @@ def fingerprint(config: TrialConfig) -> str:
     if options.checkpoint is not None:
         return digest({"network": options.network().plain(), "sha256": file_sha256(options.checkpoint)})
     return teacher_trial(config, options).fingerprint()
+
+
+def record_of(config: TrialConfig, storage: Storage) -> Checkpoint | None:
+    """The finished training of a trial's teacher in a storage; None where it is not trained there, or never is."""
+    if config.teacher is None or config.teacher.recipe is None:
+        return None
+    newest = record.scan(storage.within(TEACHERS, fingerprint(config)), check_hashes=False).newest
+    return newest if newest is not None and newest.manifest.status == "finished" else None
 
 
 def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:

@@ -90,6 +90,7 @@ class Trial:
             reason=self.reason,
             starts=self.starts,
             summary=self.summary(),
+            test_examples=len(self.trainer.materials.arrays.test_labels),
             machine=machine(self.device),
         )
         state: dict[str, Any] = {} if self.status == "failed" else self.trainer.state()

@@ -129,7 +129,10 @@ def test_trainer_follows_the_authors_trajectory(name: str, memory_format: str) -
     if case["learnable_temperature"]:
         assert cases.difference(np.array(coefficients), expected["grl_coefficient"]) < 1e-9
         # T barely moves in 18 steps: what it moves by must be right, too.
-        moved, wanted = np.array(temperatures)[1:] - temperatures[0], expected["temperature"][1:] - expected["temperature"][0]
+        moved, wanted = (
+            np.array(temperatures)[1:] - temperatures[0],
+            expected["temperature"][1:] - expected["temperature"][0],
+        )
         assert np.abs(moved - wanted).max() < 0.05 * np.abs(wanted).max()
     with torch.no_grad():
         final = trainer.student(images[:size])

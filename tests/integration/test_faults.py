@@ -1,0 +1,214 @@
+"""Kill what can be killed; the same command ends with the same numbers.
+
+Every study here has at least 20 epochs and a checkpoint at each. That training went on, and did not start again (which would give the
+same numbers), is read from the starts in the record.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ctkd_study.runners import InlineRunner
+from ctkd_study.study import Study
+from tests import settings
+from tests.unit.test_trial import same
+from trainables import record
+from trainables.record import Checkpoint
+from trainables.storage import Storage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+EPOCHS = 40
+STUDY: dict[str, Any] = {
+    "name": "faults",
+    "data": {"name": "digits", "validation": 100, "train_examples": 200},
+    "teacher": settings.TEACHER,
+    "student": settings.STUDENT,
+    "recipe": {**settings.RECIPE, "epochs": EPOCHS},
+    "distiller": {"name": "kd"},
+    "seeds": [3],
+    "margin": 2.0,
+    "checkpoint": {"epochs": 1},
+    "arms": {
+        "grid": {"temperature": {"kind": "fixed", "value": {"grid": [2, 8]}}},
+        "global": {"temperature": {"kind": "global"}},
+    },
+}
+
+
+@dataclasses.dataclass
+class Driver:
+    """A study in a folder of its own, and the command that runs it."""
+
+    folder: Path
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "results"
+
+    def write(self, **changes: Any) -> None:
+        (self.folder / "faults.yaml").write_text(json.dumps({**STUDY, **changes}))
+
+    def start(self) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "ctkd_study.cli", "run", str(self.folder / "faults.yaml")]
+        return subprocess.Popen(
+            [*command, "--storage", str(self.storage)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+
+    def finish(self, process: "subprocess.Popen[str]", status: int = 0) -> str:
+        output, _ = process.communicate(timeout=200)
+        assert process.returncode == status, output
+        return output
+
+    def trials(self) -> dict[str, Checkpoint]:
+        """The newest whole checkpoint of every trial that has one."""
+        folder = Storage.at(str(self.storage)).within("faults")
+        names = [name for name in folder.names() if folder.exists(f"{name}/checkpoint_010000") or "-s" in name]
+        found = {name: record.scan(folder.within(name), level=0).newest for name in names}
+        return {name: checkpoint for name, checkpoint in found.items() if checkpoint is not None}
+
+    def wait(self, process: "subprocess.Popen[str]", condition: Callable[[], Any], seconds: float = 120) -> Any:
+        """Waits until the condition gives something, which it returns; the driver must not end meanwhile."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if value := condition():
+                return value
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.005)
+        raise AssertionError("what the test waits for did not happen in time")
+
+    def durable(self, at_least: int) -> Checkpoint | None:
+        """A trial in progress with this many durable epochs."""
+        ours = (c for c in self.trials().values() if c.manifest.status == "running" and c.manifest.epoch >= at_least)
+        return next(ours, None)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    """The same study, never interrupted, trained in this process."""
+    driver = Driver(tmp_path_factory.mktemp("straight"))
+    Study(**STUDY).run(str(driver.storage), runner=InlineRunner())
+    return driver.trials()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    made = Driver(tmp_path)
+    made.write()
+    yield made
+    for process in psutil.process_iter(["cmdline"]):
+        if str(tmp_path) in " ".join(process.info["cmdline"] or []):
+            process.kill()
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_killed_driver(driver: Driver, straight: dict[str, Checkpoint]) -> None:
+    first = driver.start()
+    driver.wait(first, lambda: driver.durable(5) and any(c.manifest.status == "finished" for c in driver.trials().values()))
+    kill(first.pid)
+    first.communicate()
+    before = driver.trials()
+
+    output = driver.finish(driver.start())
+    after = driver.trials()
+    assert after.keys() == straight.keys()
+    kept, went_on = [], []
+    for name, checkpoint in after.items():
+        same(straight[name], checkpoint)
+        starts = checkpoint.manifest.starts
+        if name in before and before[name].manifest.status == "finished":
+            assert checkpoint == before[name], "a finished trial is not touched"
+            kept.append(name)
+        elif name in before and before[name].manifest.epoch >= 5:
+            assert [start.attempt for start in starts] == [1, 2]
+            assert starts[1].epoch == before[name].manifest.epoch >= 5
+            assert checkpoint.index >= 20_000, "a launch's checkpoints start at attempt x 10,000"
+            went_on.append(name)
+    assert kept
+    assert went_on
+    assert "not_worse" in output or "undecided" in output.lower()
+    launches = json.loads((driver.storage / "faults" / "launches.json").read_text())
+    assert [launch["attempt"] for launch in launches] == [1, 2]
+
+
+def test_killed_worker_cut_save_and_second_driver(driver: Driver, straight: dict[str, Checkpoint]) -> None:
+    process = driver.start()
+    driver.wait(process, (driver.storage / "faults" / "lease.json").exists)
+    second = driver.start()
+    victim: Checkpoint = driver.wait(process, lambda: driver.durable(8))  # Tune may be a save or two behind
+    kill(victim.manifest.starts[-1].pid)
+    recovered = driver.wait(
+        process, lambda: next((c for c in driver.trials().values() if len(c.manifest.starts) == 2), None)
+    )
+    assert recovered.manifest.starts[1].epoch >= 5
+
+    def half_written() -> Path | None:
+        """The newest checkpoint folder of a trial in progress, if it is not whole."""
+        for name, checkpoint in driver.trials().items():
+            after = driver.storage / "faults" / name / f"checkpoint_{checkpoint.index + 1:06d}"
+            if checkpoint.manifest.status == "running" and after.exists():
+                return after
+        return None
+
+    cut = driver.wait(process, half_written)
+    pid = driver.trials()[cut.parent.name].manifest.starts[-1].pid
+    kill(pid)
+    refused = driver.finish(second, status=2)
+    assert f"process {process.pid}" in refused, "a second driver is refused with the owner's name"
+    driver.finish(process)
+    after = driver.trials()
+    assert after.keys() == straight.keys()
+    for name, checkpoint in after.items():
+        same(straight[name], checkpoint)
+        assert {start.attempt for start in checkpoint.manifest.starts} == {1}
+    assert sum(len(c.manifest.starts) - 1 for c in after.values()) >= 2, "both kills were recovered from"
+    assert json.loads((driver.storage / "faults" / "launches.json").read_text())[0]["wasted"]
+
+
+def test_added_trials_run_alone_damage_is_passed_over_and_changes_are_refused(
+    driver: Driver, straight: dict[str, Checkpoint]
+) -> None:
+    Study(**STUDY).run(str(driver.storage), runner=InlineRunner())
+    before = driver.trials()
+    damaged = next(name for name in before if name.startswith("global"))
+    folder = driver.storage / "faults" / damaged
+    newest = folder / before[damaged].name / record.STATE
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+
+    arms = {**STUDY["arms"], "alone": {"distiller": {"name": "none"}}}
+    driver.write(seeds=[3, 4], arms=arms, margin=3.0, question="changed", checkpoint={"epochs": 20})
+    output = driver.finish(driver.start())
+    assert f"{before[damaged].name} is passed over" in output
+    assert "state.pt has changed" in output
+    after = driver.trials()
+    assert len(after) == 8
+    for name, checkpoint in before.items():
+        if name != damaged:
+            assert after[name] == checkpoint, "trials that were there are not touched"
+    assert [start.epoch for start in after[damaged].manifest.starts] == [0, EPOCHS - 1]
+    same(straight[damaged], after[damaged])
+
+    driver.write(recipe={**STUDY["recipe"], "lr": 0.1}, teacher={**settings.TEACHER, "recipe": settings.RECIPE})
+    refusal = driver.finish(driver.start(), status=2)
+    assert "recipe.lr: 0.05 -> 0.1" in refusal
+    assert {name: c.manifest for name, c in driver.trials().items()} == {name: c.manifest for name, c in after.items()}
