@@ -6,6 +6,7 @@ seed selects anew.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -24,6 +25,7 @@ class ArmPlan:
     """Labels, unique within the arm."""
     fixed: bool = False
     """Whether every setting has a fixed temperature."""
+    uses_teacher: bool = True
     overrides_student: bool = False
     overrides_epochs: bool = False
 
@@ -110,8 +112,8 @@ def evaluate(
         seeds: the study's.
         results: of the trials that have a record, in any order.
         protocol: ``validation`` keeps the best by validation accuracy, ``paper`` by test accuracy.
-        teacher_cost: if given, every replicate also pays the teacher's training once, its work in the trials, and
-            evaluation.
+        teacher_cost: if given, every replicate also pays the teacher's training once (if it uses the teacher), the
+            teacher's work in its trials, and evaluation.
     """
     known = {(result.arm, result.setting, result.seed): result for result in results}
     return tuple(_strategy(arm, seeds, known, protocol, teacher_cost) for arm in arms)
@@ -131,17 +133,17 @@ def _strategy(
         failed += [result for result in ended if result.status == "failed"]
         missing += len(found) - len(ended)
         wasted += sum(result.wasted_device_seconds for result in found if result is not None)
-        replicates.append(_replicate(arm.name, seed, ended, len(ended) == len(found), protocol, teacher_cost))
+        replicates.append(_replicate(arm, seed, ended, len(ended) == len(found), protocol, teacher_cost))
     return Strategy(arm, tuple(replicates), tuple(failed), missing, wasted)
 
 
 def _replicate(
-    arm: str, seed: int, ended: Sequence[TrialResult], complete: bool, protocol: Protocol, teacher_cost: Cost | None
+    arm: ArmPlan, seed: int, ended: Sequence[TrialResult], complete: bool, protocol: Protocol, teacher_cost: Cost | None
 ) -> Replicate:
     cost = sum((Cost(result.device_seconds, result.tflop) for result in ended), Cost())
     if teacher_cost is not None:
         apart = (Cost(result.apart_device_seconds, result.apart_tflop) for result in ended)
-        cost = sum(apart, cost + teacher_cost)
+        cost = sum(apart, cost + teacher_cost if arm.uses_teacher else cost)
     best = select([result for result in ended if result.status == "finished"], protocol) if complete else None
     if best is None:
         return Replicate(seed, complete, None, None, None, cost)
@@ -149,8 +151,11 @@ def _replicate(
 
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:
-    """The trial to keep: the best by accuracy, then by loss, then by a draw at an address; the order given never
-    matters."""
+    """The trial of a seed to keep: the best by accuracy, then by loss, then by a draw; None where there is none.
+
+    The draw is addressed by seed, arm and setting, so that neither the order of the trials nor what else is among them
+    matters.
+    """
 
     def rank(result: TrialResult) -> tuple[float, float, float]:
         accuracy = result.val_top1 if protocol == "validation" else result.test_top1
@@ -159,11 +164,11 @@ def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult
             raise ValueError(
                 f"trial {result.id} is finished, but its record lacks what protocol {protocol!r} selects by"
             )
-        return accuracy, -loss, draws[result.setting]
+        return accuracy, -loss, _draw(result)
 
-    # Drawn for the settings in the order of their names, so that a tie is broken by the seed alone.
-    names = sorted({result.setting for result in candidates})
-    seed = candidates[0].seed if candidates else 0
-    order = streams.permutation(streams.Purpose.TIES, seed, 0, len(names))
-    draws = {name: float(draw) for name, draw in zip(names, order, strict=True)}
     return max(candidates, key=rank, default=None)
+
+
+def _draw(result: TrialResult) -> float:
+    address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
+    return float(streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random())

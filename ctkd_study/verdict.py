@@ -10,19 +10,14 @@ another split or teacher.
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from scipy import stats
-
+from ctkd_study import inference
 from ctkd_study.errors import StudyError
+from ctkd_study.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Word
 from ctkd_study.strategies import Cost, Protocol, Strategy
 
-Word = Literal["better", "not_worse", "worse", "undecided"]
-
-FEWEST_SEEDS = 3
-MOST_MORE_SEEDS = 200
-_CONFIDENCE, _POWER, _SPREAD_BOUND, _MOST_DROPPED = 0.95, 0.80, 0.80, 0.10
+_MOST_DROPPED = 0.10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +51,11 @@ class Question:
     price_per_device_hour: float | None = None
     currency: str = "USD"
     charges_teacher: bool = False
+
+    @property
+    def final_seeds(self) -> int:
+        """How many seeds the final look has: those planned, else all of the study."""
+        return self.seeds_planned or len(self.seeds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +100,14 @@ class Pair:
     more_seeds: int | None
     """How many more would decide with 80 % power if the two were equal; 0 where it is decided; None beyond 200."""
     dropped: int
-    """Seeds at which one of the two had nothing left to select."""
+    """Seeds at which one of the two had nothing left to select; above a tenth, the pair is undecided."""
     per_seed: tuple[float | None, ...]
     """Differences, in the order of the study's seeds; None where a seed is not in the pair."""
+
+    @property
+    def too_many_dropped(self) -> bool:
+        """Whether so many seeds were dropped that the others no longer describe the pair."""
+        return _too_many_dropped(self.dropped, len(self.seeds))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +120,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     """Against the baseline; empty in the paper's protocol, which gives no verdict."""
     interim: bool
-    """Whether more seeds are planned than this look has."""
+    """Whether a pair has fewer seeds than the final look will."""
     looks: int
     """How many different numbers of seeds somebody has looked at, this one included."""
     sentence: str
@@ -141,9 +146,8 @@ def compare(question: Question, strategies: Sequence[Strategy], looks: int = 1) 
     pairs: tuple[Pair, ...] = ()
     if question.protocol == "validation":
         others = [strategy for strategy in strategies if strategy is not baseline]
-        pairs = tuple(pair(strategy, baseline, question.margin) for strategy in others)
-    seen = max((len(each.seeds) for each in pairs), default=0)
-    interim = question.seeds_planned is not None and seen < question.seeds_planned
+        pairs = tuple(pair(strategy, baseline, question.margin, question.test) for strategy in others)
+    interim = any(len(each.seeds) + each.dropped < question.final_seeds for each in pairs)
     comparison = Comparison(question, name, summaries, pairs, interim, looks, "")
     return dataclasses.replace(comparison, sentence=_sentence(comparison))
 
@@ -154,65 +158,16 @@ def default_baseline(strategies: Sequence[Strategy]) -> str:
     return (grids or list(strategies))[0].name
 
 
-def mean_interval(values: Sequence[float], confidence: float = _CONFIDENCE) -> tuple[float, float, float] | None:
-    """Mean and two-sided t interval; None below three values.
+def pair(strategy: Strategy, baseline: Strategy, margin: float, test: int | None = None) -> Pair:
+    """A strategy against the baseline, paired by seed.
 
     Args:
-        values: independent, roughly normal.
-        confidence: of the interval, two-sided.
+        strategy: a.
+        baseline: b.
+        margin: percent points, above 0.
+        test: how many test examples there are; where all differences are equal, the interval is as wide as the rounding
+            of two accuracies to whole examples.
     """
-    if len(values) < FEWEST_SEEDS:
-        return None
-    mean, half = statistics.fmean(values), 0.0
-    if spread := statistics.stdev(values):
-        half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
-    return mean, mean - half, mean + half
-
-
-def decide(low: float | None, high: float | None, margin: float) -> Word:
-    """The verdict that an interval of strategy minus baseline gives, for a margin > 0."""
-    if low is None or high is None:
-        return "undecided"
-    if low > 0:
-        return "better"
-    if low > -margin:
-        return "not_worse"
-    return "worse" if high < -margin else "undecided"
-
-
-def more_seeds(differences: Sequence[float], margin: float) -> int | None:
-    """How many more seeds would show "not worse" with 80 % power if the two strategies were equal: a plan, not a
-    promise.
-
-    The spread of the differences is taken at its upper 80 % bound (chi-square), since a few seeds may well
-    underestimate it. Power is that of the one-sided t test at 2.5 % of "worse by the margin", from the noncentral t
-    distribution.
-
-    Returns:
-        At least 1; None beyond 200, or where two seeds are not there yet.
-    """
-    count = len(differences)
-    if count < 2:
-        return None
-    spread = statistics.stdev(differences)
-    bound = spread * math.sqrt((count - 1) / float(stats.chi2.ppf(1 - _SPREAD_BOUND, count - 1)))
-    for total in range(max(count + 1, FEWEST_SEEDS), count + MOST_MORE_SEEDS + 1):
-        if power(total, bound, margin) >= _POWER:
-            return total - count
-    return None
-
-
-def power(seeds: int, spread: float, margin: float) -> float:
-    """The chance that this many seeds show "not worse" when the two are equal and their differences have this
-    deviation."""
-    if spread == 0:
-        return 1.0
-    critical = float(stats.t.ppf((1 + _CONFIDENCE) / 2, seeds - 1))
-    return float(stats.nct.sf(critical, seeds - 1, margin * math.sqrt(seeds) / spread))
-
-
-def pair(strategy: Strategy, baseline: Strategy, margin: float) -> Pair:
-    """A strategy against the baseline, paired by seed."""
     per_seed: list[float | None] = []
     dropped = 0
     for ours, theirs in zip(strategy.replicates, baseline.replicates, strict=True):
@@ -221,13 +176,16 @@ def pair(strategy: Strategy, baseline: Strategy, margin: float) -> Pair:
         dropped += both and None in values
         per_seed.append(values[0] - values[1] if values[0] is not None and values[1] is not None else None)
     pairs = [(r.seed, d) for r, d in zip(strategy.replicates, per_seed, strict=True) if d is not None]
-    differences = [difference for _, difference in pairs]
-    found = mean_interval(differences)
-    low, high = (found[1], found[2]) if found else (None, None)
-    word = decide(low, high, margin)
-    if dropped > _MOST_DROPPED * (dropped + len(differences)):
-        # A strategy that often fails is not described by the seeds at which it did not.
+    differences, floor = [difference for _, difference in pairs], math.sqrt(2) * inference.rounding(test)
+    _, low, high = inference.mean_interval(differences, floor) or (None, None, None)
+    word, more = inference.decide(low, high, margin), None
+    if _too_many_dropped(dropped, len(differences)):
+        # A strategy that often fails is not described by the seeds at which it did not, however many there are.
         word = "undecided"
+    elif word == "undecided":
+        more = inference.more_seeds(differences, margin, floor)
+    else:
+        more = 0
     return Pair(
         a=strategy.name,
         b=baseline.name,
@@ -235,22 +193,16 @@ def pair(strategy: Strategy, baseline: Strategy, margin: float) -> Pair:
         difference=statistics.fmean(differences) if differences else None,
         low=low,
         high=high,
-        p_value=p_value(differences) if found else None,
+        p_value=inference.p_value(differences, floor),
         verdict=word,
-        more_seeds=more_seeds(differences, margin) if word == "undecided" else 0,
+        more_seeds=more,
         dropped=dropped,
         per_seed=tuple(per_seed),
     )
 
 
-def p_value(differences: Sequence[float]) -> float:
-    """Two-sided paired t test of a mean difference of 0; without any spread it is 1 or 0."""
-    spread = statistics.stdev(differences)
-    mean = statistics.fmean(differences)
-    if spread == 0:
-        return 1.0 if mean == 0 else 0.0
-    statistic = mean / (spread / math.sqrt(len(differences)))
-    return float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
+def _too_many_dropped(dropped: int, kept: int) -> bool:
+    return dropped > _MOST_DROPPED * (dropped + kept)
 
 
 def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Summary:
@@ -261,17 +213,17 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Summ
     price = question.price_per_device_hour
     return Summary(
         strategy=strategy,
-        val_top1=_mean([replicate.val_top1 for replicate in strategy.replicates]),
-        test_top1=_mean([replicate.test_top1 for replicate in strategy.replicates]),
+        val_top1=_mean([replicate.val_top1 for replicate in strategy.replicates], question.validation),
+        test_top1=_mean([replicate.test_top1 for replicate in strategy.replicates], question.test),
         cost=cost,
         money=cost.device_seconds / 3600 * price if cost is not None and price is not None else None,
         cost_ratio=ratio,
     )
 
 
-def _mean(per_seed: Sequence[float | None]) -> Mean:
+def _mean(per_seed: Sequence[float | None], examples: int | None) -> Mean:
     values = [value for value in per_seed if value is not None]
-    found = mean_interval(values)
+    found = inference.mean_interval(values, inference.rounding(examples))
     if found is not None:
         return Mean(*found, tuple(per_seed))
     return Mean(statistics.fmean(values) if values else None, None, None, tuple(per_seed))
@@ -288,52 +240,70 @@ def _sentence(comparison: Comparison) -> str:
             "accuracies are too high, by an amount that differs between strategies. Means and costs stand; use "
             "protocol 'validation' for a verdict."
         )
-    seeds = max((len(pair.seeds) for pair in comparison.pairs), default=0)
-    if not comparison.pairs or not seeds:
+    if not any(pair.seeds or pair.dropped for pair in comparison.pairs):
         return f"No verdict for {question.study} yet: no seed has all trials of two strategies."
-    clauses = "; ".join(_clause(pair, comparison) for pair in comparison.pairs)
-    look = ""
-    if comparison.interim:
-        look = f" This is an interim look, at {seeds} of {question.seeds_planned} planned seeds."
-    return f"{_where(question)}, {_count(seeds, 'seed')}: {clauses}.{look}"
+    # Strategies without the teacher answer another question, and come last.
+    summaries = {summary.strategy.name: summary for summary in comparison.summaries}
+    pairs = sorted(comparison.pairs, key=lambda pair: not summaries[pair.a].strategy.plan.uses_teacher)
+    clauses = "; ".join(_clause(pair, summaries, question.margin) for pair in pairs)
+    counts = sorted({len(pair.seeds) for pair in pairs})
+    seeds = _count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
+    costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
+    return f"{clauses}.{look} {_where(question, seeds)}.{costs}"
 
 
-def _where(question: Question) -> str:
-    test = f", {question.test} test examples" if question.test is not None else ""
+def _where(question: Question, seeds: str) -> str:
     teacher = ""
     if question.teacher is not None:
         accuracy = question.teacher.test_top1
-        known = f" ({accuracy:.1f} %)" if accuracy is not None else ""
+        known = f" ({accuracy:.1f} % on test)" if accuracy is not None else ""
         teacher = f", teacher {question.teacher.description}{known}"
-    return f"On {question.data}{teacher}, selected on {question.validation} validation examples{test}"
+    test = f"tested on {question.test} examples" if question.test is not None else "tested on its test set"
+    return (
+        f"Data {question.data}{teacher}; {seeds}, each selecting on {question.validation} validation examples, and "
+        f"{test}; margin {question.margin:g} points"
+    )
 
 
-def _clause(pair: Pair, comparison: Comparison) -> str:
-    margin = f"{comparison.question.margin:g} points"
-    words = {
-        "better": f"{pair.a} is better than {pair.b}",
-        "not_worse": f"{pair.a} is not worse than {pair.b} by more than {margin}",
-        "worse": f"{pair.a} is worse than {pair.b} by more than {margin}",
-        "undecided": f"{pair.a} against {pair.b} is undecided",
-    }
-    numbers = "no numbers yet"
+def _clause(pair: Pair, summaries: Mapping[str, Summary], margin: float) -> str:
+    ours, theirs = summaries[pair.a], summaries[pair.b]
+    a, b = _named(ours.strategy), _named(theirs.strategy)
+    text = {
+        "better": f"{a} is better than {b}",
+        "not_worse": f"{a} is not worse than {b} by more than {margin:g} points",
+        "worse": f"{a} is worse than {b} by more than {margin:g} points",
+        "undecided": f"{a} against {b} is undecided",
+    }[pair.verdict]
     if pair.difference is not None:
-        numbers = f"{pair.difference:+.2f}"
-        if pair.low is not None and pair.high is not None:
-            numbers += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f}"
-    text = f"{words[pair.verdict]} ({numbers})"
-    summary = next(each for each in comparison.summaries if each.strategy.name == pair.a)
-    if summary.cost_ratio is not None:
-        text += f" at {summary.cost_ratio.device_seconds:.2g} times its device-seconds"
-    if pair.verdict == "undecided":
-        text += f": {_what_would_tell(pair)}"
-    return text
+        text += f" ({pair.difference:+.2f}"
+        text += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
+    if ours.cost_ratio is not None:
+        seconds, tflop = f"{ours.cost_ratio.device_seconds:.2g}", f"{ours.cost_ratio.tflop:.2g}"
+        both = f"{seconds} times its device-seconds and {tflop} times its TFLOP"
+        text += f", at {both if seconds != tflop else f'{seconds} times its device-seconds and TFLOP'}"
+    return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
+
+
+def _named(strategy: Strategy) -> str:
+    """The arm's name, and what sets it apart: ``grid (best of 5)``."""
+    plan = strategy.plan
+    parts = [
+        part
+        for part, on in (
+            (f"best of {len(plan.settings)}", len(plan.settings) > 1),
+            ("another student", plan.overrides_student),
+            ("other epochs", plan.overrides_epochs),
+        )
+        if on
+    ]
+    return f"{plan.name} ({', '.join(parts)})" if parts else plan.name
 
 
 def _what_would_tell(pair: Pair) -> str:
-    if pair.dropped:
-        return f"{_count(pair.dropped, 'seed')} had nothing left to select"
-    if len(pair.seeds) < 2:
+    if pair.too_many_dropped:
+        return f"{pair.dropped} of {_count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
+    if len(pair.seeds) < FEWEST_SEEDS:
         return f"an interval needs at least {FEWEST_SEEDS} seeds"
     if pair.more_seeds is None:
         return f"more than {MOST_MORE_SEEDS} further seeds would be needed to tell"
