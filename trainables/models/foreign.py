@@ -47,9 +47,7 @@ def require_known(library: str, name: str, known: Iterable[str]) -> None:
     if name in names:
         return
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names[:20])} and others"
+    hint = f"nearest: {', '.join(near)}" if near else f"such as {', '.join(names[:8])}"
     raise PydanticCustomError(
-        "unknown_network",
-        "{library} must have a network of this name, but got {name}; {hint}",
-        {"library": library, "name": repr(name), "hint": hint},
+        "unknown_network", "must name a network of {library} ({hint})", {"library": library, "hint": hint}
     )

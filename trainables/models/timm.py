@@ -30,7 +30,7 @@ class TimmOptions(ModelOptions):
     @classmethod
     def _known(cls, model: str) -> str:
         if importlib.util.find_spec("timm") is None:
-            raise PydanticCustomError("timm", "{model} needs the package timm (pip install timm)", {"model": model})
+            raise PydanticCustomError("timm", "needs the package timm (pip install timm)")
         require_known("timm", model.removeprefix(cls.prefix), _timm().list_models())
         return model
 

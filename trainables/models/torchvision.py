@@ -71,6 +71,13 @@ class TorchvisionNetwork(ForeignNetwork):
         *maps, pooled, logits = (outputs[name] for name in self.nodes)
         return Features(logits, tuple(maps), pooled)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TorchvisionNetwork":
+        # A copy of a traced network is in training mode, whatever the original is.
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return copied.train(self.training)
+
     @property
     def head(self) -> nn.Linear:
         return cast(nn.Linear, self.body.get_submodule(self.nodes[-1]))
