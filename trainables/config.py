@@ -147,12 +147,13 @@ class TrialConfig(Options):
     def identity(self) -> dict[str, Any]:
         """Everything that decides the trial's numbers, as plain values.
 
-        A teacher's file counts by its content, not by its name.
+        A teacher's file counts by its content, not by its name; where a data set lies does not count.
 
         Raises:
             FileNotFoundError: the teacher's checkpoint does not exist.
         """
         identity = {key: value for key, value in self.plain().items() if key != "run"}
+        identity["data"] = {key: value for key, value in identity["data"].items() if key not in self.data.whereabouts}
         if self.teacher is not None and self.teacher.checkpoint is not None:
             identity["teacher"] = {**identity["teacher"], "checkpoint": file_sha256(self.teacher.checkpoint)}
         return identity

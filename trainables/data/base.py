@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import heapq
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -56,6 +56,9 @@ class Arrays:
 
 class DataOptions(Options):
     """Options of one data set, which load it."""
+
+    whereabouts: ClassVar[frozenset[str]] = frozenset({"folder", "verify"})
+    """Options that say where the files are and how they are checked, not what is in them: no part of a fingerprint."""
 
     validation: int = Field(
         ge=0,
