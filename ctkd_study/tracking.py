@@ -245,6 +245,8 @@ class _Projector:
             self._runs.look()
         runs = self._runs
         seen: set[str] = set()
+        if trials is None:
+            self._accuracy = None
         self._failures = {key: text for key, text in self._failures.items() if trials is not None and key not in trials}
         for name, folder, role in self._folders(trials):
             # One trial's trouble, with its record or its run, is no reason to leave the others out.

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from trainables.config import canonical
 from trainables.record import Manifest, Row
 
 Role = Literal["trial", "teacher"]
@@ -230,4 +229,8 @@ def _tags(manifest: Manifest, study: str, uid: str, role: Role) -> dict[str, str
 
 
 def _text(value: Any) -> str:
-    return value.replace("\0", "") if isinstance(value, str) else canonical(value)
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # T = 4 and T = 4.0 are one temperature
+    return json.dumps(value, separators=(",", ":"))
