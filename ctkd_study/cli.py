@@ -88,7 +88,7 @@ def run(
     if outcome.unfinished:
         click.echo(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
         sys.exit(_INTERRUPTED)
-    terminal.show(loaded.compare(storage=storage), console)
+    terminal.show(loaded.compare(storage=storage), console, loaded.histories(storage))
     if outcome.failed:
         sys.exit(_FAILED)
 
@@ -138,17 +138,21 @@ def compare(
     from ctkd_study.report.as_json import comparison_as_json
     from ctkd_study.study import Study
 
-    comparison = Study.named(study, storage).compare(
+    loaded = Study.named(study, storage)
+    comparison = loaded.compare(
         storage=storage, baseline=baseline, margin=margin, charge_teacher=charge_teacher == "each"
     )
     if html is not None:
         from ctkd_study.report.html import page
 
-        Path(html).write_text(page(comparison), encoding="utf-8")
+        try:
+            Path(html).write_text(page(comparison, loaded.histories(storage)), encoding="utf-8")
+        except OSError as fault:
+            raise StudyError(f"--html: {html} can't be written: {fault.strerror}") from fault
     if as_json:
         click.echo(json.dumps(comparison_as_json(comparison), indent=1, allow_nan=False))
     else:
-        terminal.show(comparison, Console())
+        terminal.show(comparison, Console(), loaded.histories(storage))
 
 
 @main.command()

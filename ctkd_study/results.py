@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from trainables.record import Manifest, Status
+from trainables.record import Manifest, Row, Status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +60,15 @@ class TrialResult:
             apart_tflop=summary.teacher_tflop + summary.eval_tflop,
             wasted_device_seconds=wasted_device_seconds,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """How a trial went, epoch by epoch."""
+
+    arm: str
+    setting: str
+    seed: int
+    rows: tuple[Row, ...]
+    bounds: tuple[float, float] | None = None
+    """Between which a learned temperature lies."""

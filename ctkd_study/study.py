@@ -15,15 +15,16 @@ from ctkd_study.errors import StudyError
 from ctkd_study.folder import StudyFolder
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, estimate, make_plan
-from ctkd_study.results import TrialResult
+from ctkd_study.results import History, TrialResult
 from ctkd_study.runners import RayRunner
 from ctkd_study.spec import Setting, StudySpec, from_mapping, load
 from ctkd_study.strategies import ArmPlan, Cost, evaluate
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
-from trainables import teacher
+from trainables import record, teacher
 from trainables.config import TrialConfig
 from trainables.storage import Storage
+from trainables.temperatures.learned import LearnedOptions
 
 
 class Study:
@@ -178,6 +179,21 @@ class Study:
             return found
         looks = folder.look(seen, {pair.a: pair.verdict for pair in found.pairs})
         return compare(question, strategies, looks)
+
+    def histories(self, storage: str = "results") -> list[History]:
+        """The epochs of the trials with a learned temperature, as far as there are records; for the course of T."""
+        folder = StudyFolder(_storage(storage), self.spec.name)
+        present = set(folder.root.names())
+        found = []
+        for trial in self.plan().trials:
+            temperature = trial.config.temperature
+            if trial.id not in present or temperature is None or not temperature.learned:
+                continue
+            newest = record.scan(folder.trial(trial.id), check_hashes=False).newest
+            if newest is not None:
+                bounds = temperature.bounds if isinstance(temperature, LearnedOptions) else None
+                found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(newest.rows()), bounds))
+        return found
 
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
         """Makes MLflow hold exactly what the records do."""

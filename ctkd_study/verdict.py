@@ -245,7 +245,7 @@ def _sentence(comparison: Comparison) -> str:
     # Strategies without the teacher answer another question, and come last.
     summaries = {summary.strategy.name: summary for summary in comparison.summaries}
     pairs = sorted(comparison.pairs, key=lambda pair: not summaries[pair.a].strategy.plan.uses_teacher)
-    clauses = "; ".join(_clause(pair, summaries, question.margin) for pair in pairs)
+    clauses = ". ".join(_clause(pair, summaries, question.margin) for pair in pairs)
     counts = sorted({len(pair.seeds) for pair in pairs})
     seeds = _count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
@@ -280,8 +280,8 @@ def _clause(pair: Pair, summaries: Mapping[str, Summary], margin: float) -> str:
         text += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
     if ours.cost_ratio is not None:
         seconds, tflop = f"{ours.cost_ratio.device_seconds:.2g}", f"{ours.cost_ratio.tflop:.2g}"
-        both = f"{seconds} times its device-seconds and {tflop} times its TFLOP"
-        text += f", at {both if seconds != tflop else f'{seconds} times its device-seconds and TFLOP'}"
+        both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
+        text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
     return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
 
 

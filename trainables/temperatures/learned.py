@@ -24,6 +24,11 @@ class LearnedOptions(TemperatureOptions):
         20.0, gt=0, le=1000, description="τ_range: the span of T, which lies in (τ_init, τ_init + τ_range)."
     )
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which T lies; it reaches neither."""
+        return self.tau_init, self.tau_init + self.tau_range
+
     def temperature(self, parameter: Tensor) -> Tensor:
         """T from the unbounded parameter p, same shape."""
         return self.tau_init + self.tau_range * torch.sigmoid(parameter)

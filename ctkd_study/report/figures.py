@@ -1,0 +1,171 @@
+"""Figures as SVG to stand inside a page: no script, no request, text as text, colours that follow the page's."""
+
+import io
+import re
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ctkd_study.results import History
+from ctkd_study.verdict import Comparison, Pair, Summary
+
+#: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
+_COLOURS = ("#0f8fc4", "#d97706", "#2a9d6f", "#c2649a", "#8b7bd8", "#a08a2c")
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_INK = "#010203"
+"""Stands for the page's text colour; no other part of a figure has it."""
+_WIDTH = 8.6
+_STYLE: Any = MappingProxyType(
+    {
+        "svg.fonttype": "none",
+        "text.parse_math": False,  # a name with dollar signs is a name
+        "font.family": "sans-serif",
+        "font.size": 10.0,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "text.color": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+)
+
+
+def differences(comparison: Comparison) -> str | None:
+    """Every strategy minus the baseline: one dot per seed, mean and interval, and the margin; None without pairs."""
+    pairs = [pair for pair in comparison.pairs if pair.difference is not None]
+    if not pairs:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 1.1 + 0.55 * len(pairs)), layout="constrained")
+        axes = figure.add_subplot()
+        margin = comparison.question.margin
+        axes.axvspan(-margin, 0, color=_INK, alpha=0.06, lw=0)
+        axes.axvline(0, color=_INK, lw=1)
+        axes.axvline(-margin, color=_INK, lw=1, ls="--")
+        colours = _colours([summary.strategy.name for summary in comparison.summaries])
+        for line, pair in enumerate(pairs):
+            _difference(axes, pair, len(pairs) - 1 - line, colours[pair.a])
+        axes.annotate(
+            f"margin -{margin:g}",
+            (-margin, 1),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=9,
+        )
+        axes.set_yticks(range(len(pairs)), [pair.a for pair in reversed(pairs)])
+        axes.set_ylim(-0.6, len(pairs) - 0.4)
+        axes.set_xlabel(f"test accuracy minus {comparison.baseline}, points")
+        return _svg(figure, "differences")
+
+
+def _difference(axes: Axes, pair: Pair, height: float, colour: str) -> None:
+    seeds: list[float] = [value for value in pair.per_seed if value is not None]
+    axes.plot(seeds, [height - 0.22] * len(seeds), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
+    if pair.low is not None and pair.high is not None:
+        axes.plot([pair.low, pair.high], [height, height], color=colour, lw=3, solid_capstyle="butt")
+    if pair.difference is not None:
+        axes.plot([pair.difference], [height], "D", ms=6, color=colour)
+
+
+def accuracy_by_cost(comparison: Comparison) -> str | None:
+    """Test accuracy with its interval against device-seconds, a point per strategy; None before there is one."""
+    summaries = [each for each in comparison.summaries if each.cost is not None and each.test_top1.mean is not None]
+    if not summaries:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        colours = _colours([summary.strategy.name for summary in comparison.summaries])
+        for index, summary in enumerate(summaries):
+            _point(axes, summary, colours[summary.strategy.name], _MARKERS[index % len(_MARKERS)])
+        axes.margins(x=0.1, y=0.15)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("device-seconds to carry the strategy out once")
+        axes.set_ylabel("test accuracy, %")
+        figure.legend(loc="outside right upper", frameon=False)
+        return _svg(figure, "cost")
+
+
+def _point(axes: Axes, summary: Summary, colour: str, marker: str) -> None:
+    mean, cost = summary.test_top1, summary.cost
+    if cost is None or mean.mean is None:
+        return
+    half = None if mean.high is None else [mean.high - mean.mean]
+    # Strategies of one run each cost about the same: shapes tell them apart where they overlap.
+    style: dict[str, Any] = {"fmt": marker, "ms": 7, "capsize": 4, "color": colour, "mfc": "none", "mew": 2}
+    axes.errorbar([cost.device_seconds], [mean.mean], yerr=half, label=summary.strategy.name, **style)
+
+
+def temperatures(comparison: Comparison, histories: Sequence[History]) -> str | None:
+    """T and λ by epoch: the mean over seeds of each setting, and the span of its seeds; None without any."""
+    groups: dict[tuple[str, str], list[History]] = {}
+    for history in histories:
+        if any(row.get("temperature") is not None for row in history.rows):
+            groups.setdefault((history.arm, history.setting), []).append(history)
+    if not groups:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+        colours = _colours([summary.strategy.name for summary in comparison.summaries])
+        drawn: dict[str, int] = {}
+        for (arm, setting), members in groups.items():
+            label = arm if setting == arm else f"{arm}, {setting}"
+            dashes = _DASHES[drawn.get(arm, 0) % len(_DASHES)]
+            drawn[arm] = drawn.get(arm, 0) + 1
+            for axes, key in ((upper, "temperature"), (lower, "lambda")):
+                _curve(axes, members, key, label, {"color": colours[arm], "ls": dashes})
+        upper.set_ylabel("T, mean of the epoch")
+        lower.set_ylabel("λ")
+        lower.set_xlabel("epoch")
+        handles, labels = upper.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", frameon=False)
+        return _svg(figure, "temperatures")
+
+
+def _curve(axes: Axes, members: Sequence[History], key: str, label: str, style: dict[str, Any]) -> None:
+    by_epoch: dict[float, list[float]] = {}
+    for history in members:
+        for row in history.rows:
+            epoch, value = row.get("epoch"), row.get(key)
+            if epoch is not None and value is not None:
+                by_epoch.setdefault(epoch, []).append(value)
+    if by_epoch:
+        epochs = sorted(by_epoch)
+        spans = [by_epoch[epoch] for epoch in epochs]
+        axes.fill_between(
+            epochs, [min(s) for s in spans], [max(s) for s in spans], color=style["color"], alpha=0.2, lw=0
+        )
+        axes.plot(epochs, [sum(s) / len(s) for s in spans], lw=2, label=label, **style)
+
+
+def _colours(arms: Sequence[str]) -> dict[str, str]:
+    """One colour per arm, the same in all figures of a page."""
+    return {arm: _COLOURS[index % len(_COLOURS)] for index, arm in enumerate(arms)}
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    figure.patch.set_alpha(0)
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+    # The salt makes the ids of clip paths, which all figures of a page share, different and always the same.
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # The page's own text colour: dark on light, light on dark.
+    return (
+        text.replace(_INK, "currentColor")
+        .replace('id="', f'id="{salt}-')
+        .replace("url(#", f"url(#{salt}-")
+        .replace('href="#', f'href="#{salt}-')
+    )

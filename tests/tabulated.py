@@ -1,0 +1,104 @@
+"""Trials with tabulated results: what a study would have recorded, without training anything."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ctkd_study.results import History, TrialResult
+from ctkd_study.strategies import ArmPlan, Cost, Strategy, evaluate
+from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
+from trainables.record import Row
+
+
+def trial(arm: str, setting: str, seed: int, val: float, test: float, **fields: Any) -> TrialResult:
+    """A finished trial of ten device-seconds and two TFLOP."""
+    result = TrialResult(
+        id=f"{arm}-{setting}-s{seed}",
+        arm=arm,
+        setting=setting,
+        seed=seed,
+        status="finished",
+        reason=None,
+        epoch=30,
+        epochs=30,
+        selected_epoch=30,
+        val_loss=0.5,
+        val_top1=val,
+        test_loss=0.5,
+        test_top1=test,
+        device_seconds=10.0,
+        tflop=2.0,
+        apart_device_seconds=1.0,
+        apart_tflop=0.5,
+    )
+    return dataclasses.replace(result, **fields)
+
+
+def failed(arm: str, setting: str, seed: int, reason: str = "train_loss is nan in epoch 2") -> TrialResult:
+    """A trial that stopped early, having cost three device-seconds and one TFLOP."""
+    fields: dict[str, Any] = {"status": "failed", "reason": reason, "device_seconds": 3.0, "tflop": 1.0}
+    missing: dict[str, Any] = dict.fromkeys(("selected_epoch", "val_loss", "val_top1", "test_loss", "test_top1"))
+    return dataclasses.replace(trial(arm, setting, seed, 0.0, 0.0), **fields, **missing)
+
+
+def question(**fields: Any) -> Question:
+    """A question about eight seeds on digits, with a margin of 1.5 points."""
+    teacher = TeacherFacts("resnet20", 98.12, Cost(30.0, 5.0))
+    plain = Question(
+        study="quickstart",
+        text="Does a learned temperature save the grid search?",
+        protocol="validation",
+        margin=1.5,
+        seeds=tuple(range(8)),
+        data="digits",
+        validation=200,
+        test=797,
+        teacher=teacher,
+    )
+    return dataclasses.replace(plain, **fields)
+
+
+def strategies(
+    accuracies: Mapping[str, Sequence[float]], plans: Sequence[ArmPlan] = (), **options: Any
+) -> tuple[Strategy, ...]:
+    """Arms of one setting each, from their test accuracies by seed."""
+    known = {plan.name: plan for plan in plans}
+    arms = [known.get(name, ArmPlan(name, (name,))) for name in accuracies]
+    results = [
+        trial(name, name, seed, value, value)
+        for name, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    seeds = range(max(len(values) for values in accuracies.values()))
+    return evaluate(arms, seeds, results, "validation", **options)
+
+
+def quickstart(seeds: int = 8, **fields: Any) -> Comparison:
+    """A whole study: a grid of five, two curricula, a student alone; the curricula are about as good as the grid."""
+    values = ("1", "2", "4", "8", "16")
+    arms = (
+        ArmPlan("grid", tuple(f"T={value}" for value in values), fixed=True),
+        ArmPlan("global", ("global",)),
+        ArmPlan("instance", ("instance",)),
+        ArmPlan("student_alone", ("student_alone",), uses_teacher=False),
+    )
+    results = []
+    for seed in range(seeds):
+        wave = (0.0, 0.6, -0.4, 0.9, -0.7, 0.2, -0.1, 0.5)[seed % 8]
+        for place, value in enumerate(values):
+            best = place == 2 + seed % 3
+            results.append(trial("grid", f"T={value}", seed, 96.0 + best, 95.0 + wave + best))
+        results.append(trial("global", "global", seed, 97.0, 95.8 + 0.5 * wave))
+        results.append(trial("instance", "instance", seed, 97.0, 95.4 + 4 * wave))
+        results.append(trial("student_alone", "student_alone", seed, 91.0, 90.0 + wave))
+    asked = question(seeds=tuple(range(seeds)), **fields)
+    return compare(asked, evaluate(arms, asked.seeds, results, asked.protocol))
+
+
+def history(arm: str, seed: int, temperatures: Sequence[float], bounds: tuple[float, float] = (1.0, 21.0)) -> History:
+    """A trial whose temperature took this path, with λ growing to 1."""
+    epochs = len(temperatures)
+    rows: tuple[Row, ...] = tuple(
+        {"epoch": epoch, "temperature": value, "lambda": epoch / epochs} for epoch, value in enumerate(temperatures, 1)
+    )
+    return History(arm, arm, seed, rows, bounds)
