@@ -106,16 +106,16 @@ def _point(axes: Axes, summary: Summary, colour: str, marker: str) -> None:
 
 def temperatures(comparison: Comparison, histories: Sequence[History]) -> str | None:
     """T and λ by epoch: the mean over seeds of each setting, and the span of its seeds; None without any."""
+    colours = _colours([summary.strategy.name for summary in comparison.summaries])
     groups: dict[tuple[str, str], list[History]] = {}
     for history in histories:
-        if any(row.get("temperature") is not None for row in history.rows):
+        if history.arm in colours and any(row.get("temperature") is not None for row in history.rows):
             groups.setdefault((history.arm, history.setting), []).append(history)
     if not groups:
         return None
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-        colours = _colours([summary.strategy.name for summary in comparison.summaries])
         drawn: dict[str, int] = {}
         for (arm, setting), members in groups.items():
             label = arm if setting == arm else f"{arm}, {setting}"
