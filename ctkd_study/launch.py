@@ -24,6 +24,7 @@ from trainables import record
 from trainables.config import RunOptions, TrialConfig
 from trainables.record import Checkpoint, Manifest
 from trainables.storage import Storage
+from trainables.trial import describe
 
 log = logging.getLogger(__name__)
 
@@ -209,29 +210,10 @@ def _record_crash(item: Todo, reason: str, folder: StudyFolder) -> None:
     """Writes the record that a crashed worker could not write: its last rows, marked as failed."""
     trial = folder.trial(item.trial.id)
     found = record.scan(trial)
-    run, config = item.config.run, item.config
-    if found.newest is not None:
-        base, rows = found.newest.manifest, found.newest.rows()
-    else:
-        base, rows = None, []
-    manifest = Manifest(
-        study=run.study,
-        uid=run.uid,
-        trial=run.trial,
-        arm=run.arm,
-        setting=run.setting,
-        seed=config.seed,
-        fingerprint=config.fingerprint(),
-        config=config.identity(),
-        attempt=run.attempt,
-        epoch=len(rows),
-        epochs=config.recipe.epochs,
-        status="failed",
-        reason=reason,
-        starts=base.starts if base else [],
-        summary=base.summary if base else record.Summary(),
-        machine=base.machine if base else {},
-    )
+    rows, base = (found.newest.rows(), found.newest.manifest) if found.newest is not None else ([], None)
+    manifest = describe(item.config, rows, None, status="failed", reason=reason, starts=base.starts if base else [])
+    if base is not None:
+        manifest = manifest.model_copy(update={"summary": base.summary, "machine": base.machine})
     record.write_into(trial, max(found.next_index, item.first_index), manifest, rows, {}, None, None)
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ctkd_study import cluster
 from ctkd_study.launch import Context, TeacherError, Todo
-from trainables import teacher
+from trainables import record, teacher
 from trainables.config import TrialConfig
 from trainables.record import Manifest, Row
 from trainables.storage import Storage
-from trainables.trial import run_inline
+from trainables.trial import describe, run_inline
 
 if TYPE_CHECKING:
     from ctkd_study.search import TeacherState
@@ -28,6 +28,25 @@ def train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -
     """Runs one trial for real."""
     teacher.ensure(config)
     return run_inline(config, teacher.load_materials, folder, on_row)
+
+
+def tabulated(table: Callable[[TrialConfig], Sequence[Row]]) -> TrainFunction:
+    """Records what a table says instead of training: from plan to verdict in seconds, to try a study's logic.
+
+    Args:
+        table: the rows of a trial; the one with the best validation accuracy is selected.
+    """
+
+    def record_rows(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Manifest:
+        rows = list(table(config))
+        for row in rows:
+            on_row(row)
+        best = max(rows, key=lambda row: (row["val_top1"] or 0.0, -(row["val_loss"] or 0.0)), default=None)
+        manifest = describe(config, rows, best, status="finished" if rows else "failed")
+        index = config.run.attempt * record.CHECKPOINTS_PER_ATTEMPT
+        return record.write_into(folder, index, manifest, rows, {}, None, None)
+
+    return record_rows
 
 
 @dataclasses.dataclass(frozen=True)

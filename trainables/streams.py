@@ -25,6 +25,7 @@ class Purpose(enum.StrEnum):
     TEMPERATURE = "temperature"
     DISTILLER = "distiller"
     NEGATIVES = "negatives"
+    NOISE = "noise"
     TIES = "ties"
 
 
@@ -53,9 +54,16 @@ def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int6
 
 
 @contextlib.contextmanager
-def torch_scope(purpose: Purpose, seed: int, epoch: int = 0) -> Iterator[None]:
-    """Seeds torch's global CPU generator inside the block and restores it after: for modules that initialise
-    themselves."""
-    with torch.random.fork_rng(devices=[]):
+def torch_scope(purpose: Purpose, seed: int, epoch: int = 0, device: torch.device | None = None) -> Iterator[None]:
+    """Seeds torch's global generators inside the block and restores them after: for modules that draw for themselves.
+
+    Args:
+        purpose: what is drawn, e.g. initial weights, or the noise of dropout.
+        seed: of the trial.
+        epoch: of training; 0 for what is drawn before it.
+        device: whose generator is restored besides the CPU's.
+    """
+    cuda = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(int.from_bytes(_words(purpose, seed, epoch)[16:23], "little"))
         yield

@@ -129,7 +129,9 @@ class Trainer:
         """
         self.epoch += 1
         began = time.perf_counter()
-        learned = self._train()
+        # Nothing here draws from torch's global generators, but a network with dropout does.
+        with streams.torch_scope(streams.Purpose.NOISE, self.config.seed, self.epoch, self.device):
+            learned = self._train()
         trained = time.perf_counter()
         evaluated = self._evaluate_all()
         finished = time.perf_counter()

@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Trial:
         self.rows: list[Row] = []
         self.starts = [self._start(0)]
         self.reason: str | None = None
-        self._lost = Summary()
+        self._lost: float | None = None
         self._saved_at, self._saved_epoch = time.monotonic(), 0
 
     @property
@@ -54,10 +54,7 @@ class Trial:
         try:
             row = self.trainer.train_epoch()
         except NotFinite as fault:
-            # The epoch has no row, but its cost counts.
-            seconds = time.perf_counter() - began
-            share = self.trainer.device_share
-            self._lost = Summary(epoch_seconds=seconds, device_seconds=seconds * share)
+            self._lost = time.perf_counter() - began
             self.reason = str(fault)
             return None
         self.rows.append(row)
@@ -73,26 +70,19 @@ class Trial:
 
     def save(self, folder: Path) -> Manifest:
         """Writes a checkpoint into an existing local folder."""
-        run, config, selected = self.config.run, self.config, self.trainer.selected
-        manifest = Manifest(
-            study=run.study,
-            uid=run.uid,
-            trial=run.trial,
-            arm=run.arm,
-            setting=run.setting,
-            seed=config.seed,
-            fingerprint=config.fingerprint(),
-            config=config.identity(),
-            attempt=run.attempt,
-            epoch=len(self.rows),
-            epochs=config.recipe.epochs,
+        selected = self.trainer.selected
+        manifest = describe(
+            self.config,
+            self.rows,
+            selected.row if selected else None,
             status=self.status,
             reason=self.reason,
             starts=self.starts,
-            summary=self.summary(),
             test_examples=len(self.trainer.materials.arrays.test_labels),
             machine=machine(self.device),
         )
+        if self._lost is not None:
+            manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary)})
         state: dict[str, Any] = {} if self.status == "failed" else self.trainer.state()
         weights, correct = (selected.weights, selected.correct) if selected else (None, None)
         stamped = record.write_checkpoint(folder, manifest, self.rows, state, weights, correct)
@@ -122,18 +112,17 @@ class Trial:
         self.starts = [*manifest.starts, self._start(len(rows))]
         self._saved_epoch = len(rows)
 
-    def summary(self) -> Summary:
-        """The trial's numbers so far."""
-        selected = self.trainer.selected
-        values: dict[str, Any] = {}
-        if selected is not None:
-            values = {name: selected.row[name] for name in Summary.model_fields if name in _SELECTED}
-            values["selected_epoch"] = selected.row["epoch"]
-        for name in ("epoch_seconds", "device_seconds", "eval_seconds", "teacher_seconds"):
-            values[name] = sum(row[name] or 0.0 for row in self.rows) + getattr(self._lost, name)
-        trainer = self.trainer
-        return Summary(
-            **values, tflop=trainer.tflop, eval_tflop=trainer.eval_tflop, teacher_tflop=trainer.teacher_tflop
+    def _with_lost(self, summary: Summary) -> Summary:
+        """The epoch that stopped being finite has no row, but its cost counts."""
+        trainer, lost = self.trainer, self._lost or 0.0
+        return summary.model_copy(
+            update={
+                "epoch_seconds": summary.epoch_seconds + lost,
+                "device_seconds": summary.device_seconds + lost * trainer.device_share,
+                "tflop": trainer.tflop,
+                "eval_tflop": trainer.eval_tflop,
+                "teacher_tflop": trainer.teacher_tflop,
+            }
         )
 
     def _start(self, epoch: int) -> Start:
@@ -142,7 +131,40 @@ class Trial:
         return Start(attempt=attempt, epoch=epoch, time_ms=now, host=socket.gethostname(), pid=os.getpid())
 
 
-_SELECTED = frozenset({"val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5"})
+_AT_SELECTED = ("val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5")
+_SUMMED = ("epoch_seconds", "device_seconds", "eval_seconds", "teacher_seconds")
+_CUMULATIVE = ("tflop", "eval_tflop", "teacher_tflop")
+
+
+def describe(config: TrialConfig, rows: Sequence[Row], selected: Row | None, **rest: Any) -> Manifest:
+    """The manifest of a trial: what it is, from its configuration, and its numbers so far, from its rows.
+
+    Args:
+        config: the trial.
+        rows: its epochs so far.
+        selected: the row of the epoch that validation selects.
+        rest: status, reason, starts, machine and whatever else the manifest has.
+    """
+    values: dict[str, Any] = {name: sum(row.get(name) or 0.0 for row in rows) for name in _SUMMED}
+    values |= {name: rows[-1].get(name) or 0.0 for name in _CUMULATIVE} if rows else {}
+    if selected is not None:
+        values |= {"selected_epoch": selected["epoch"], **{name: selected.get(name) for name in _AT_SELECTED}}
+    run = config.run
+    return Manifest(
+        study=run.study,
+        uid=run.uid,
+        trial=run.trial,
+        arm=run.arm,
+        setting=run.setting,
+        seed=config.seed,
+        fingerprint=config.fingerprint(),
+        config=config.identity(),
+        attempt=run.attempt,
+        epoch=len(rows),
+        epochs=config.recipe.epochs,
+        summary=Summary(**values),
+        **rest,
+    )
 
 
 def run_inline(
