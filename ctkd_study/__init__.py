@@ -1,1 +1,23 @@
-"""A study platform for Curriculum Temperature Knowledge Distillation: from a question to an answer."""
+"""A study platform for Curriculum Temperature Knowledge Distillation: from a question to an answer.
+
+``from ctkd_study import Study, grid`` is the Python interface; what lies in submodules may change.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctkd_study.errors import SpecError, StudyError
+    from ctkd_study.spec import grid
+    from ctkd_study.study import Study
+
+__all__ = ["SpecError", "Study", "StudyError", "grid"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: the command line answers --help without torch.
+    from importlib import import_module
+
+    homes = {"SpecError": "errors", "StudyError": "errors", "grid": "spec", "Study": "study"}
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{homes[name]}"), name)

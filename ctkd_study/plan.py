@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ctkd_study.errors import StudyError
 from ctkd_study.spec import Setting, StudySpec
 from trainables import numerics, teacher
 from trainables.bank import LogitTable, Online, TeacherSource
@@ -52,6 +53,30 @@ def make_plan(spec: StudySpec) -> Plan:
     """The study's trials: for each seed every setting of every arm, in the order of the file."""
     settings = spec.settings()
     return Plan(spec, tuple(PlannedTrial(setting, seed) for seed in spec.seeds for setting in settings))
+
+
+def check_networks(plan: Plan) -> None:
+    """Builds every network of the plan once, without numbers, for the images of its data set.
+
+    Raises:
+        StudyError: a network cannot take the images, or the data set or its split cannot be had.
+    """
+    seen: set[str] = set()
+    for setting in plan.spec.settings():
+        config = setting.config
+        networks = [config.student, *([config.teacher.network()] if config.teacher is not None else [])]
+        for network in networks:
+            key = repr((config.data, network))
+            if key in seen:
+                continue
+            seen.add(key)
+            try:
+                arrays = config.data.load()
+                split(arrays.train_labels, config.data)
+                with torch.device("meta"):
+                    network.build(arrays.classes, arrays.channels, arrays.size)
+            except (OSError, ValueError) as fault:
+                raise StudyError(f"arm {setting.arm}: {fault}") from fault
 
 
 @dataclasses.dataclass(frozen=True)

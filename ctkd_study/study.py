@@ -14,7 +14,7 @@ from ctkd_study import cluster, tracking
 from ctkd_study.errors import StudyError
 from ctkd_study.folder import StudyFolder
 from ctkd_study.launch import Outcome, Runner, launch
-from ctkd_study.plan import Estimate, Plan, estimate, make_plan
+from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan
 from ctkd_study.results import History, TrialResult
 from ctkd_study.runners import RayRunner
 from ctkd_study.spec import Setting, StudySpec, from_mapping, load
@@ -113,6 +113,8 @@ class Study:
         place, console = _storage(storage), console or Console(quiet=True)
         uri = tracking_uri or tracking.default_uri(place)
         plan = self.plan()
+        if address is None:  # on a cluster, the data may be on its nodes alone
+            check_networks(plan)
         with _readable_faults():
             return launch(
                 plan,

@@ -1,7 +1,7 @@
 """Kill what can be killed; the same command ends with the same numbers.
 
-Every study here has at least 20 epochs and a checkpoint at each. That training went on, and did not start again (which would give the
-same numbers), is read from the starts in the record.
+Every study here has at least 20 epochs and a checkpoint at each. That training went on, and did not start again (which
+would give the same numbers), is read from the starts in the record.
 """
 
 import dataclasses
@@ -92,6 +92,10 @@ class Driver:
             time.sleep(0.005)
         raise AssertionError("what the test waits for did not happen in time")
 
+    def halfway(self) -> bool:
+        """Whether one trial is finished, and another is in progress with at least five durable epochs."""
+        return any(c.manifest.status == "finished" for c in self.trials().values()) and self.durable(5) is not None
+
     def durable(self, at_least: int) -> Checkpoint | None:
         """A trial in progress with this many durable epochs."""
         ours = (c for c in self.trials().values() if c.manifest.status == "running" and c.manifest.epoch >= at_least)
@@ -122,7 +126,9 @@ def kill(pid: int) -> None:
 
 def test_killed_driver(driver: Driver, straight: dict[str, Checkpoint]) -> None:
     first = driver.start()
-    driver.wait(first, lambda: driver.durable(5) and any(c.manifest.status == "finished" for c in driver.trials().values()))
+    driver.wait(
+        first, lambda: driver.durable(5) and any(c.manifest.status == "finished" for c in driver.trials().values())
+    )
     kill(first.pid)
     first.communicate()
     before = driver.trials()
