@@ -126,6 +126,7 @@ def temperatures(comparison: Comparison, histories: Sequence[History]) -> str | 
         upper.set_ylabel("T, mean of the epoch")
         lower.set_ylabel("λ")
         lower.set_xlabel("epoch")
+        lower.xaxis.get_major_locator().set_params(integer=True)
         handles, labels = upper.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False)
         return _svg(figure, "temperatures")

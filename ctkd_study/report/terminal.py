@@ -14,6 +14,8 @@ from ctkd_study.results import History
 from ctkd_study.verdict import Comparison
 
 _NAMED_FAILURES = 10
+_NAME_WIDTH = 13
+"""At which names fold where the terminal is narrow; with it, the numbers of the table fit into 80 columns."""
 
 
 def show(comparison: Comparison, console: Console, histories: Sequence[History] = ()) -> None:
@@ -63,7 +65,7 @@ def cost_table(comparison: Comparison) -> Table:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, overflow="fold", min_width=12)
+    table.add_column(first, overflow="fold", min_width=_NAME_WIDTH)
     for heading in others:
         table.add_column(escape(heading), justify="right", no_wrap=True)
     return table

@@ -205,6 +205,19 @@ def test_the_tables_of_the_quickstart_fit_into_80_columns() -> None:
     ]
 
 
+def test_small_costs_leave_room_for_the_names() -> None:
+    results = [
+        trial(arm, arm, seed, 90, 90 + 11 * seed, device_seconds=0.0123, tflop=0.000123)
+        for arm in ("grid", "student_alone")
+        for seed in range(3)
+    ]
+    arms = [ArmPlan(arm, (arm,)) for arm in ("grid", "student_alone")]
+    asked = question(seeds=(0, 1, 2), price_per_device_hour=2.0)
+    text = printed(compare(asked, evaluate(arms, asked.seeds, results, "validation")))
+    assert text.count("\nstudent_alone  ") == 2
+    assert "0.000123" in text
+
+
 def test_what_is_piped_has_no_escape_codes_and_the_sentence_in_one_line(comparison: Comparison) -> None:
     text = printed(comparison)
     assert "\x1b" not in text
