@@ -56,6 +56,7 @@ class Context:
     progress: Progress
     saved: Callable[[str], None]
     """To be called with a trial's id when a checkpoint of it is complete; takes microseconds."""
+    attempt: int
     retries: int
     concurrency: int | None
     cpu: float
@@ -159,7 +160,7 @@ def launch(
             saved = stack.enter_context(tracked(folder, uid)) if tracked is not None else _ignore
             if todo:
                 stack.enter_context(shown(progress, console, spec.price_per_device_hour))
-                context = Context(folder, progress, saved, 3, spec.concurrency, cpu, spec.resources.gpu)
+                context = Context(folder, progress, saved, attempt, 3, spec.concurrency, cpu, spec.resources.gpu)
                 crashed = runner(todo, context)
                 for item in todo:
                     if item.trial.id in crashed:

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ctkd_study import cluster
 from ctkd_study.launch import Context, TeacherError, Todo
@@ -14,9 +14,6 @@ from trainables.config import TrialConfig
 from trainables.record import Manifest, Row
 from trainables.storage import Storage
 from trainables.trial import describe, run_inline
-
-if TYPE_CHECKING:
-    from ctkd_study.search import TeacherState
 
 log = logging.getLogger(__name__)
 
@@ -95,15 +92,19 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     from ray import tune
 
     from ctkd_study.search import Item, ListSearch
-    from ctkd_study.tune_events import TuneEvents
-    from trainables.trainable import CTKDTrainable
+    from ctkd_study.tune_events import PREPARATION, TuneEvents
+    from trainables.trainable import PREPARE, CTKDTrainable
 
-    job = _TeacherJob([item for item in todo if item.needs_teacher], context)
+    # All trials of a study have one teacher; they may differ in where its outputs come from.
+    needing = {item.config.teacher_source: item.config for item in todo if item.needs_teacher}
     items = [
         Item(item.trial.id, item.config.plain(), item.checkpoint, item.first_index, item.needs_teacher) for item in todo
     ]
-    events = TuneEvents(context.progress, context.saved)
-    search = ListSearch(items, job.state, context.concurrency)
+    if needing:
+        preparation = {PREPARE: [config.plain() for config in needing.values()]}
+        items.insert(0, Item(PREPARATION, preparation, None, context.attempt * record.CHECKPOINTS_PER_ATTEMPT))
+    events = TuneEvents(context.progress, context.saved, "waiting" if needing else "ready")
+    search = ListSearch(items, lambda: events.teacher, context.concurrency)
     root = context.folder.storage
     tuner = tune.Tuner(
         tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": context.gpu}),
@@ -125,7 +126,8 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     )
     context.progress.devices = cluster.devices(context.gpu)
     tuner.fit()
-    job.finish()
+    if events.teacher == "failed":
+        raise TeacherError(f"the teacher could not be made ready: {events.teacher_fault}")
     return dict(events.crashed)
 
 
@@ -149,44 +151,3 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-class _TeacherJob:
-    """Makes the teacher and its bank ready as a Ray task, while trials that need none already run."""
-
-    def __init__(self, needing: Sequence[Todo], context: Context) -> None:
-        import ray
-
-        self._progress, self._error = context.progress, ""
-        # All trials of a study have one teacher; they may differ in where its outputs come from.
-        distinct = {item.config.teacher_source: item.config for item in needing}
-        self._pending: list[Any] = []
-        if distinct:
-            ensure = ray.remote(num_cpus=context.cpu, num_gpus=context.gpu, max_retries=3)(_ensure_all)
-            self._pending = [ensure.remote([config.plain() for config in distinct.values()])]
-            self._progress.note = "the teacher is being made ready"
-
-    def state(self) -> "TeacherState":
-        """Whether the wait is over; asks Ray, and does not wait."""
-        import ray
-
-        if self._pending:
-            done, _ = ray.wait(self._pending, timeout=0)
-            if not done:
-                return "waiting"
-            try:
-                ray.get(done)
-            except ray.exceptions.RayError as error:
-                cause = getattr(error, "cause", None) or error
-                self._error = f"{type(cause).__name__}: {cause}"
-            self._pending, self._progress.note = [], ""
-        return "failed" if self._error else "ready"
-
-    def finish(self) -> None:
-        if self._error:
-            raise TeacherError(f"the teacher could not be made ready: {self._error}")
-
-
-def _ensure_all(configs: list[dict[str, Any]]) -> None:
-    for config in configs:
-        teacher.ensure(TrialConfig.model_validate(config))

@@ -21,12 +21,18 @@ from trainables.storage import Storage
 from trainables.trainer import Materials
 from trainables.trial import Trial
 
+PREPARE = "prepare"
+
 
 class CTKDTrainable(tune.Trainable):
     """Trains one student, one epoch a step; its ``config`` is a ``TrialConfig`` as a mapping.
 
     A step's result is the epoch's row (design: names and units in docs/record.md) with ``status``; a number that is
     not finite ends the trial as failed, with ``reason``, without an exception.
+
+    A configuration ``{"prepare": [configurations of trials]}`` makes the teachers and banks of these trials ready instead,
+    in one step. It is a trial to Tune, so that the actor that did it goes on with others: an actor that must first wait
+    for a core held by a task outside Tune is overtaken by reused ones, again and again, as long as trials are short.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -35,7 +41,8 @@ class CTKDTrainable(tune.Trainable):
         Raises:
             ValueError: the configuration is wrong; every fault is named.
         """
-        self._trial = Trial(parse(config), self._materials)
+        self._prepare = [parse(each) for each in config.get(PREPARE, ())]
+        self._trial = None if self._prepare else Trial(parse(config), self._materials)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes another trial's configuration in a reused actor; equal to a fresh one."""
@@ -44,19 +51,25 @@ class CTKDTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch."""
-        row = self._trial.step() or {"epoch": len(self._trial.rows)}
-        ended = self._trial.status != "running"
+        trial = self._trial
+        if trial is None:
+            return self._make_ready()
+        row = trial.step() or {"epoch": len(trial.rows)}
+        ended = trial.status != "running"
         return {
             **{name: value for name, value in row.items() if value is not None},
-            "status": self._trial.status,
-            "reason": self._trial.reason or "",
-            SHOULD_CHECKPOINT: not ended and self._trial.wants_checkpoint(),  # at the end, Tune saves by itself
+            "status": trial.status,
+            "reason": trial.reason or "",
+            SHOULD_CHECKPOINT: not ended and trial.wants_checkpoint(),  # at the end, Tune saves by itself
             DONE: ended,
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Writes a checkpoint, its manifest last."""
-        self._trial.save(Path(checkpoint_dir))
+        if self._trial is None:
+            (Path(checkpoint_dir) / PREPARE).touch()  # the teacher has a record of its own; Tune wants a file
+        else:
+            self._trial.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint: dict[Any, Any] | None) -> None:
         """Goes on from a checkpoint folder of the same trial.
@@ -65,8 +78,20 @@ class CTKDTrainable(tune.Trainable):
             ValueError: it is damaged, or another trial's.
         """
         folder = Path(str(checkpoint))
+        if self._trial is None:
+            return
         manifest = Manifest.model_validate_json((folder / record.MANIFEST).read_text())
         self._trial.restore(Checkpoint(Storage.at(str(folder.parent)), folder.name, manifest))
+
+    def _make_ready(self) -> dict[str, Any]:
+        status, reason = "finished", ""
+        for config in self._prepare:
+            try:
+                teacher.ensure(config)
+            except (OSError, ValueError, RuntimeError) as fault:
+                # To try again would give the same fault.
+                status, reason = "failed", str(fault)
+        return {"status": status, "reason": reason, DONE: True}
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:

@@ -67,8 +67,8 @@ class Embedding(nn.Module):
 class CRD(FeatureDistiller):
     """Trained embeddings of both networks, and a memory of each network's embedding of every example.
 
-    Its memories and the normalisation constants Z (0 until the first step sets them) are in the state. ``negatives`` can
-    be replaced by any module that gives contrast positions for (positions, labels, epoch).
+    Its memories and the normalisation constants Z (0 until the first step sets them) are in the state. ``negatives``
+    can be replaced by any module that gives contrast positions for (positions, labels, epoch).
     """
 
     def __init__(self, options: CRDOptions, pair: Pair) -> None:
