@@ -31,8 +31,8 @@ class CTKDTrainable(tune.Trainable):
     not finite ends the trial as failed, with ``reason``, without an exception.
 
     A configuration ``{"prepare": [configurations of trials]}`` makes the teachers and banks of these trials ready
-    instead, in one step. It is a trial to Tune, so that the actor that did it goes on with others: an actor that must first wait
-    for a core held by a task outside Tune is overtaken by reused ones, again and again, as long as trials are short.
+    instead, in one step. It is a trial to Tune, so that the actor that did it goes on with others: an actor that must
+    first wait for a core held by a task outside Tune is overtaken by reused ones, as long as trials are short.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
