@@ -1,0 +1,191 @@
+"""The command line as a user meets it: a study in a fresh directory, from check to verdict, and into MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctkd_study.tracking_image import metric_name
+from tests import settings
+from tests.integration.tracking_cases import contents, held
+from trainables import record
+from trainables.storage import Storage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+STUDY: dict[str, Any] = {
+    "name": "small",
+    "question": "Does it work <b>at all</b>?",
+    "data": {"name": "digits", "validation": 100, "train_examples": 100},
+    "teacher": settings.TEACHER,
+    "student": settings.STUDENT,
+    "recipe": {**settings.RECIPE, "epochs": 6},
+    "distiller": {"name": "kd"},
+    "seeds": 3,
+    "margin": 5.0,
+    "price_per_device_hour": 2.5,
+    "arms": {
+        "grid": {"temperature": {"kind": "fixed", "value": {"grid": [1, 4]}}},
+        "global": {"temperature": {"kind": "global"}, "curriculum": {"kind": "cosine", "epochs": 3}},
+    },
+}
+
+
+class Cli:
+    """The command in a directory of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [*self.command, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=240, env=self.env
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "ctkd_study.cli"]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "COLUMNS": "120"}
+
+    def write(self, **changes: Any) -> None:
+        (self.folder / "small.yaml").write_text(json.dumps({**STUDY, **changes}))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, str]:
+    """The study, run once for all tests that only look at it."""
+    cli = Cli(tmp_path_factory.mktemp("study"))
+    cli.write()
+    assert "9 trials" in cli("check", "small.yaml")
+    plan = json.loads(cli("plan", "small.yaml", "--json"))
+    assert len(plan["trials"]) == 9
+    assert not (cli.folder / "results").exists(), "a plan leaves nothing behind"
+    return cli, cli("run", "small.yaml")
+
+
+def test_run_prints_progress_efficiency_and_verdict(ran: tuple[Cli, str]) -> None:
+    _, output = ran
+    assert "9 of 9 trials have ended; 9 ran in this launch" in output
+    assert "MLflow: 10 runs, 56 epochs sent" in output
+    assert "% of that" in output
+    for word in ("grid", "global", "USD", "kept, by seed"):
+        assert word in output
+
+
+def test_mlflow_holds_exactly_the_rows_and_sync_changes_nothing(ran: tuple[Cli, str]) -> None:
+    cli, _ = ran
+    uri = f"sqlite:///{cli.folder / 'results' / 'mlflow.db'}"
+    uid = json.loads((cli.folder / "results" / "small" / "study.json").read_text())["uid"]
+    before = held(uri, uid)
+    runs = {run["name"]: run for run in before[:-1]}
+    assert len(runs) == 10
+    folder = Storage.at(str(cli.folder / "results" / "small"))
+    for trial in json.loads(cli("plan", "small.yaml", "--json"))["trials"]:
+        newest = record.scan(folder.within(trial["id"])).newest
+        assert newest is not None
+        expected = sorted(
+            (metric_name(name), row["epoch"], row["time_ms"], value)
+            for row in newest.rows()
+            for name, value in row.items()
+            if value is not None and name not in ("epoch", "time_ms")
+        )
+        summaries = ("selected/", "total/")  # of the whole trial
+        points = [point for point in runs[trial["id"]]["points"] if not point[0].startswith(summaries)]
+        assert points == expected
+        assert runs[trial["id"]]["status"] == "FINISHED"
+    for _ in range(2):
+        assert "0 epochs sent" in cli("sync", "small")
+        assert held(uri, uid) == before
+    rebuilt = f"sqlite:///{cli.folder / 'rebuilt.db'}"
+    cli("sync", "small", "--tracking-uri", rebuilt)
+    assert contents(held(rebuilt, uid)) == contents(before)
+
+
+def test_compare_as_json_html_and_with_other_choices(ran: tuple[Cli, str]) -> None:
+    cli, _ = ran
+    found = json.loads(cli("compare", "small", "--json"))
+    names = ("study", "protocol", "strategies", "pairwise", "teacher", "bank", "verdict")
+    assert set(names) <= found.keys()
+    assert [strategy["name"] for strategy in found["strategies"]] == ["grid", "global"]
+    assert found["strategies"][0]["cost_ratio"] == {"device_seconds": 1.0, "tflop": 1.0}
+    assert found["strategies"][1]["cost_ratio"]["tflop"] == pytest.approx(0.5, rel=0.01)
+    (pair,) = found["pairwise"]
+    assert pair["verdict"] in ("better", "not_worse", "worse", "undecided")
+    assert pair["low"] < pair["difference"] < pair["high"]
+    other = json.loads(cli("compare", "small", "--json", "--baseline", "global", "--charge-teacher", "each"))
+    assert other["pairwise"][0]["difference"] == pytest.approx(-pair["difference"])
+    charged, plain = (each["strategies"][0]["cost"]["device_seconds"] for each in (other, found))
+    assert charged > plain
+    cli("compare", "small", "--html", "page.html")
+    page = (cli.folder / "page.html").read_text()
+    assert "&lt;b&gt;at all&lt;/b&gt;" in page
+    assert "<b>at all</b>" not in page
+
+
+def test_running_it_again_trains_nothing(ran: tuple[Cli, str]) -> None:
+    cli, _ = ran
+    assert "0 ran in this launch" in cli("run", "small.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "telling"),
+    [
+        (["compare", "smal"], "it holds small"),
+        (["compare", "small", "--baseline", "gird"], "gird"),
+        (["compare", "small", "--margin", "-1"], "margin"),
+        (["run", "absent.yaml"], "absent.yaml"),
+        (["run", "small.yaml", "--set", "recipe.lr=fast"], "recipe.lr"),
+        (["check", "small.yaml", "--set", "arms.grid.temperture.kind=fixed"], "temperature"),
+        (["sync", "absent"], "absent"),
+    ],
+)
+def test_a_users_mistake_is_a_text_and_status_2(ran: tuple[Cli, str], arguments: list[str], telling: str) -> None:
+    cli, _ = ran
+    assert telling in cli(*arguments, status=2)
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.write(recipe={**settings.RECIPE, "epochs": 400}, checkpoint={"epochs": 10})
+    process = subprocess.Popen(
+        [*cli.command, "run", "small.yaml"], cwd=tmp_path, env=cli.env, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not list((tmp_path / "results" / "small").glob("*-s*/checkpoint_*/manifest.json")):
+        assert time.monotonic() < until
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "The same command goes on from here" in output
+    assert "Traceback" not in output
+    lease = json.loads((tmp_path / "results" / "small" / "lease.json").read_text())
+    assert lease["released"]
+
+
+def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    hot = {"temperature": {"kind": "fixed", "value": 4}, "recipe": {"lr": 1000.0, "weight_decay": 1.0, "epochs": 20}}
+    cli.write(arms={**STUDY["arms"], "hot": hot}, seeds=1)
+    output = cli("run", "small.yaml", status=1)
+    assert "failed: hot-" in output
+    assert "in epoch" in output
+    found = json.loads(cli("compare", "small", "--json"))
+    failed = next(strategy for strategy in found["strategies"] if strategy["name"] == "hot")
+    assert failed["failed"] == 1
+    assert failed["selected"] == [None]
+    assert failed["cost"]["device_seconds"] > 0
