@@ -71,7 +71,7 @@ class Linear(_Span):
 
 
 class Cosine(_Span):
-    """λ goes from `start` to `end` along half a cosine: the paper's schedule (equation 8)."""
+    """λ goes from `start` to `end` along half a cosine: the paper's schedule."""
 
     kind: Literal["cosine"] = "cosine"
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: a study in a fresh directory, from check to verdict, and into MLflow."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ctkd_study.cli import main
 from ctkd_study.tracking_image import metric_name
 from tests import settings
 from tests.integration.tracking_cases import contents, held
@@ -38,26 +41,28 @@ STUDY: dict[str, Any] = {
 
 
 class Cli:
-    """The command in a directory of its own."""
+    """The command in a directory of its own: in this process, which has everything loaded, or in one of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [*self.command, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=240, env=self.env
+        with contextlib.chdir(self.folder):
+            done = CliRunner().invoke(main, arguments, env={"COLUMNS": "120"})
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+        assert done.exit_code == status, done.output
+        return done.output
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "ctkd_study.cli", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "COLUMNS": "120"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        assert done.returncode == status, done.stdout + done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    @property
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "ctkd_study.cli"]
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {**os.environ, "COLUMNS": "120"}
 
     def write(self, **changes: Any) -> None:
         (self.folder / "small.yaml").write_text(json.dumps({**STUDY, **changes}))
@@ -72,7 +77,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, str]:
     plan = json.loads(cli("plan", "small.yaml", "--json"))
     assert len(plan["trials"]) == 9
     assert not (cli.folder / "results").exists(), "a plan leaves nothing behind"
-    return cli, cli("run", "small.yaml")
+    process = cli.start("run", "small.yaml")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    return cli, output
 
 
 def test_run_prints_progress_efficiency_and_verdict(ran: tuple[Cli, str]) -> None:
@@ -159,10 +168,7 @@ def test_a_users_mistake_is_a_text_and_status_2(ran: tuple[Cli, str], arguments:
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.write(recipe={**settings.RECIPE, "epochs": 400}, checkpoint={"epochs": 10})
-    process = subprocess.Popen(
-        [*cli.command, "run", "small.yaml"], cwd=tmp_path, env=cli.env, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+    process = cli.start("run", "small.yaml")
     until = time.monotonic() + 120
     while not list((tmp_path / "results" / "small").glob("*-s*/checkpoint_*/manifest.json")):
         assert time.monotonic() < until

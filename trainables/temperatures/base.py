@@ -83,7 +83,7 @@ class SingleTemperature(Temperature):
 def kd_loss(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
     """Hinton's distillation loss, T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the batch.
 
-    Source: Hinton et al. 2015; CTKD, equation 1 (T per batch) and equation 3 (T per sample).
+    Source: Hinton et al. 2015; CTKD, section 3 (one T per batch, or one per sample).
 
     Args:
         student: logits, shape (B, C).
