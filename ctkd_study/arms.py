@@ -203,9 +203,10 @@ class Resolver:
             return parts
         if distiller.needs == "nothing":
             return {**parts, "teacher": None, "teacher_source": None}
+        if distiller.needs == "maps":
+            return {**parts, "teacher_source": "online"}  # no bank holds feature maps
         if parts.get("teacher_source") is None and "data" in parts:
-            bankable = distiller.needs == "logits" and parts["data"].views.count == 1
-            return {**parts, "teacher_source": "bank32" if bankable else "online"}
+            return {**parts, "teacher_source": "bank32" if parts["data"].views.count == 1 else "bank16"}
         return parts
 
     def _setting(self, arm: str, own: dict[str, Any], parts: Mapping[str, _Part], grids: list[Grid]) -> Setting:

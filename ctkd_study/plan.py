@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Setting, StudySpec
 from trainables import numerics, teacher
-from trainables.bank import LogitTable, Online, TeacherSource
+from trainables.bank import PRECISIONS, BankCost, Banked, Online, OpenBank, Segment, TeacherSource, needed
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split, split
+from trainables.models import Network
 from trainables.record import Manifest
 from trainables.trainer import Materials, Trainer
 
@@ -243,7 +245,7 @@ class _Probes:
         if config.teacher is not None and config.distiller.needs != "nothing":
             network = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size)
             network = network.eval().requires_grad_(False).to(device)
-            source = self._source(config, arrays, network, device)
+            source = self._source(config, arrays, parts.student, network, device)
         # Selecting by test needs no validation split; nothing here is kept.
         probe = config.model_copy(update={"protocol": "paper"})
         trainer = Trainer(probe, Materials(cut, parts, network, source), device)
@@ -257,10 +259,22 @@ class _Probes:
             before = row["tflop"]
         return rounds
 
-    def _source(self, config: TrialConfig, arrays: Arrays, network: Any, device: torch.device) -> TeacherSource:
-        if config.teacher_source == "bank32":
-            return LogitTable(np.zeros((len(arrays.train_labels), arrays.classes), np.float32), device)
-        return Online(network, arrays.channels, arrays.size)
+    def _source(
+        self,
+        config: TrialConfig,
+        arrays: Arrays,
+        members: NDArray[np.int64],
+        network: Network,
+        device: torch.device,
+    ) -> TeacherSource:
+        precision = PRECISIONS.get(str(config.teacher_source))
+        if precision is None:
+            return Online(network, arrays.channels, arrays.size)
+        views = config.data.views.count
+        keys = needed({config.seed: _ROUNDS + 1}, members, len(arrays.train_labels), views)
+        logits = np.zeros((len(keys), arrays.classes), precision)
+        pooled = np.zeros((len(keys), network.head.in_features), precision)
+        return Banked(OpenBank([Segment(keys, logits, pooled, BankCost())], views), device)
 
 
 def _around(values: list[float]) -> Range:

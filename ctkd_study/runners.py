@@ -95,13 +95,12 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     from ctkd_study.tune_events import PREPARATION, TuneEvents
     from trainables.trainable import PREPARE, CTKDTrainable
 
-    # All trials of a study have one teacher; they may differ in where its outputs come from.
-    needing = {item.config.teacher_source: item.config for item in todo if item.needs_teacher}
+    needing = teacher.representatives(item.config for item in todo if item.needs_teacher)
     items = [
         Item(item.trial.id, item.config.plain(), item.checkpoint, item.first_index, item.needs_teacher) for item in todo
     ]
     if needing:
-        preparation = {PREPARE: [config.plain() for config in needing.values()]}
+        preparation = {PREPARE: [config.plain() for config in needing]}
         items.insert(0, Item(PREPARATION, preparation, None, context.attempt * record.CHECKPOINTS_PER_ATTEMPT))
     events = TuneEvents(context.progress, context.saved, "waiting" if needing else "ready")
     search = ListSearch(items, lambda: events.teacher, context.concurrency)

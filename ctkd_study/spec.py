@@ -86,8 +86,9 @@ class StudySpec(Options):
     )
     teacher_source: TeacherSource | None = Field(
         None,
-        description="Where the teacher's outputs come from; default: `bank32` where an example has one view and the "
-        "distiller reads logits alone, else `online`.",
+        description="Where the teacher's outputs come from; default: a bank (`bank32` where an example has one view, "
+        "else `bank16`) if it saves work and fits, else `online`; chosen at the first run. A distiller that reads "
+        "feature maps runs the teacher online in any case.",
     )
     student: Annotated[ModelOptions, OneOf(MODELS)] = Field(description="The network that learns.")
     recipe: Recipe = Field(description="How the student is trained, and, where it says nothing else, the teacher.")

@@ -1,33 +1,58 @@
-"""The teacher's outputs: computed once and kept by (example, view), or computed at every step.
+"""The teacher bank: the teacher's outputs by (example, view), computed once and read by every trial of every study.
 
-A bank lies in ``.banks/<teacher>-<data>/`` of the storage: ``logits.npy`` (float32, shape (N, C), by example id;
-examples that no trial sees are NaN) and ``bank.json``, written last, with fingerprints, cost, and the file's size
-and SHA-256. It is memory-mapped, so that all trials on a machine share one copy. Today it holds data sets of one
-view, whose outputs are a table.
+A bank is a folder of immutable segments::
+
+    .banks/<teacher>-<data>/segment-<uuid>/
+        keys.npy       int64, shape (R,), ascending: example x views + view
+        logits.npy     float32 or float16, shape (R, C)
+        pooled.npy     the same precision, shape (R, D); only where a distiller asked for it
+        segment.json   written last: what made it, its cost, and each file's size and SHA-256
+
+A bank grows by segments that hold what is missing; a segment that is damaged or not complete is passed over, and what
+it held counts as missing. So a crash costs one segment, several processes may fill a bank at once, and object storage,
+which has no locks and no renames, will do. Files are memory-mapped: trials on a machine share one copy in its page
+cache.
 """
 
-# N examples, C classes, B batch
+# R rows of a segment, C classes, D width of the pooled vector, B batch
 
 import dataclasses
 import hashlib
 import io
 import json
-import time
+import logging
+import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+import filelock
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data import Arrays, normalise
+from trainables import streams
+from trainables.config import digest, file_sha256
+from trainables.data import Arrays, DataOptions
+from trainables.data.files import cache_folder
 from trainables.flops import forward_flops
 from trainables.models import Features, Network
 from trainables.storage import Storage
 
-LOGITS, META = "logits.npy", "bank.json"
-_BATCH = 256  # larger batches are slower on a CPU, not faster
+log = logging.getLogger(__name__)
+
+#: Keys of pairs (example, view), shape (pairs,), int64.
+Keys = NDArray[np.int64]
+#: Logits and pooled vectors (None where the bank holds none), rows in the order of the keys.
+Rows = tuple[NDArray[Any], NDArray[Any] | None]
+
+Precision = Literal["float32", "float16"]
+PRECISIONS: Mapping[str, Precision] = {"bank32": "float32", "bank16": "float16"}
+
+_KEYS, _LOGITS, _POOLED, _META = "keys.npy", "logits.npy", "pooled.npy", "segment.json"
+_VERSION = 1
 
 
 class TeacherSource(ABC):
@@ -56,103 +81,263 @@ class Online(TeacherSource):
         pass
 
     def batch(self, begin: int, end: int, images: Tensor) -> Features:
+        # Not inference mode: what it makes can't be saved for a backward pass, as some losses do.
         with torch.no_grad():
             return self.teacher.features(images)
 
 
-class LogitTable(TeacherSource):
-    """Logits read from a table by example id; for data sets of one view."""
+class Banked(TeacherSource):
+    """Outputs read from a bank: one look-up per chunk of steps, then slices."""
 
-    def __init__(self, logits: NDArray[np.float32], device: torch.device) -> None:
-        # The table is mapped read-only; torch only ever reads it.
-        self.table, self.device = logits, device
-        self.rows = torch.empty(0)
+    def __init__(self, bank: "OpenBank", device: torch.device) -> None:
+        self.bank, self.device = bank, device
+        self._logits = self._pooled = torch.empty(0)
 
     def start(self, ids: Tensor, views: Tensor) -> None:
-        self.rows = torch.from_numpy(self.table[ids.numpy()]).to(self.device, non_blocking=True)
+        logits, pooled = self.bank.rows(keys_of(ids.numpy(), views.numpy(), self.bank.views))
+        self._logits = self._moved(logits)
+        self._pooled = self._moved(pooled) if pooled is not None else self._logits.new_empty(0)
 
     def batch(self, begin: int, end: int, images: Tensor) -> Features:
-        return Features(self.rows[begin:end], (), self.rows.new_empty(0))
+        return Features(self._logits[begin:end], (), self._pooled[begin:end])
+
+    def _moved(self, rows: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(rows)
+        # Without pinning, a copy to a GPU would wait for the GPU.
+        return (
+            (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True).float()
+        )
+
+
+# -- which pairs -----------------------------------------------------------------------------------------------------
+
+
+def keys_of(ids: NDArray[np.int64], views: NDArray[np.int64], count: int) -> Keys:
+    """The keys of pairs (example, view), where an example has ``count`` views."""
+    return ids * count + views
+
+
+def needed(epochs: Mapping[int, int], members: NDArray[np.int64], examples: int, views: int) -> Keys:
+    """The keys that trials will draw, ascending, each once.
+
+    Args:
+        epochs: how many epochs are trained with each seed.
+        members: ids of the examples that are trained on, ascending.
+        examples: of the data set.
+        views: of an example.
+    """
+    seen = np.zeros((len(members), views), dtype=np.bool_)
+    places = np.arange(len(members))
+    for seed, count in epochs.items():
+        for epoch in range(1, (min(count, 1) if views == 1 else count) + 1):
+            seen[places, streams.views(seed, epoch, examples, views)[members]] = True
+    place, view = np.nonzero(seen)
+    return keys_of(members[place], view, views)
+
+
+def share_of(epochs: Mapping[int, int], views: int) -> float:
+    """How many different views of an example the epochs will draw, on average; needs no data.
+
+    Of V views, D draws see V (1 - (1 - 1/V)^D).
+    """
+    return float(views * -np.expm1(sum(epochs.values()) * np.log1p(-1 / views))) if views > 1 else 1.0
+
+
+# -- segments --------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class BankCost:
-    """What a bank cost, once: teacher's work, outside the headline."""
+    """What a bank, or a segment of one, cost: once, the teacher's work, outside the headline."""
 
-    seconds: float
-    tflop: float
-    bytes: int
+    pairs: int = 0
+    seconds: float = 0.0
+    """Of wall time."""
+    device_seconds: float = 0.0
+    tflop: float = 0.0
+    bytes: int = 0
 
-
-def bank_name(teacher_fingerprint: str, data_fingerprint: str) -> str:
-    """The name of a bank's folder."""
-    return f"{teacher_fingerprint}-{data_fingerprint}"
-
-
-def find_bank(banks: Storage, teacher_fingerprint: str, data_fingerprint: str) -> BankCost | None:
-    """The bank's cost, if there is a complete one."""
-    folder = banks.within(bank_name(teacher_fingerprint, data_fingerprint))
-    try:
-        meta = json.loads(folder.read(META))
-    except (FileNotFoundError, ValueError):
-        return None
-    return BankCost(**meta["cost"]) if folder.sizes().get(LOGITS) == meta["files"][LOGITS]["size"] else None
+    def __add__(self, other: "BankCost") -> "BankCost":
+        return BankCost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
 
-def make_bank(
-    banks: Storage, teacher_fingerprint: str, data_fingerprint: str, teacher: Network, arrays: Arrays
-) -> BankCost:
-    """Computes the teacher's logits for every training example and stores them.
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A complete segment on this machine."""
+
+    keys: Keys
+    logits: NDArray[Any]
+    pooled: NDArray[Any] | None
+    cost: BankCost
+
+    @property
+    def first(self) -> int:
+        return int(self.keys[0])
+
+    @property
+    def last(self) -> int:
+        return int(self.keys[-1])
+
+
+class OpenBank:
+    """The segments of a bank that were complete when it was opened.
 
     Args:
-        banks: the storage's folder of banks.
-        teacher_fingerprint: of the teacher.
-        data_fingerprint: of the arrays.
-        teacher: in evaluation mode, on the CPU or a GPU.
-        arrays: the data set.
+        segments: all of one precision.
+        views: of an example.
     """
-    began = time.perf_counter()
-    device = next(teacher.parameters()).device
-    with torch.inference_mode():
-        chunks = [
-            teacher(normalise(images.to(device), arrays.mean, arrays.std)).float().cpu()
-            for images in torch.split(arrays.train_images, _BATCH)
-        ]
-    logits = torch.cat(chunks).numpy()
-    seconds = time.perf_counter() - began
-    buffer = io.BytesIO()
-    np.save(buffer, logits, allow_pickle=False)
-    content = buffer.getvalue()
-    tflop = forward_flops(teacher, arrays.channels, arrays.size) * len(logits) / 1e12
-    cost = BankCost(seconds, tflop, len(content))
-    folder = banks.within(bank_name(teacher_fingerprint, data_fingerprint))
-    folder.write(LOGITS, content)
-    meta = {
-        "teacher": teacher_fingerprint,
-        "data": data_fingerprint,
-        "dtype": "float32",
-        "shape": list(logits.shape),
-        "cost": dataclasses.asdict(cost),
-        "files": {LOGITS: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}},
-    }
-    folder.write(META, json.dumps(meta, indent=1).encode())
-    return cost
+
+    def __init__(self, segments: Sequence[Segment], views: int) -> None:
+        self.segments, self.views = tuple(segments), views
+
+    @property
+    def cost(self) -> BankCost:
+        """What was paid for it."""
+        return sum((segment.cost for segment in self.segments), BankCost())
+
+    def missing(self, keys: Keys) -> Keys:
+        """Those of the keys, ascending, that it lacks."""
+        found = np.zeros(len(keys), dtype=np.bool_)
+        for _, _, span, hit in self._found(keys):
+            found[span] |= hit
+        return keys[~found]
+
+    def rows(self, keys: Keys) -> Rows:
+        """The outputs for keys in any order.
+
+        Raises:
+            KeyError: it lacks some.
+        """
+        order = np.argsort(keys)
+        ordered, lacks = keys[order], np.ones(len(keys), dtype=np.bool_)
+        logits: NDArray[Any] | None = None
+        pooled: NDArray[Any] | None = None
+        for segment, places, span, hit in self._found(ordered):
+            if logits is None:
+                logits = np.empty((len(keys), segment.logits.shape[1]), segment.logits.dtype)
+                if segment.pooled is not None:
+                    pooled = np.empty((len(keys), segment.pooled.shape[1]), segment.pooled.dtype)
+            target, source = order[span][hit], places[hit]
+            logits[target] = segment.logits[source]
+            if pooled is not None and segment.pooled is not None:
+                pooled[target] = segment.pooled[source]
+            lacks[span] &= ~hit
+        if logits is None or lacks.any():
+            example, view = divmod(int(ordered[np.argmax(lacks)]) if len(keys) else 0, self.views)
+            raise KeyError(
+                f"the bank must hold all {len(keys)} pairs of example and view, but it lacks {int(lacks.sum())}, "
+                f"e.g. example {example}, view {view}"
+            )
+        return logits, pooled
+
+    def _found(self, ordered: Keys) -> Iterator[tuple[Segment, Keys, slice, NDArray[np.bool_]]]:
+        """For each segment: places in it of a slice of the ordered keys, the slice, and which of these it has."""
+        for segment in self.segments:
+            low, high = np.searchsorted(ordered, (segment.first, segment.last + 1))
+            if low < high:
+                span = slice(int(low), int(high))
+                places = np.searchsorted(segment.keys, ordered[span])
+                yield segment, places, span, segment.keys[places] == ordered[span]
 
 
-def open_bank(banks: Storage, teacher_fingerprint: str, data_fingerprint: str) -> NDArray[np.float32]:
-    """The bank's logits, shape (N, C): memory-mapped where the storage is local.
+@dataclasses.dataclass(frozen=True)
+class Bank:
+    """The bank of one teacher and one data set, in one precision, as it lies in a storage."""
 
-    Raises:
-        FileNotFoundError: there is no such bank.
-        ValueError: its file is not what its manifest says.
-    """
-    folder = banks.within(bank_name(teacher_fingerprint, data_fingerprint))
-    stamp = json.loads(folder.read(META))["files"][LOGITS]
-    content = folder.read(LOGITS)
-    if len(content) != stamp["size"] or hashlib.sha256(content).hexdigest() != stamp["sha256"]:
-        raise ValueError(
-            f"{folder.path(LOGITS)} has changed since it was written; remove {folder.root} to have it made again"
+    folder: Storage
+    views: int
+    precision: Precision
+    pooled: bool
+    """Whether pooled vectors are asked for, too; segments without them then do not count."""
+
+    @classmethod
+    def at(
+        cls, banks: Storage, teacher: str, data: DataOptions, arrays: Arrays, precision: Precision, pooled: bool
+    ) -> "Bank":
+        """The bank in a folder of banks, by the teacher's fingerprint, and the pixels and views of the data."""
+        mark = digest({"pixels": arrays.fingerprint(), "views": data.views.plain()})
+        return cls(banks.within(f"{teacher}-{mark}"), data.views.count, precision, pooled)
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.folder.root.rpartition("/")[2]
+
+    def open(self) -> OpenBank:
+        """Opens the complete segments; from object storage they are first copied to this machine, once."""
+        return OpenBank([segment for name in self.folder.names() if (segment := self._segment(name))], self.views)
+
+    def write(self, keys: Keys, rows: Rows, cost: BankCost) -> BankCost:
+        """Adds a segment, and returns its cost with its bytes. The keys ascend; rows are rounded to the precision.
+
+        Raises:
+            ValueError: an output is not finite, or not in half precision.
+        """
+        tables = {_LOGITS: rows[0], **({_POOLED: rows[1]} if rows[1] is not None else {})}
+        with np.errstate(over="ignore"):
+            tables = {name: table.astype(self.precision) for name, table in tables.items()}
+        for table in tables.values():
+            if not np.isfinite(table).all():
+                hint = " (bank32 holds numbers above 65504, bank16 does not)" if self.precision == "float16" else ""
+                raise ValueError(f"the teacher's outputs must be finite {self.precision} numbers, but are not{hint}")
+        contents = {name: _npy(table) for name, table in ({_KEYS: keys} | tables).items()}
+        name = f"segment-{uuid.uuid4().hex}"
+        for file, content in contents.items():
+            self.folder.write(f"{name}/{file}", content)
+        stamps = {file: {"size": len(content), "sha256": _sha256(content)} for file, content in contents.items()}
+        cost = dataclasses.replace(cost, bytes=sum(len(content) for content in contents.values()))
+        meta = {
+            "version": _VERSION,
+            "views": self.views,
+            "precision": self.precision,
+            "cost": dataclasses.asdict(cost),
+            "files": stamps,
+        }
+        self.folder.write(f"{name}/{_META}", json.dumps(meta, indent=1).encode())
+        return cost
+
+    def _segment(self, name: str) -> Segment | None:
+        try:
+            meta = json.loads(self.folder.read(f"{name}/{_META}"))
+        except FileNotFoundError:
+            return None  # being written, or what a crash left
+        except ValueError:
+            log.warning("%s is damaged and passed over", self.folder.path(name))
+            return None
+        wanted = (_KEYS, _LOGITS, *((_POOLED,) if self.pooled else ()))
+        if meta["precision"] != self.precision or not meta["files"].keys() >= set(wanted):
+            return None
+        files = {file: meta["files"][file] for file in wanted}
+        here = Path(self.folder.path(name)) if self.folder.is_local else _copied(self.folder, name, files)
+        for file, stamp in files.items():
+            path = here / file
+            if not path.exists() or path.stat().st_size != stamp["size"] or file_sha256(str(path)) != stamp["sha256"]:
+                log.warning("%s is damaged and passed over, with its segment", path)
+                return None
+        return Segment(
+            keys=np.load(here / _KEYS, mmap_mode="r", allow_pickle=False),
+            logits=np.load(here / _LOGITS, mmap_mode="r", allow_pickle=False),
+            pooled=np.load(here / _POOLED, mmap_mode="r", allow_pickle=False) if self.pooled else None,
+            cost=BankCost(**meta["cost"]),
         )
-    source = Path(folder.path(LOGITS)) if folder.is_local else io.BytesIO(content)
-    logits: NDArray[np.float32] = np.load(source, mmap_mode="r" if folder.is_local else None, allow_pickle=False)
-    return logits
+
+
+def _copied(folder: Storage, name: str, files: Mapping[str, Mapping[str, Any]]) -> Path:
+    """A segment's folder on this machine; its files are fetched by the first process that asks."""
+    here = cache_folder().parent / "banks" / folder.root.rpartition("/")[2] / name
+    here.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{here}.lock"):
+        for file, stamp in files.items():
+            if not (here / file).exists() or (here / file).stat().st_size != stamp["size"]:
+                Storage.at(str(here)).write(file, folder.read(f"{name}/{file}"))
+    return here
+
+
+def _npy(table: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, table, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

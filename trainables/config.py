@@ -24,7 +24,7 @@ from trainables.recipe import Recipe
 from trainables.registry import OneOf, Registry
 from trainables.temperatures import TEMPERATURES, TemperatureOptions
 
-TeacherSource = Literal["bank32", "online"]
+TeacherSource = Literal["bank32", "bank16", "online"]
 
 
 class TeacherOptions(Options):
@@ -116,7 +116,9 @@ class TrialConfig(Options):
     data: Annotated[DataOptions, OneOf(DATASETS)]
     teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = None
     teacher_source: TeacherSource | None = Field(
-        None, description="`bank32`: outputs computed once, float32; `online`: at every step."
+        None,
+        description="`bank32`, `bank16`: outputs computed once for each view, kept in single or half precision; "
+        "`online`: at every step.",
     )
     student: Annotated[ModelOptions, OneOf(MODELS)]
     recipe: Recipe
@@ -169,9 +171,10 @@ def file_sha256(path: str) -> str:
     return _file_sha256(path, stat.st_mtime_ns, stat.st_size)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=4096)
 def _file_sha256(path: str, modified: int, size: int) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _UNSERVED: Mapping[str, str] = MappingProxyType(
@@ -206,19 +209,16 @@ def combination_faults(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("curriculum", "a curriculum needs a learned temperature (λ scales the gradient of T)"))
     if distiller is not None and distiller.needs != "nothing" and "teacher" in parts and parts["teacher"] is None:
         found.append(("teacher", f"distiller {name!r} needs a teacher"))
-    if distiller is not None and teacher_source == "bank32" and distiller.needs in ("pooled", "maps"):
-        rule = f"distiller {name!r} reads the teacher's features, and bank32 holds its logits alone: use online"
+    if distiller is not None and teacher_source in ("bank32", "bank16") and distiller.needs == "maps":
+        rule = f"distiller {name!r} reads the teacher's feature maps, which no bank holds: use online"
         found.append(("teacher_source", rule))
     if "data" in parts:
-        found += _data_faults(parts["data"], parts.get("protocol"), teacher_source)
+        found += _data_faults(parts["data"], parts.get("protocol"))
     return found
 
 
-def _data_faults(data: DataOptions, protocol: str | None, teacher_source: str | None) -> list[tuple[str, str]]:
+def _data_faults(data: DataOptions, protocol: str | None) -> list[tuple[str, str]]:
     found = []
-    if teacher_source == "bank32" and data.views.count != 1:
-        rule = f"bank32 holds data sets of one view, but an example of this one has {data.views.count}: use online"
-        found.append(("teacher_source", rule))
     if protocol == "paper" and data.validation > 0:
         rule = f"protocol 'paper' trains on all training data, so validation must be 0, but got {data.validation}"
         found.append(("data.validation", rule))

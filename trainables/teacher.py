@@ -4,17 +4,18 @@ it."""
 # N examples, C classes
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import filelock
 import torch
 from torch import Tensor
 
-from trainables import bank, record
-from trainables.bank import LogitTable, Online, TeacherSource
+from trainables import numerics, record
+from trainables.bank import PRECISIONS, Bank, Banked, Keys, Online, TeacherSource, needed
+from trainables.bank_filling import fill
 from trainables.config import RunOptions, TeacherOptions, TrialConfig, digest, file_sha256
-from trainables.data import Arrays, split
+from trainables.data import Arrays, Split, split
 from trainables.distillers import DISTILLERS
 from trainables.models import Network
 from trainables.record import Checkpoint, Manifest, Row
@@ -81,7 +82,7 @@ def record_of(config: TrialConfig, storage: Storage) -> Checkpoint | None:
 
 
 def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
-    """Sees to it that a trial's teacher is trained and its bank made; both are done once per storage.
+    """Sees to it that a trial's teacher is trained and that its bank holds what the trial will read.
 
     Returns:
         The teacher's record; None where there is nothing to train.
@@ -89,26 +90,68 @@ def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> 
     Raises:
         RuntimeError: the teacher's training failed.
     """
-    if config.teacher is None or config.distiller.needs == "nothing":
+    manifest = ensure_trained(config, on_row)
+    ensure_banked([config])
+    return manifest
+
+
+def ensure_trained(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
+    """Sees to it that a trial's teacher is trained, once per storage.
+
+    Returns:
+        The teacher's record; None where there is nothing to train.
+
+    Raises:
+        RuntimeError: the training failed.
+    """
+    if config.teacher is None or config.teacher.recipe is None or config.distiller.needs == "nothing":
         return None
     mark, storage = fingerprint(config), _storage(config)
-    folder, manifest = storage.within(TEACHERS, mark), None
     with _lock(storage, mark):
-        if config.teacher.recipe is not None:
-            manifest = _train(teacher_trial(config, config.teacher), folder, on_row)
-        if config.teacher_source == "bank32":
-            arrays = config.data.load()
-            banks, data_mark = storage.within(BANKS), arrays.fingerprint()
-            if bank.find_bank(banks, mark, data_mark) is None:
-                bank.make_bank(banks, mark, data_mark, _network(config, arrays, mark), arrays)
-    return manifest
+        return _train(teacher_trial(config, config.teacher), storage.within(TEACHERS, mark), on_row)
+
+
+def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 1) -> None:
+    """Sees to it that the banks hold what trials will read; their teachers are trained.
+
+    Args:
+        configs: the trials; those that read no bank are passed over.
+        shard: which part of the work to do, from 0 on.
+        shards: in how many parts it is done, each on its own, by whatever process.
+    """
+    by_bank: dict[str, list[TrialConfig]] = {}
+    for config in configs:
+        if (key := _bank_key(config)) is not None:
+            by_bank.setdefault(key, []).append(config)
+    # A segment with pooled vectors serves those who read logits, too.
+    for alike in sorted(by_bank.values(), key=lambda alike: alike[0].distiller.needs != "pooled"):
+        config = alike[0]
+        arrays = config.data.load()
+        mark, keys = fingerprint(config), _drawn(alike, arrays, split(arrays.train_labels, config.data))
+        begin, end = (number * len(keys) // shards for number in (shard, shard + 1))
+        bank = _bank(config, arrays, mark)
+        with _lock(_storage(config), f"{bank.name}-{shard}-of-{shards}"):
+            if len(bank.open().missing(keys[begin:end])):
+                device = numerics.apply(config.numerics, config.seed)
+                network = _network(config, arrays, mark).to(device)
+                fill(bank, keys[begin:end], network, config.data, arrays, device)
+
+
+def representatives(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
+    """As few of some trials as read the same of the same banks: for each bank and seed, the one that trains longest."""
+    longest: dict[tuple[str | None, int], TrialConfig] = {}
+    for config in configs:
+        key = (_bank_key(config), config.seed if config.teacher_source in PRECISIONS else 0)
+        if key not in longest or longest[key].recipe.epochs < config.recipe.epochs:
+            longest[key] = config
+    return list(longest.values())
 
 
 def load_materials(config: TrialConfig, device: torch.device) -> Materials:
     """Data, split and teacher for a trial; the teacher must have been made ready by ``ensure``.
 
     Raises:
-        FileNotFoundError: data set, teacher or bank is missing.
+        FileNotFoundError: data set or teacher is missing.
         ValueError: one of them is not what it should be.
     """
     arrays = config.data.load()
@@ -118,14 +161,21 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
     mark = fingerprint(config)
     teacher = _network(config, arrays, mark).to(device)
     source: TeacherSource
-    if config.teacher_source == "bank32":
-        table = bank.open_bank(_storage(config).within(BANKS), mark, arrays.fingerprint())
-        source = LogitTable(table, device)
+    if config.teacher_source in PRECISIONS:
+        source = Banked(_bank(config, arrays, mark).open(), device)
     else:
         if config.numerics.memory_format == "channels_last":
             teacher.to(memory_format=torch.channels_last)
         source = Online(teacher, arrays.channels, arrays.size)
     return Materials(arrays, parts, teacher, source)
+
+
+def serves(materials: Materials, config: TrialConfig) -> bool:
+    """Whether what was loaded for another trial of the same data and teacher holds all that this one will read."""
+    source = materials.source
+    if not isinstance(source, Banked):
+        return True
+    return not len(source.bank.missing(_drawn([config], materials.arrays, materials.split)))
 
 
 def load_weights(path: str, network: Network) -> None:
@@ -172,6 +222,27 @@ def _network(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
             raise FileNotFoundError(f"teacher {mark} is not trained in {_storage(config).path(TEACHERS)}")
         network.load_state_dict(newest.best())
     return network.eval().requires_grad_(False)
+
+
+def _bank_key(config: TrialConfig) -> str | None:
+    """The same for trials that read the same bank; None where a trial reads none."""
+    if config.teacher is None or config.distiller.needs == "nothing" or config.teacher_source not in PRECISIONS:
+        return None
+    pooled = config.distiller.needs == "pooled"
+    return repr((config.teacher_source, pooled, config.teacher, config.data, config.run.teachers))
+
+
+def _bank(config: TrialConfig, arrays: Arrays, mark: str) -> Bank:
+    precision, pooled = PRECISIONS[str(config.teacher_source)], config.distiller.needs == "pooled"
+    return Bank.at(_storage(config).within(BANKS), mark, config.data, arrays, precision, pooled)
+
+
+def _drawn(configs: Sequence[TrialConfig], arrays: Arrays, parts: Split) -> Keys:
+    """The keys of all pairs that trials of the same data will draw."""
+    epochs: dict[int, int] = {}
+    for config in configs:
+        epochs[config.seed] = max(epochs.get(config.seed, 0), config.recipe.epochs)
+    return needed(epochs, parts.student, len(arrays.train_labels), configs[0].data.views.count)
 
 
 def _train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None] | None) -> Manifest:

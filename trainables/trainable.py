@@ -21,7 +21,7 @@ from trainables.storage import Storage
 from trainables.trainer import Materials
 from trainables.trial import Trial
 
-PREPARE = "prepare"
+PREPARE, SHARD = "prepare", "shard"
 
 
 class CTKDTrainable(tune.Trainable):
@@ -31,8 +31,9 @@ class CTKDTrainable(tune.Trainable):
     not finite ends the trial as failed, with ``reason``, without an exception.
 
     A configuration ``{"prepare": [configurations of trials]}`` makes the teachers and banks of these trials ready
-    instead, in one step. It is a trial to Tune, so that the actor that did it goes on with others: an actor that must
-    first wait for a core held by a task outside Tune is overtaken by reused ones, as long as trials are short.
+    instead, in one step; with ``"shard": (i, n)``, the i-th of n parts of their banks. It is a trial to Tune, so that
+    the actor that did it goes on with others: an actor that must first wait for a core held by a task outside Tune is
+    overtaken by reused ones, as long as trials are short.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -42,6 +43,7 @@ class CTKDTrainable(tune.Trainable):
             ValueError: the configuration is wrong; every fault is named.
         """
         self._prepare = [parse(each) for each in config.get(PREPARE, ())]
+        self._shard, self._shards = config.get(SHARD, (0, 1))
         self._trial = None if self._prepare else Trial(parse(config), self._materials)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -85,12 +87,13 @@ class CTKDTrainable(tune.Trainable):
 
     def _make_ready(self) -> dict[str, Any]:
         status, reason = "finished", ""
-        for config in self._prepare:
-            try:
-                teacher.ensure(config)
-            except (OSError, ValueError, RuntimeError) as fault:
-                # To try again would give the same fault.
-                status, reason = "failed", str(fault)
+        try:
+            for config in {teacher.fingerprint(config): config for config in self._prepare}.values():
+                teacher.ensure_trained(config)
+            teacher.ensure_banked(self._prepare, self._shard, self._shards)
+        except (OSError, ValueError, RuntimeError) as fault:
+            # To try again would give the same fault.
+            status, reason = "failed", str(fault)
         return {"status": status, "reason": reason, DONE: True}
 
     @classmethod
@@ -102,10 +105,11 @@ class CTKDTrainable(tune.Trainable):
     def _materials(self, config: TrialConfig, device: torch.device) -> Materials:
         # Kept while trials of the same data and teacher follow each other in this actor.
         identity = config.identity()
-        needs = config.distiller.needs != "nothing"
-        key = repr([identity["data"], needs and identity["teacher"], needs and identity["teacher_source"], str(device)])
+        needs = config.distiller.needs
+        of_teacher = (identity["teacher"], identity["teacher_source"], needs) if needs != "nothing" else None
+        key = repr([identity["data"], of_teacher, str(device)])
         kept: tuple[str, Materials] | None = getattr(self, "_kept", None)
-        if kept is None or kept[0] != key:
+        if kept is None or kept[0] != key or not teacher.serves(kept[1], config):
             teacher.ensure(config)
             kept = self._kept = (key, teacher.load_materials(config, device))
         return kept[1]

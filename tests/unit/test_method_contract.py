@@ -320,11 +320,11 @@ def test_a_curriculum_for_a_temperature_that_is_not_learned_is_refused(kind: str
 
 
 @pytest.mark.parametrize("name", DISTILLER_ROWS)
-def test_a_table_of_logits_does_not_do_for_what_reads_features(name: str) -> None:
-    if DISTILLERS[name].needs in ("pooled", "maps"):
-        kind = "fixed"
-        with pytest.raises(pydantic.ValidationError, match="teacher_source"):
-            TrialConfig.model_validate({**trial(name, kind), "teacher_source": "bank32"})
+def test_a_bank_does_not_do_for_what_reads_feature_maps(name: str) -> None:
+    if DISTILLERS[name].needs == "maps":
+        for source in ("bank32", "bank16"):
+            with pytest.raises(pydantic.ValidationError, match="feature maps, which no bank holds: use online"):
+                TrialConfig.model_validate({**trial(name, "fixed"), "teacher_source": source})
 
 
 # -- any finite number -------------------------------------------------------------------------------------------------

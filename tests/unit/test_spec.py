@@ -186,7 +186,9 @@ def test_teacher_source_follows_the_views_unless_it_is_said() -> None:
 
     crop = {"name": "digits", "validation": 100, "views": {"kind": "crop"}}
     assert source() == "bank32"
-    assert source(data=crop) == "online"
+    assert source(data=crop) == "bank16"
+    assert source(data=crop, distiller={"name": "pkt"}) == "bank16"
+    assert source(distiller={"name": "sp"}) == "online", "no bank holds feature maps"
     assert source(teacher_source="online") == "online"
 
 

@@ -79,10 +79,6 @@ FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
         [(3, "data.validation", "must be 0, but got 100")],
     ),
     "no validation": ({2: "data: {name: digits, validation: 0}"}, [(2, "data.validation", "must be at least 1")]),
-    "bank of many views": (
-        {2: "data: {name: digits, validation: 9, views: {kind: crop}}", 11: "teacher_source: bank32"},
-        [(11, "teacher_source", "bank32 holds data sets of one view, but an example of this one has 162")],
-    ),
     "seeds": ({7: "seeds: 0"}, [(7, "seeds", "must be a number of seeds from 1 to 10000")]),
     "seeds twice": ({7: "seeds: [1, 2, 1]"}, [(7, "seeds", "a list of different whole numbers, but got [1, 2, 1]")]),
     "no seeds": ({7: "seeds: []"}, [(7, "seeds", "but got []")]),

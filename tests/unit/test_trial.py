@@ -132,17 +132,6 @@ def test_teacher_file_of_another_network_is_refused(tmp_path: Path) -> None:
         teacher.ensure(settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)}))
 
 
-def test_damaged_bank_is_refused(tmp_path: Path) -> None:
-    config = settings.trial(tmp_path)
-    teacher.ensure(config)
-    (file,) = (tmp_path / teacher.BANKS).rglob("logits.npy")
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match="has changed since it was written"):
-        Trial(config, teacher.load_materials)
-
-
 def test_checkpoints_are_json_without_nan(tmp_path: Path) -> None:
     newest = finished(settings.trial(tmp_path), tmp_path / "trial")
     text = newest.storage.read(f"{newest.name}/{record.HISTORY}").decode()

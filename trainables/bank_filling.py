@@ -1,0 +1,138 @@
+"""Fills a teacher bank: the teacher looks at what is missing, in large batches and in its fastest form."""
+
+# B batch, C classes, D width of the pooled vector
+
+import copy
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from trainables.bank import Bank, BankCost, Keys, Rows
+from trainables.data import Arrays, DataOptions, normalise
+from trainables.flops import forward_flops
+from trainables.models import Network
+from trainables.numerics import to_format
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-5
+"""Largest difference between folded and plain outputs, over the largest output."""
+
+_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones are slower on a CPU, not faster
+_SEGMENT_ROWS, _SEGMENT_BYTES = 32_768, 32 * 2**20  # what a crash can lose, and what is held in memory
+
+#: Logits, shape (B, C), and pooled vectors, shape (B, D), of images.
+Outputs = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Arrays, device: torch.device) -> BankCost:
+    """Computes what a bank lacks of some pairs and stores it, a segment at a time.
+
+    Args:
+        bank: is extended.
+        keys: of the pairs, ascending.
+        teacher: frozen, in evaluation mode, on the device.
+        data: whose views are meant.
+        arrays: the data set.
+        device: where to compute.
+
+    Returns:
+        What it cost now.
+
+    Raises:
+        ValueError: an output is not finite.
+    """
+    missing = bank.open().missing(keys)
+    total = BankCost()
+    if not len(missing):
+        return total
+    began = time.perf_counter()
+    glance = _Glance(teacher, data, arrays, device)
+    width = teacher.head.out_features + (teacher.head.in_features if bank.pooled else 0)
+    length = max(min(_SEGMENT_ROWS, _SEGMENT_BYTES // (width * np.dtype(bank.precision).itemsize)), 1)
+    per_image = forward_flops(teacher, arrays.channels, arrays.size) / 1e12
+    cores = torch.get_num_threads() if device.type == "cpu" else 1
+    for first in range(0, len(missing), length):
+        part = missing[first : first + length]
+        logits, pooled = glance(part)
+        now = time.perf_counter()
+        cost = BankCost(len(part), now - began, (now - began) * cores, len(part) * per_image)
+        began = now
+        total = total + bank.write(part, (logits, pooled if bank.pooled else None), cost)
+    return total
+
+
+class _Glance:
+    """Looks at pairs of example and view.
+
+    All batches have one size, the last filled up by repetition, so that what the teacher says of a pair does not
+    depend on what else it looks at.
+    """
+
+    def __init__(self, teacher: Network, data: DataOptions, arrays: Arrays, device: torch.device) -> None:
+        self.data, self.arrays, self.device = data, arrays, device
+        self.size = _BATCH[device.type]
+        self.outputs = fastest(teacher, self._images(np.arange(min(self.size, len(arrays.train_labels)))))
+
+    def __call__(self, keys: Keys) -> Rows:
+        parts = []
+        with torch.inference_mode():
+            for first in range(0, len(keys), self.size):
+                some = keys[first : first + self.size]
+                outputs = self.outputs(self._images(np.resize(some, self.size)))
+                parts.append([output[: len(some)].float() for output in outputs])
+            logits, pooled = (torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True))
+        return logits, pooled
+
+    def _images(self, keys: Keys) -> Tensor:
+        ids, views = (torch.from_numpy(part).to(self.arrays.train_images.device) for part in divmod(keys, self.views))
+        images = self.data.views.apply(self.arrays.train_images[ids], views).to(self.device, non_blocking=True)
+        return to_format(normalise(images, self.arrays.mean, self.arrays.std), "channels_last")
+
+    @property
+    def views(self) -> int:
+        return self.data.views.count
+
+
+def fastest(network: Network, images: Tensor) -> Outputs:
+    """The outputs of a frozen network, each batch normalisation folded into the convolution before it, channels last.
+
+    A network that cannot be traced, or whose outputs for the given images would change by more than ``TOLERANCE``, is
+    left unfolded.
+
+    Args:
+        network: in evaluation mode; it is left as it is.
+        images: some that it will see, on its device.
+    """
+    plain = _Outputs(copy.deepcopy(network)).eval()
+    with torch.no_grad():
+        expected = plain(images)
+        try:
+            folded: nn.Module = fuse(plain).to(memory_format=torch.channels_last)
+            outputs = folded(images)
+        except Exception as fault:  # tracing runs the network's own code, which may raise anything
+            log.info("%s is not folded: %s", type(network).__name__, fault)
+            outputs = ()
+    if len(outputs) == len(expected) and all(close(a, b) for a, b in zip(outputs, expected, strict=True)):
+        return folded
+    return plain.to(memory_format=torch.channels_last)
+
+
+def close(outputs: Tensor, expected: Tensor) -> bool:
+    """Whether outputs differ by no more than ``TOLERANCE`` of the largest expected one."""
+    return bool((outputs - expected).abs().max() <= TOLERANCE * expected.abs().max())
+
+
+class _Outputs(nn.Module):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(images)
+        return features.logits, features.pooled
