@@ -94,6 +94,11 @@ class Resolver:
         problems += [self._foreign(at, key, block[key]) for key in block if key not in ARM_KEYS]
         block = {key: block[key] for key in block if key in ARM_KEYS}
         grids, faulty = find_grids(block, at)
+        faulty += [
+            Problem((*at, *grid.path), get(block, grid.path), "a preset must be one name; its keys may be grids")
+            for grid in grids
+            if grid.path == ("recipe", "preset")
+        ]
         problems += faulty
         if (count := math.prod(len(grid.values) for grid in grids)) > MAX_SETTINGS:
             rule = f"an arm has at most {MAX_SETTINGS:,} settings, but the grids of this one make {count:,}"

@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REF = "#/$defs/"
 _TAGS = ("name", "kind", "model")
+_PRESET = "preset"
 _SCALARS = ("string", "number", "integer", "boolean")
 
 
@@ -38,6 +39,8 @@ def schema() -> Schema:
     }
     study["properties"]["arms"]["additionalProperties"] = {"$ref": f"{_REF}Arm"}
     study["properties"]["arms"]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    recipe = definitions["Recipe"]  # a preset gives the keys that are required otherwise
+    recipe["anyOf"] = [{"required": recipe.pop("required")}, {"required": [_PRESET]}]
     return {"$schema": _DIALECT, **study, "title": "A study file of ctkd-study"}
 
 
@@ -80,7 +83,8 @@ class _Partial:
             node["prefixItems"] = [self.of(item) for item in node["prefixItems"]]
         if "properties" in node:
             node["properties"] = {
-                key: self._tag(value) if key in _TAGS else self.of(value) for key, value in node["properties"].items()
+                key: self._tag(value) if key in _TAGS else value if key == _PRESET else self.of(value)
+                for key, value in node["properties"].items()
             }
         return node
 

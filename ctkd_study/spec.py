@@ -16,6 +16,7 @@ from ctkd_study import study_file
 from ctkd_study.arms import NAME, Arm, Resolver, Setting, is_overlays, merge
 from ctkd_study.errors import Fault, KeyPath, Place, SpecError, dotted
 from ctkd_study.faults import Problem, problems_of, suggestion
+from ctkd_study.published import Published
 from ctkd_study.study_file import Document
 from trainables.config import TEACHERS, CheckpointOptions, Numerics, TeacherOptions, TeacherSource
 from trainables.curriculum import CURRICULA, CurriculumOptions
@@ -23,6 +24,7 @@ from trainables.data import DATASETS, DataOptions
 from trainables.distillers import DISTILLERS, DistillerOptions
 from trainables.models import MODELS, ModelOptions
 from trainables.options import Options
+from trainables.presets import expanded
 from trainables.recipe import Recipe
 from trainables.registry import OneOf
 from trainables.temperatures import TEMPERATURES, TemperatureOptions
@@ -117,6 +119,10 @@ class StudySpec(Options):
         None,
         description="The arm that the others are compared with; default: the first with several fixed temperatures.",
     )
+    published: Published | None = Field(
+        None,
+        description="What the literature reports for this pair of networks; `compare` shows it beside the study's.",
+    )
     price_per_device_hour: float | None = Field(
         None, ge=0, le=1e6, description="Price of one device (a GPU, a CPU core) for an hour."
     )
@@ -138,6 +144,16 @@ class StudySpec(Options):
             raise PydanticCustomError(
                 "seeds_planned", "must be at least the number of seeds, {seeds}", {"seeds": len(seeds)}
             )
+        return value
+
+    @field_validator("published")
+    @classmethod
+    def _published_are_arms(cls, value: Published | None, info: ValidationInfo) -> Published | None:
+        arms = info.data.get("arms")
+        if value is not None and arms is not None and (unknown := [arm for arm in value.arms if arm not in arms]):
+            near = suggestion(unknown[0], arms)
+            rule = f"published numbers must be of the arms {', '.join(arms)}, but name {', '.join(unknown)}{near}"
+            raise PydanticCustomError("published", "{rule}", {"rule": rule})
         return value
 
     @field_validator("baseline")
@@ -261,7 +277,7 @@ def _study(document: Document, folder: Path) -> StudySpec:
     Raises:
         SpecError: every fault.
     """
-    data = _with_teachers_recipe(document.data)
+    data = _with_whole_recipes(document.data)
     spec, problems = None, []
     try:
         spec = StudySpec.model_validate(data, context={"folder": folder})
@@ -281,12 +297,24 @@ def _study(document: Document, folder: Path) -> StudySpec:
     return spec
 
 
-def _with_teachers_recipe(data: dict[str, Any]) -> dict[str, Any]:
-    """The study, the teacher's recipe merged over the study's; what an arm overrides never reaches the teacher."""
-    teacher, recipe = data.get("teacher"), data.get("recipe")
-    if not isinstance(teacher, dict) or not isinstance(teacher.get("recipe"), dict):
-        return data
-    return {**data, "teacher": {**teacher, "recipe": merge(recipe, teacher["recipe"])}}
+def _with_whole_recipes(data: dict[str, Any]) -> dict[str, Any]:
+    """The study, presets replaced by their keys, and the teacher's recipe merged over the study's.
+
+    What an arm overrides never reaches the teacher.
+    """
+    data = _with_preset(data)
+    teacher, arms = data.get("teacher"), data.get("arms")
+    if isinstance(teacher, dict) and isinstance(teacher.get("recipe"), dict):
+        data["teacher"] = {**teacher, "recipe": merge(data.get("recipe"), expanded(teacher["recipe"]))}
+    if isinstance(arms, dict):
+        data["arms"] = {name: _with_preset(block) for name, block in arms.items()}
+    return data
+
+
+def _with_preset(block: Any) -> Any:
+    if not isinstance(block, dict):
+        return block
+    return {key: expanded(value) if key == "recipe" else value for key, value in block.items()}
 
 
 def _resolved(data: Mapping[str, Any], folder: Path | None) -> tuple[dict[str, Arm], list[Problem]]:

@@ -170,6 +170,10 @@ class Study:
             price_per_device_hour=spec.price_per_device_hour,
             currency=spec.currency,
             charges_teacher=charge_teacher,
+            published=spec.published,
+            published_differs=spec.published.differences(spec.protocol, spec.data, spec.recipe)
+            if spec.published
+            else (),
         )
         teacher_cost = (facts.cost if facts is not None else None) or Cost()
         strategies = evaluate(

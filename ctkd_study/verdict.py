@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from ctkd_study import inference
 from ctkd_study.errors import StudyError
 from ctkd_study.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Word
+from ctkd_study.published import Published
 from ctkd_study.strategies import Cost, Protocol, Strategy
 
 _MOST_DROPPED = 0.10
@@ -51,6 +52,9 @@ class Question:
     price_per_device_hour: float | None = None
     currency: str = "USD"
     charges_teacher: bool = False
+    published: Published | None = None
+    published_differs: tuple[str, ...] = ()
+    """What the study does otherwise than those who published, in words."""
 
     @property
     def final_seeds(self) -> int:

@@ -2,11 +2,12 @@
 
 import math
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainables.options import IntTuple, Options
+from trainables.presets import PRESETS, expanded
 from trainables.registry import OneOf, Registry
 
 
@@ -50,9 +51,20 @@ class StepSchedule(ScheduleOptions):
 SCHEDULES = Registry("trainables.recipe", ScheduleOptions, "kind", "ctkd_study.schedules")
 
 
+if TYPE_CHECKING:
+    PresetName = str
+else:
+    PresetName = Literal[tuple(PRESETS)]  # known to the schema and the errors, but written down in one place
+
+
 class Recipe(Options):
     """One training run: SGD with momentum."""
 
+    preset: PresetName | None = Field(
+        None,
+        exclude=True,
+        description="A recipe of the literature; stands for its keys, of which those that are written beside it win.",
+    )
     epochs: int = Field(ge=1, le=100_000, description="Passes over the training subset.")
     batch_size: int = Field(
         64, ge=2, le=1_000_000, description="Examples per step; the last batch of an epoch may be smaller."
@@ -63,6 +75,15 @@ class Recipe(Options):
     schedule: Annotated[ScheduleOptions, OneOf(SCHEDULES)] = Field(
         default=CosineSchedule(), description="Of the learning rate."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_of_the_preset(cls, data: Any) -> Any:
+        # Afterwards `preset` is None: two recipes of the same keys are equal, whatever they were written as.
+        data = expanded(data)
+        if isinstance(data, dict) and "preset" in data:
+            return {"epochs": 1, **data}  # an unknown preset is at fault, and not the key that it would have given
+        return data
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate in this epoch, counted from 1."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from ctkd_study.report import facts, figures
+from ctkd_study.report.literature import published_notes
 from ctkd_study.results import History
 from ctkd_study.verdict import Comparison
 
@@ -45,7 +46,7 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         _accuracy(comparison),
         _cost(comparison),
         *_figures(comparison, histories),
-        _notes(facts.notes(comparison, histories)),
+        _notes([*facts.notes(comparison, histories), *published_notes(comparison)]),
         f"<footer>{escape(_method(comparison))}</footer>",
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"

@@ -10,6 +10,7 @@ from ctkd_study.display import duration
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
 from ctkd_study.report import facts
+from ctkd_study.report.literature import published_notes
 from ctkd_study.results import History
 from ctkd_study.verdict import Comparison
 
@@ -32,7 +33,7 @@ def show(comparison: Comparison, console: Console, histories: Sequence[History] 
         console.print()
         console.print(table)
     _print(console, f"\n{comparison.sentence}")
-    for note in facts.notes(comparison, histories):
+    for note in (*facts.notes(comparison, histories), *published_notes(comparison)):
         _print(console, f"- {note}")
 
 

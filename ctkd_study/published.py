@@ -1,0 +1,81 @@
+"""What the literature reports for a study's pair of networks, and how the study differs from it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from trainables.data import DataOptions
+from trainables.options import Options
+from trainables.recipe import PresetName, Recipe
+
+
+def _accuracies(value: Any) -> Any:
+    rule = "must give an accuracy above 0 and at most 100 for each arm that it names"
+    if not isinstance(value, dict):
+        raise PydanticCustomError("accuracies", "{rule}", {"rule": rule})
+    for arm, top1 in value.items():
+        if isinstance(top1, bool) or not isinstance(top1, int | float) or not 0 < top1 <= 100:
+            raise PydanticCustomError(
+                "accuracies", "{rule}, but gives {top1} for {arm}", {"rule": rule, "top1": repr(top1), "arm": arm}
+            )
+    return {arm: float(top1) for arm, top1 in value.items()}
+
+
+_ACCURACIES_SCHEMA = {
+    "type": "object",
+    "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
+}
+
+Accuracies = Annotated[dict[str, float], BeforeValidator(_accuracies), WithJsonSchema(_ACCURACIES_SCHEMA)]
+
+
+class Published(Options):
+    """Published top-1 test accuracies in percent, as the literature takes them: all training data, best test epoch."""
+
+    source: str = Field(min_length=1, max_length=500, description="Where the numbers stand, if `sources` has no other.")
+    teacher: float | None = Field(None, gt=0, le=100, description="The teacher's accuracy.")
+    student: float | None = Field(None, gt=0, le=100, description="The student's accuracy without a teacher.")
+    arms: Accuracies = Field({}, description="Accuracy by arm of this study.")
+    sources: dict[str, str] = Field({}, description="Other sources, by arm.")
+    recipe: PresetName | None = Field(
+        None, description="The preset that the numbers were made with; what the study does otherwise is then named."
+    )
+
+    @model_validator(mode="after")
+    def _sources_of_numbers(self) -> "Published":
+        if unknown := [arm for arm in self.sources if arm not in self.arms]:
+            rule = f"sources must name arms that have a number, but name {', '.join(unknown)}"
+            raise PydanticCustomError("sources", "{rule}", {"rule": rule})
+        return self
+
+    def source_of(self, arm: str) -> str:
+        """Where an arm's number stands."""
+        return self.sources.get(arm, self.source)
+
+    def differences(self, protocol: str, data: DataOptions, recipe: Recipe) -> tuple[str, ...]:
+        """What a study does otherwise than the literature, each in words; nothing means that accuracies compare."""
+        found = []
+        if protocol != "paper":
+            found.append(
+                f"{data.validation} training examples are held out and select epochs and settings, not the test set"
+            )
+        if data.train_examples is not None:
+            found.append(f"the student sees {data.train_examples} training examples, not all")
+        if self.recipe is not None:
+            theirs = Recipe.model_validate({"preset": self.recipe}).plain()
+            found += _changes(theirs, recipe.plain())
+        return tuple(found)
+
+
+def _changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    return [
+        f"recipe.{key} is {_text(ours[key])}, not {_text(value)}" for key, value in theirs.items() if ours[key] != value
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
