@@ -15,7 +15,7 @@ quickstart: $(STAMP) ## answer the first question, on scikit-learn's digits
 	$(BIN)/ctkd-study run studies/digits/quickstart.yaml
 
 test: lint ## style, types, order of imports, and every test
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## style, types and order of imports alone
 	$(BIN)/ruff check
