@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 EPOCHS = 40
 STUDY: dict[str, Any] = {
     "name": "faults",
-    "data": {"name": "digits", "validation": 100, "train_examples": 200},
+    "data": {"name": "digits", "validation": 100, "train_examples": 100},
     "teacher": settings.TEACHER,
     "student": settings.STUDENT,
     "recipe": {**settings.RECIPE, "epochs": EPOCHS},
