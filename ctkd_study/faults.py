@@ -161,12 +161,10 @@ def _tag_problems(path: KeyPath, value: Any, registry: Registry[Any]) -> list[Pr
 
 
 def _near(field: FieldInfo | None, value: Any) -> str:
-    choices = (
-        [str(choice) for choice in get_args(field.annotation)]
-        if field is not None and _is_literal(field.annotation)
-        else []
-    )
-    return suggestion(value, choices) if isinstance(value, str) else ""
+    if field is None or not isinstance(value, str):
+        return ""
+    literals = [part for part in (field.annotation, *get_args(field.annotation)) if _is_literal(part)]
+    return suggestion(value, [str(choice) for literal in literals for choice in get_args(literal)])
 
 
 def _is_literal(annotation: Any) -> bool:

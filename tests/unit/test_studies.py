@@ -1,0 +1,153 @@
+"""Every study that ships is one: it loads, is planned, and each of its arms trains, on tiny data in the real format."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ctkd_study.plan import make_plan
+from ctkd_study.spec import StudySpec, load, warnings
+from tests.data_files import write_cifar, write_fashion_mnist
+from trainables import numerics
+from trainables.data import normalise
+from trainables.teacher import load_materials
+from trainables.trainer import Trainer
+
+ROOT = Path(__file__).parents[2] / "studies"
+STUDIES = sorted(ROOT.rglob("*.yaml"))
+CIFAR100 = sorted((ROOT / "cifar100").glob("*.yaml"))
+_TRAIN, _TEST = 24, 10
+
+
+def tiny_cifar100(folder: Path) -> dict[str, Any]:
+    write_cifar(folder, "cifar100", train=_TRAIN, test=_TEST)
+    return {"folder": str(folder), "verify": False}
+
+
+def tiny_fashion_mnist(folder: Path) -> dict[str, Any]:
+    write_fashion_mnist(folder, train=_TRAIN, test=_TEST)
+    return {"folder": str(folder)}
+
+
+#: Writes a data set into a folder, and gives the keys that say so; digits are small, and come with scikit-learn.
+TINY: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
+    {"cifar100": tiny_cifar100, "digits": lambda folder: {}, "fashion_mnist": tiny_fashion_mnist}
+)
+
+by_study = pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix())
+
+
+def names(spec: StudySpec) -> tuple[str, str]:
+    """Teacher's and student's network."""
+    return getattr(spec.teacher, "model", ""), getattr(spec.student, "model", "")
+
+
+def test_there_are_studies_of_each_data_set() -> None:
+    folders = {path.parent.name for path in STUDIES}
+    assert {"digits", "fashion_mnist", "cifar100"} <= folders
+
+
+def test_cifar100_has_each_published_pair() -> None:
+    assert {names(load(path)) for path in CIFAR100} == {
+        ("resnet56", "resnet20"),
+        ("resnet110", "resnet32"),
+        ("resnet110", "resnet20"),
+        ("wrn_40_2", "wrn_16_2"),
+        ("wrn_40_2", "wrn_40_1"),
+        ("vgg13", "vgg8"),
+        ("resnet32x4", "resnet8x4"),
+        ("resnet32x4", "ShuffleV1"),
+    }
+
+
+@by_study
+def test_it_loads_and_warns_of_nothing_but_its_protocol(path: Path) -> None:
+    spec = load(path)
+    assert path.stem.lower() in spec.name or spec.name == f"{path.parent.name}_{path.stem}"
+    assert spec.question
+    expected = ["protocol 'paper' selects by test accuracy"] if spec.protocol == "paper" else []
+    assert [text[: len(start)] for text, start in zip(warnings(spec), expected, strict=True)] == expected
+    plan = make_plan(spec)
+    assert len(plan.trials) == len(spec.settings()) * len(spec.seeds)
+    assert len({trial.id for trial in plan.trials}) == len(plan.trials)
+    assert len({trial.config.fingerprint() for trial in plan.trials}) == len(plan.trials)
+
+
+@pytest.mark.parametrize("path", CIFAR100, ids=lambda path: path.stem)
+def test_cifar100_runs_as_published_and_asks_for_a_verdict_as_its_comment_says(path: Path) -> None:
+    spec = load(path)
+    assert spec.published is not None
+    assert spec.published.differences(spec.protocol, spec.data, spec.recipe) == ()
+    assert spec.recipe.epochs == 240
+    assert spec.recipe.lr == (0.01 if "Shuffle" in names(spec)[1] else 0.05)
+    comment = path.read_text()
+    verdict = load(path, re.findall(r"--set ([^'\s]\S*)", comment))
+    assert (verdict.protocol, verdict.data.validation, len(verdict.seeds)) == ("validation", 5000, 10)
+    assert warnings(verdict) == []
+    assert verdict.name != spec.name
+    given = load(path, re.findall(r"--set '([^']*)'", comment))
+    assert given.teacher is not None
+    assert given.teacher.checkpoint == str(path.parent / "path.pth")
+    assert names(given) == names(spec)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where data sets, teachers and records lie; shared, so that each data set and teacher is written once."""
+    return tmp_path_factory.mktemp("studies")
+
+
+def tiny_data(spec: StudySpec, home: Path) -> dict[str, Any]:
+    """The study's data set, two batches of four of it."""
+    name = getattr(spec.data, "name", "")
+    folder, kept = home / name, home / f"{name}.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(TINY[name](folder)))
+    validation = 0 if spec.protocol == "paper" else 10
+    return {"name": name, "validation": validation, "train_examples": 8, **json.loads(kept.read_text())}
+
+
+def teacher_file(spec: StudySpec, home: Path) -> Path:
+    """Random weights for the study's teacher, with the statistics that its batch norms find in the data."""
+    assert spec.teacher is not None
+    file = home / f"{getattr(spec.teacher, 'model', '')}.pth"
+    if not file.exists():
+        arrays = spec.data.load()
+        network = spec.teacher.network().build(arrays.classes, arrays.channels, arrays.size)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None  # the mean of all batches, of which there is one
+        with torch.no_grad():
+            network(normalise(arrays.train_images[:16], arrays.mean, arrays.std))
+        torch.save(network.state_dict(), file)
+    return file
+
+
+@by_study
+def test_each_of_its_arms_trains(path: Path, home: Path) -> None:
+    overrides = ["seeds=1", "teacher_source=online", "recipe.epochs=1", "recipe.batch_size=4", "recipe.lr=0.001"]
+    overrides.append(f"data={json.dumps(tiny_data(load(path), home))}")
+    teacher = teacher_file(load(path, overrides), home)
+    overrides += ["teacher.recipe=null", f"teacher.checkpoint={teacher}"]
+    tiny = load(path, overrides)
+    first = {setting.arm: setting.config for setting in reversed(tiny.settings())}
+    assert set(first) == set(tiny.arms)
+    device = numerics.apply(tiny.numerics, 0)
+    materials = load_materials(next(config for config in first.values() if config.teacher is not None), device)
+    # Counting the arithmetic of each arm would take longer than doing it.
+    counted = {repr((config.student, config.distiller, config.temperature)): (0.0, 0.0) for config in first.values()}
+    materials = dataclasses.replace(materials, arithmetic=counted)
+    for arm, config in first.items():
+        trainer = Trainer(config, materials, device)
+        before = [parameter.detach().clone() for parameter in trainer.student.parameters()]
+        row = trainer.train_epoch()
+        assert row["epoch"] == 1, arm
+        moved = zip(before, trainer.student.parameters(), strict=True)
+        assert any(not torch.equal(was, parameter) for was, parameter in moved), arm
