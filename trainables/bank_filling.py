@@ -1,4 +1,4 @@
-"""Fills a teacher bank: the teacher looks at what is missing, in large batches and in its fastest form."""
+"""Fills a teacher bank: the teacher looks at what is missing, in its fastest form."""
 
 # B batch, C classes, D width of the pooled vector
 
@@ -16,14 +16,13 @@ from trainables.bank import Bank, BankCost, Keys, Rows
 from trainables.data import Arrays, DataOptions, normalise
 from trainables.flops import forward_flops
 from trainables.models import Network
-from trainables.numerics import to_format
+from trainables.numerics import inference_batch, to_format
 
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-5
 """Largest difference between folded and plain outputs, over the largest output."""
 
-_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones are slower on a CPU, not faster
 _SEGMENT_ROWS, _SEGMENT_BYTES = 32_768, 32 * 2**20  # what a crash can lose, and what is held in memory
 
 #: Logits, shape (B, C), and pooled vectors, shape (B, D), of images.
@@ -76,7 +75,7 @@ class _Glance:
 
     def __init__(self, teacher: Network, data: DataOptions, arrays: Arrays, device: torch.device) -> None:
         self.data, self.arrays, self.device = data, arrays, device
-        self.size = _BATCH[device.type]
+        self.size = inference_batch(arrays.size, device)
         self.outputs = fastest(teacher, self._images(np.arange(min(self.size, len(arrays.train_labels)))))
 
     def __call__(self, keys: Keys) -> Rows:

@@ -155,9 +155,9 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
         ValueError: one of them is not what it should be.
     """
     arrays = config.data.load()
-    parts = split(arrays.train_labels, config.data)
+    parts, placed = split(arrays.train_labels, config.data), _placed(arrays, device)
     if config.teacher is None or config.distiller.needs == "nothing":
-        return Materials(arrays, parts, None, None)
+        return Materials(placed, parts, None, None)
     mark = fingerprint(config)
     teacher = _network(config, arrays, mark).to(device)
     source: TeacherSource
@@ -167,7 +167,7 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
         if config.numerics.memory_format == "channels_last":
             teacher.to(memory_format=torch.channels_last)
         source = Online(teacher, arrays.channels, arrays.size)
-    return Materials(arrays, parts, teacher, source)
+    return Materials(placed, parts, teacher, source)
 
 
 def serves(materials: Materials, config: TrialConfig) -> bool:
@@ -222,6 +222,15 @@ def _network(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
             raise FileNotFoundError(f"teacher {mark} is not trained in {_storage(config).path(TEACHERS)}")
         network.load_state_dict(newest.best())
     return network.eval().requires_grad_(False)
+
+
+def _placed(arrays: Arrays, device: torch.device) -> Arrays:
+    """The data set on the device, where it leaves room for the trials beside this one; else where it is."""
+    if device.type != "cuda":
+        return arrays
+    free, _ = torch.cuda.mem_get_info(device)
+    images = arrays.train_images.nbytes + arrays.test_images.nbytes
+    return arrays.to(device) if images <= free // 16 else arrays
 
 
 def _bank_key(config: TrialConfig) -> str | None:

@@ -32,12 +32,11 @@ from trainables.data import Arrays, Split, normalise
 from trainables.distillers import Batch, Pair
 from trainables.flops import flop_counter, forward_flops
 from trainables.models import Features, Network
-from trainables.numerics import to_format
+from trainables.numerics import inference_batch, to_format
 from trainables.record import Row
 from trainables.temperatures import Progress
 
-_CHUNK = 8192  # examples gathered and augmented at a time: large enough for speed, small enough for memory
-_EVALUATION_BATCH = 500
+_CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at a time: large enough for speed, small for memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Materials:
     """What a trial needs besides its configuration; shared by the trials that run one after the other in a process."""
 
     arrays: Arrays
+    """On the device where they fit, else on the CPU."""
     split: Split
     teacher: Network | None
     """In evaluation mode, frozen, on the device; None where the distiller needs nothing of it."""
@@ -95,7 +95,7 @@ class Trainer:
             classes=arrays.classes,
             channels=arrays.channels,
             size=arrays.size,
-            labels=arrays.train_labels[torch.from_numpy(materials.split.student)],
+            labels=arrays.train_labels.cpu()[torch.from_numpy(materials.split.student)],
             seed=seed,
         )
         with streams.torch_scope(streams.Purpose.DISTILLER, seed):
@@ -206,18 +206,17 @@ class Trainer:
         drawn = streams.views(config.seed, self.epoch, len(arrays.train_labels), config.data.views.count)
         views = torch.from_numpy(drawn)[ids]
         seen = _Seen(Clock(self.device))
-        chunk = max(_CHUNK // recipe.batch_size, 1) * recipe.batch_size
+        chunk = max(_CHUNK_BYTES // arrays.train_images[0].nbytes // recipe.batch_size, 1) * recipe.batch_size
         for first in range(0, len(ids), chunk):
             part = slice(first, first + chunk)
             with seen.teacher:
                 if materials.source is not None:
                     materials.source.start(ids[part], views[part])
-            # Gathered and augmented as uint8 in one go, then sliced: a gather per batch costs up to 9 % on small
-            # images.
-            images = config.data.views.apply(arrays.train_images[ids[part]], views[part]).to(
-                self.device, non_blocking=True
-            )
-            labels = arrays.train_labels[ids[part]].to(self.device, non_blocking=True)
+            # Gathered and augmented as uint8 in one go, where the data lies, then sliced: a gather per batch costs up
+            # to 9 % on small images.
+            chosen, seen_as = (each[part].to(arrays.train_images.device) for each in (ids, views))
+            images = config.data.views.apply(arrays.train_images[chosen], seen_as).to(self.device, non_blocking=True)
+            labels = arrays.train_labels[chosen].to(self.device, non_blocking=True)
             places = positions[part].to(self.device, non_blocking=True)
             for begin in range(0, len(images), recipe.batch_size):
                 end = min(begin + recipe.batch_size, len(images))
@@ -264,10 +263,9 @@ class Trainer:
     def _evaluate(self, images: Tensor, labels: Tensor) -> _Evaluation:
         self.student.eval()
         losses, first, among_five = [], [], []
+        size = inference_batch(self.materials.arrays.size, self.device)
         with torch.inference_mode():
-            for some, truth in zip(
-                *(torch.split(tensor, _EVALUATION_BATCH) for tensor in (images, labels)), strict=True
-            ):
+            for some, truth in zip(*(torch.split(tensor, size) for tensor in (images, labels)), strict=True):
                 logits = self.student(self._inputs(some.to(self.device, non_blocking=True))).float()
                 truth = truth.to(self.device, non_blocking=True)
                 losses.append(F.cross_entropy(logits, truth, reduction="sum"))

@@ -3,6 +3,7 @@
 # N examples, K channels, S height and width
 
 import dataclasses
+import functools
 import hashlib
 import heapq
 from abc import abstractmethod
@@ -44,8 +45,13 @@ class Arrays:
         """Height and width in pixels."""
         return self.train_images.shape[2]
 
+    def to(self, device: torch.device) -> "Arrays":
+        """The same with images and labels on a device."""
+        names = ("train_images", "train_labels", "test_images", "test_labels")
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in names})
+
     def fingerprint(self) -> str:
-        """Hash of all pixels and labels, 16 hex digits."""
+        """Hash of all pixels and labels, which are on the CPU, 16 hex digits."""
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(str(tuple(tensor.shape)).encode())
@@ -152,9 +158,17 @@ def stratified_order(
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """float32 images, (pixel / 255 - mean) / std per channel, from uint8 of shape (N, K, S, S)."""
-    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(1, -1, 1, 1)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(1, -1, 1, 1)
+    scale, shift = _affine(mean, std, images.device)
     return images.float() * scale + shift
+
+
+@functools.lru_cache(maxsize=64)
+def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    # Made once: from a list, at every step, a GPU would be waited for.
+    with torch.inference_mode(False):
+        scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
 
 
 DATASETS = Registry("trainables.data", DataOptions, "name", "ctkd_study.datasets")
