@@ -98,7 +98,10 @@ def run(
 @_shared
 @_overrides
 @_as_json
-def plan(study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+@click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw λ by epoch: .svg, .png, .pdf.")
+def plan(
+    study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...], as_json: bool, plot: str | None
+) -> None:
     """Show a study's trials, and what they will take; trains nothing."""
     from ctkd_study.report import terminal
     from ctkd_study.report.as_json import plan_as_json
@@ -107,6 +110,10 @@ def plan(study: str, storage: str, tracking_uri: str | None, overrides: tuple[st
 
     loaded = Study.from_file(study, overrides)
     planned = loaded.plan()
+    if plot is not None:
+        from ctkd_study.report import curricula
+
+        curricula.plot(loaded.spec, Path(plot))
     estimate = loaded.estimate(storage)
     found = warnings(loaded.spec)
     if as_json:

@@ -1,0 +1,32 @@
+"""Figures in files of their own, for papers and pages that are not ours."""
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from ctkd_study.errors import StudyError
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Writes a figure; the same figure always gives the same file.
+
+    Args:
+        figure: what to write.
+        file: its ending names the format: svg, pdf, png.
+
+    Raises:
+        StudyError: the ending names no format, or the file cannot be written.
+    """
+    known = figure.canvas.get_supported_filetypes()
+    ending = file.suffix.removeprefix(".").lower()
+    if ending not in known:
+        raise StudyError(f"the file of a figure must end in one of .{', .'.join(sorted(known))}, but is {file}")
+    dated = {"svg": "Date", "svgz": "Date", "pdf": "CreationDate"}
+    metadata = {dated[ending]: None} if ending in dated else None
+    try:
+        # Text stays text, and ids do not depend on chance.
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": file.stem}):
+            figure.savefig(file, metadata=metadata, dpi=150)
+    except OSError as fault:
+        raise StudyError(f"{file} cannot be written: {fault.strerror}") from fault
