@@ -30,6 +30,7 @@ from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split, normalise
 from trainables.distillers import Batch, Pair
+from trainables.epoch import Clock, Learned, Seen
 from trainables.flops import flop_counter, forward_flops
 from trainables.models import Features, Network
 from trainables.numerics import inference_batch, to_format
@@ -193,7 +194,7 @@ class Trainer:
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
-    def _train(self) -> "_Learned":
+    def _train(self) -> "Learned":
         config, materials, arrays = self.config, self.materials, self.materials.arrays
         recipe, progress = config.recipe, self._progress()
         for group in self.optimiser.param_groups:
@@ -205,7 +206,7 @@ class Trainer:
         ids = torch.from_numpy(members)[positions]
         drawn = streams.views(config.seed, self.epoch, len(arrays.train_labels), config.data.views.count)
         views = torch.from_numpy(drawn)[ids]
-        seen = _Seen(Clock(self.device))
+        seen = Seen(Clock(self.device))
         chunk = max(_CHUNK_BYTES // arrays.train_images[0].nbytes // recipe.batch_size, 1) * recipe.batch_size
         for first in range(0, len(ids), chunk):
             part = slice(first, first + chunk)
@@ -225,7 +226,7 @@ class Trainer:
         return seen.learned(len(ids), self.temperature is not None)
 
     def _step(
-        self, images: Tensor, labels: Tensor, places: Tensor, span: tuple[int, int], progress: Progress, seen: "_Seen"
+        self, images: Tensor, labels: Tensor, places: Tensor, span: tuple[int, int], progress: Progress, seen: "Seen"
     ) -> None:
         teacher: Features | None = None
         if self.materials.source is not None:
@@ -331,74 +332,6 @@ class Trainer:
             )
             losses.total.backward()  # type: ignore[no-untyped-call]
         return counter.get_total_flops() / batch / 1e12
-
-
-class Clock:
-    """Adds up the seconds that a device spends on what is started inside ``with`` blocks, without waiting for it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._on_gpu = device.type == "cuda"
-        self._elapsed = self._entered = 0.0
-        self._events: list[torch.cuda.Event] = []
-
-    def __enter__(self) -> None:
-        if self._on_gpu:
-            self._mark()
-        self._entered = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._elapsed += time.perf_counter() - self._entered
-        if self._on_gpu:
-            self._mark()
-
-    def _mark(self) -> None:
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
-        self._events.append(event)
-
-    def seconds(self) -> float:
-        """The sum so far; on a GPU, waits for it."""
-        if not self._on_gpu:
-            return self._elapsed
-        torch.cuda.synchronize()
-        pairs = zip(self._events[::2], self._events[1::2], strict=True)
-        return float(sum(begin.elapsed_time(end) for begin, end in pairs)) / 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class _Learned:
-    row: Row
-    teacher_seconds: float
-
-
-@dataclasses.dataclass
-class _Seen:
-    """What the steps of an epoch leave behind, on the device."""
-
-    teacher: Clock
-    sizes: list[int] = dataclasses.field(default_factory=list)
-    losses: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = dataclasses.field(default_factory=list)
-    correct: list[Tensor] = dataclasses.field(default_factory=list)
-    temperatures: list[Tensor] = dataclasses.field(default_factory=list)
-
-    def learned(self, examples: int, has_temperature: bool) -> _Learned:
-        """Reads it all: one synchronisation."""
-        row: Row = {}
-        weights = torch.tensor(self.sizes, dtype=torch.float64) / examples
-        for name, parts in zip(
-            ("train_loss", "ce_loss", "kd_loss", "other_loss"), zip(*self.losses, strict=True), strict=True
-        ):
-            present = [part.detach() for part in parts if part is not None]
-            row[name] = float(torch.stack(present).double().cpu() @ weights) if present else None
-        row["train_top1"] = 100 * int(torch.stack(self.correct).sum()) / examples
-        row.update(dict.fromkeys(("temperature", "temperature_min", "temperature_max", "temperature_std")))
-        if self.temperatures and self.temperatures[0].ndim:
-            each = torch.cat(self.temperatures).double()
-            row["temperature"], row["temperature_std"] = float(each.mean()), float(each.std(correction=0))
-            row["temperature_min"], row["temperature_max"] = float(each.min()), float(each.max())
-        elif self.temperatures:
-            row["temperature"] = float(torch.stack(self.temperatures).double().cpu() @ weights)
-        return _Learned(row, self.teacher.seconds())
 
 
 def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:

@@ -16,8 +16,9 @@ from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.distillers.crd import CRD
 from trainables.distillers.vid import VID
+from trainables.epoch import Clock, Seen
 from trainables.models import Features, Network
-from trainables.trainer import Clock, Materials, Trainer, _Seen
+from trainables.trainer import Materials, Trainer
 
 SETTINGS: dict[str, dict[str, Any]] = cases.load_json("trajectories.json")
 
@@ -178,7 +179,7 @@ def test_trainer_follows_the_authors_trajectory(case_name: str, memory_format: s
     for _ in range(case["epochs"]):
         trainer.epoch += 1
         progress = trainer._progress()
-        seen = _Seen(Clock(trainer.device))
+        seen = Seen(Clock(trainer.device))
         for begin in range(0, len(images), size):
             span = slice(begin, begin + size)
             places = torch.arange(begin, begin + size)
