@@ -3,6 +3,7 @@
 Exit status: 0; 1 where trials failed or were stopped; 2 for what was asked for in error.
 """
 
+import dataclasses
 import json
 import logging
 import sys
@@ -157,7 +158,9 @@ def compare(
         except OSError as fault:
             raise StudyError(f"--html: {html} can't be written: {fault.strerror}") from fault
     if as_json:
-        click.echo(json.dumps(comparison_as_json(comparison), indent=1, allow_nan=False))
+        bank = loaded.bank(storage)
+        facts = dataclasses.asdict(bank) if bank is not None else None
+        click.echo(json.dumps(comparison_as_json(comparison, facts), indent=1, allow_nan=False))
     else:
         terminal.show(comparison, Console(), loaded.histories(storage))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Setting, StudySpec
 from trainables import numerics, teacher
-from trainables.bank import PRECISIONS, BankCost, Banked, Online, OpenBank, Segment, TeacherSource, needed
-from trainables.config import TrialConfig
+from trainables.bank import PRECISIONS, Banked, Online, OpenBank, Segment, TeacherSource, keys_of, needed
+from trainables.bank_filling import Glance
+from trainables.config import RunOptions, TrialConfig
 from trainables.data import Arrays, Split, split
 from trainables.models import Network
 from trainables.record import Manifest
@@ -114,6 +116,30 @@ class ArmEstimate:
 
 
 @dataclasses.dataclass(frozen=True)
+class BankEstimate:
+    """What the teacher will do for the trials that distil from logits or pooled vectors."""
+
+    source: str
+    """Where they read its outputs."""
+    reads: int
+    """How often they do, all trials and epochs together: what an online teacher would have to look at."""
+    pairs: int
+    """Pairs of example and view that the teacher still has to look at for a bank."""
+    seconds: Range
+    """Of one slot, for these."""
+
+    def __str__(self) -> str:
+        if self.source == "online":
+            return f"The teacher runs online, {self.reads:,} images in all: a bank would save too little or not fit."
+        if not self.pairs:
+            return f"All of the {self.reads:,} reads of the teacher's outputs are in its bank."
+        return (
+            f"The teacher's outputs are read {self.reads:,} times; its bank takes {self.pairs:,} more looks, about "
+            f"{self.seconds.middle:.2g} s."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Estimate:
     """Time and cost of a plan."""
 
@@ -121,18 +147,24 @@ class Estimate:
     slots: int
     """Trials that run at once."""
     teacher_seconds: Range | None
-    """Training the teacher and its bank, where that is still to be done."""
+    """Training the teacher, where that is still to be done."""
+    bank: BankEstimate | None = None
+    """None where no trial distils from what a bank could hold."""
 
     @property
     def wall_seconds(self) -> Range:
         total = Range(0, 0, 0)
         for arm in self.arms:
             total = total + arm.wall_seconds
+        if self.bank is not None:
+            total = total + self.bank.seconds
         total = total * (1 / self.slots)
         return total + self.teacher_seconds if self.teacher_seconds is not None else total
 
 
-def estimate(plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_ready: bool) -> Estimate:
+def estimate(
+    plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_ready: bool, teachers: str | None = None
+) -> Estimate:
     """Estimates time and cost from arithmetic and a measured rate.
 
     The rate comes from trials of the same setting that are finished, else from a few steps on this machine with the
@@ -142,7 +174,8 @@ def estimate(plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_r
         plan: the trials.
         finished: the records of finished trials of this study, by trial id.
         slots: how many trials run at once.
-        teacher_ready: whether the teacher and its bank are there already.
+        teacher_ready: whether the teacher is trained already.
+        teachers: where teachers and banks lie.
     """
     spec, arms = plan.spec, []
     price = spec.price_per_device_hour
@@ -166,7 +199,23 @@ def estimate(plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_r
     teacher_seconds = None
     if needing and not teacher_ready and needing[0].teacher is not None and needing[0].teacher.recipe is not None:
         teacher_seconds = probes.measure(teacher.teacher_trial(needing[0], needing[0].teacher)).wall_seconds
-    return Estimate(tuple(arms), slots, teacher_seconds)
+    return Estimate(tuple(arms), slots, teacher_seconds, _bank_estimate(plan, probes, teachers))
+
+
+def _bank_estimate(plan: Plan, probes: "_Probes", teachers: str | None) -> BankEstimate | None:
+    run = RunOptions(teachers=teachers)
+    readers = [
+        trial.config.model_copy(update={"run": run})
+        for trial in plan.trials
+        if trial.config.distiller.needs in ("logits", "pooled")
+    ]
+    if not readers:
+        return None
+    config = readers[0]
+    epochs = sum(reader.recipe.epochs for reader in readers)
+    reads, pairs = epochs * probes.examples(config), teacher.unbanked(readers)
+    seconds = probes.glance(config) * pairs if pairs else Range(0, 0, 0)
+    return BankEstimate(str(config.teacher_source), reads, pairs, seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +278,23 @@ class _Probes:
             f"{_ROUNDS} timed rounds of {_STEPS} steps on this machine",
         )
 
+    def examples(self, config: TrialConfig) -> int:
+        """On which the student trains."""
+        return len(split(self._arrays(config).train_labels, config.data).student)
+
+    def glance(self, config: TrialConfig) -> Range:
+        """Seconds that the teacher looks at an image for its bank."""
+        arrays, device = self._arrays(config), numerics.apply(config.numerics, 0)
+        glance = Glance(_teacher(config, arrays, device), config.data, arrays, device)
+        ids = np.arange(glance.size) % len(arrays.train_labels)
+        keys = keys_of(ids, np.zeros_like(ids), config.data.views.count)
+        times = []
+        for _ in range(_ROUNDS):
+            began = time.perf_counter()
+            glance(keys)
+            times.append((time.perf_counter() - began) / len(keys))
+        return _around(times)
+
     def _arrays(self, config: TrialConfig) -> Arrays:
         key = repr(config.data)
         if key not in self._data:
@@ -243,8 +309,7 @@ class _Probes:
         device = numerics.apply(config.numerics, 0)
         network, source = None, None
         if config.teacher is not None and config.distiller.needs != "nothing":
-            network = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size)
-            network = network.eval().requires_grad_(False).to(device)
+            network = _teacher(config, arrays, device)
             source = self._source(config, arrays, parts.student, network, device)
         # Selecting by test needs no validation split; nothing here is kept.
         probe = config.model_copy(update={"protocol": "paper"})
@@ -274,7 +339,15 @@ class _Probes:
         keys = needed({config.seed: _ROUNDS + 1}, members, len(arrays.train_labels), views)
         logits = np.zeros((len(keys), arrays.classes), precision)
         pooled = np.zeros((len(keys), network.head.in_features), precision)
-        return Banked(OpenBank([Segment(keys, logits, pooled, BankCost())], views), device)
+        return Banked(OpenBank([Segment(keys, logits, pooled)], views), device)
+
+
+def _teacher(config: TrialConfig, arrays: Arrays, device: torch.device) -> Network:
+    """The teacher's network, untrained."""
+    if config.teacher is None:
+        raise TypeError("a trial that reads a teacher's outputs has one")
+    network = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size)
+    return network.eval().requires_grad_(False).to(device)
 
 
 def _around(values: list[float]) -> Range:

@@ -70,6 +70,17 @@ class Resources(Options):
     gpu: float = Field(0.0, ge=0, le=64, description="GPUs; a fraction shares one among several trials.")
 
 
+class BankOptions(Options):
+    """The bank of the teacher's outputs."""
+
+    max_bytes: int | None = Field(
+        None,
+        ge=0,
+        le=2**62,
+        description="What it may take; where it would be larger, the teacher runs online.",
+    )
+
+
 class StudySpec(Options):
     """One question: data, teacher, student, recipe, arms, seeds."""
 
@@ -92,6 +103,7 @@ class StudySpec(Options):
         "else `bank16`) if it saves work and fits, else `online`; chosen at the first run. A distiller that reads "
         "feature maps runs the teacher online in any case.",
     )
+    bank: BankOptions = Field(BankOptions(), description="The bank of the teacher's outputs.")
     student: Annotated[ModelOptions, OneOf(MODELS)] = Field(description="The network that learns.")
     recipe: Recipe = Field(description="How the student is trained, and, where it says nothing else, the teacher.")
     distiller: Annotated[DistillerOptions, OneOf(DISTILLERS)] = Field(

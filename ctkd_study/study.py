@@ -11,8 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import cluster, tracking
+from ctkd_study.bank_plan import settled
 from ctkd_study.errors import StudyError
-from ctkd_study.folder import StudyFolder
+from ctkd_study.folder import STUDY, StudyFolder
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan
 from ctkd_study.results import History, TrialResult
@@ -22,6 +23,7 @@ from ctkd_study.strategies import ArmPlan, Cost, evaluate
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
 from trainables import record, teacher
+from trainables.bank import BankCost
 from trainables.config import TrialConfig
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
@@ -77,13 +79,13 @@ class Study:
         Raises:
             StudyError: the data set cannot be read.
         """
-        plan, place = self.plan(), _storage(storage)
-        folder = StudyFolder(place, self.spec.name)
-        resources = self.spec.resources
+        place, resources = _storage(storage), self.spec.resources
         cpu = resources.cpu or float(self.spec.numerics.threads)
-        slots = min(cluster.local_slots(cpu, resources.gpu), self.spec.concurrency or len(plan.trials))
         with _readable_faults():
-            return estimate(plan, folder.manifests(plan), slots, self._teacher_ready(place))
+            plan = self._planned(place)
+            slots = min(cluster.local_slots(cpu, resources.gpu), self.spec.concurrency or len(plan.trials))
+            finished = StudyFolder(place, self.spec.name).manifests(plan)
+            return estimate(plan, finished, slots, self._teacher_ready(place), place.location)
 
     def run(
         self,
@@ -112,10 +114,10 @@ class Study:
         """
         place, console = _storage(storage), console or Console(quiet=True)
         uri = tracking_uri or tracking.default_uri(place)
-        plan = self.plan()
         if address is None:  # on a cluster, the data may be on its nodes alone
-            check_networks(plan)
+            check_networks(self.plan())
         with _readable_faults():
+            plan = self._planned(place, fresh)
             return launch(
                 plan,
                 place,
@@ -240,6 +242,18 @@ class Study:
             server.terminate()
             server.wait()
 
+    def bank(self, storage: str = "results") -> BankCost | None:
+        """What the banks of the study's teacher cost; None where there are none."""
+        config = self._teacher_config()
+        cost = teacher.bank_cost(config, _storage(storage)) if config is not None else BankCost()
+        return cost if cost.pairs else None
+
+    def _planned(self, place: Storage, fresh: bool = False) -> Plan:
+        """The plan, with what is chosen at a study's first run as it was chosen there."""
+        folder = StudyFolder(place, self.spec.name)
+        before = folder.stored()[0] if not fresh and folder.root.exists(STUDY) else None
+        return make_plan(settled(self.spec, before))
+
     def _teacher_config(self) -> TrialConfig | None:
         """A trial that reads the study's teacher, if there is one."""
         return next((trial.config for trial in self.plan().trials if trial.config.teacher is not None), None)
@@ -258,8 +272,9 @@ class Study:
         newest = teacher.record_of(config, place)
         if newest is None:
             return TeacherFacts(name)
-        summary = newest.manifest.summary
-        return TeacherFacts(name, summary.test_top1, Cost(summary.device_seconds, summary.tflop))
+        summary, bank = newest.manifest.summary, teacher.bank_cost(config, place)
+        cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
+        return TeacherFacts(name, summary.test_top1, cost)
 
     def _projection(self, folder: StudyFolder, uid: str, uri: str) -> Projection:
         config = self._teacher_config()

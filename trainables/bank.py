@@ -16,6 +16,7 @@ cache.
 
 # R rows of a segment, C classes, D width of the pooled vector, B batch
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -143,6 +144,11 @@ def share_of(epochs: Mapping[int, int], views: int) -> float:
     return float(views * -np.expm1(sum(epochs.values()) * np.log1p(-1 / views))) if views > 1 else 1.0
 
 
+def row_bytes(precision: Precision, width: int) -> int:
+    """What a pair takes in a bank: its key, and ``width`` numbers."""
+    return np.dtype(np.int64).itemsize + width * np.dtype(precision).itemsize
+
+
 # -- segments --------------------------------------------------------------------------------------------------------
 
 
@@ -168,7 +174,6 @@ class Segment:
     keys: Keys
     logits: NDArray[Any]
     pooled: NDArray[Any] | None
-    cost: BankCost
 
     @property
     def first(self) -> int:
@@ -189,11 +194,6 @@ class OpenBank:
 
     def __init__(self, segments: Sequence[Segment], views: int) -> None:
         self.segments, self.views = tuple(segments), views
-
-    @property
-    def cost(self) -> BankCost:
-        """What was paid for it."""
-        return sum((segment.cost for segment in self.segments), BankCost())
 
     def missing(self, keys: Keys) -> Keys:
         """Those of the keys, ascending, that it lacks."""
@@ -318,8 +318,16 @@ class Bank:
             keys=np.load(here / _KEYS, mmap_mode="r", allow_pickle=False),
             logits=np.load(here / _LOGITS, mmap_mode="r", allow_pickle=False),
             pooled=np.load(here / _POOLED, mmap_mode="r", allow_pickle=False) if self.pooled else None,
-            cost=BankCost(**meta["cost"]),
         )
+
+
+def paid(folder: Storage) -> BankCost:
+    """The cost of all complete segments in a bank's folder, by what they say of themselves."""
+    total = BankCost()
+    for name in folder.names():
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            total = total + BankCost(**json.loads(folder.read(f"{name}/{_META}"))["cost"])
+    return total
 
 
 def _copied(folder: Storage, name: str, files: Mapping[str, Mapping[str, Any]]) -> Path:

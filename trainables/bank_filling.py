@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from trainables.bank import Bank, BankCost, Keys, Rows
+from trainables.bank import Bank, BankCost, Keys, Rows, row_bytes
 from trainables.data import Arrays, DataOptions, normalise
 from trainables.flops import forward_flops
 from trainables.models import Network
@@ -51,9 +51,9 @@ def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Ar
     if not len(missing):
         return total
     began = time.perf_counter()
-    glance = _Glance(teacher, data, arrays, device)
+    glance = Glance(teacher, data, arrays, device)
     width = teacher.head.out_features + (teacher.head.in_features if bank.pooled else 0)
-    length = max(min(_SEGMENT_ROWS, _SEGMENT_BYTES // (width * np.dtype(bank.precision).itemsize)), 1)
+    length = min(_SEGMENT_ROWS, max(_SEGMENT_BYTES // row_bytes(bank.precision, width), 1))
     per_image = forward_flops(teacher, arrays.channels, arrays.size) / 1e12
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     for first in range(0, len(missing), length):
@@ -66,16 +66,23 @@ def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Ar
     return total
 
 
-class _Glance:
-    """Looks at pairs of example and view.
+class Glance:
+    """The teacher, looking at pairs of example and view.
 
     All batches have one size, the last filled up by repetition, so that what the teacher says of a pair does not
     depend on what else it looks at.
+
+    Args:
+        teacher: frozen, in evaluation mode, on the device.
+        data: whose views are meant.
+        arrays: the data set.
+        device: where to compute.
     """
 
     def __init__(self, teacher: Network, data: DataOptions, arrays: Arrays, device: torch.device) -> None:
         self.data, self.arrays, self.device = data, arrays, device
         self.size = inference_batch(arrays.size, device)
+        """Images in a batch."""
         self.outputs = fastest(teacher, self._images(np.arange(min(self.size, len(arrays.train_labels)))))
 
     def __call__(self, keys: Keys) -> Rows:

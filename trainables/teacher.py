@@ -4,7 +4,7 @@ it."""
 # N examples, C classes
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import filelock
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables import numerics, record
-from trainables.bank import PRECISIONS, Bank, Banked, Keys, Online, TeacherSource, needed
+from trainables.bank import PRECISIONS, Bank, BankCost, Banked, Keys, Online, TeacherSource, needed, paid
 from trainables.bank_filling import fill
 from trainables.config import RunOptions, TeacherOptions, TrialConfig, digest, file_sha256
 from trainables.data import Arrays, Split, split
@@ -119,29 +119,32 @@ def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 
         shard: which part of the work to do, from 0 on.
         shards: in how many parts it is done, each on its own, by whatever process.
     """
-    by_bank: dict[str, list[TrialConfig]] = {}
-    for config in configs:
-        if (key := _bank_key(config)) is not None:
-            by_bank.setdefault(key, []).append(config)
-    # A segment with pooled vectors serves those who read logits, too.
-    for alike in sorted(by_bank.values(), key=lambda alike: alike[0].distiller.needs != "pooled"):
-        config = alike[0]
-        arrays = config.data.load()
-        mark, keys = fingerprint(config), _drawn(alike, arrays, split(arrays.train_labels, config.data))
+    for bank, config, arrays, keys in _banks(configs):
         begin, end = (number * len(keys) // shards for number in (shard, shard + 1))
-        bank = _bank(config, arrays, mark)
         with _lock(_storage(config), f"{bank.name}-{shard}-of-{shards}"):
             if len(bank.open().missing(keys[begin:end])):
                 device = numerics.apply(config.numerics, config.seed)
-                network = _network(config, arrays, mark).to(device)
+                network = _network(config, arrays, fingerprint(config)).to(device)
                 fill(bank, keys[begin:end], network, config.data, arrays, device)
+
+
+def unbanked(configs: Iterable[TrialConfig]) -> int:
+    """How many pairs of example and view ``ensure_banked`` would have the teacher look at."""
+    return sum(len(bank.open().missing(keys)) for bank, _, _, keys in _banks(configs))
+
+
+def bank_cost(config: TrialConfig, storage: Storage) -> BankCost:
+    """What was paid for the banks of a trial's teacher in a storage, of whatever data and precision."""
+    banks, mark = storage.within(BANKS), fingerprint(config)
+    return sum((paid(banks.within(name)) for name in banks.names() if name.startswith(f"{mark}-")), BankCost())
 
 
 def representatives(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
     """As few of some trials as read the same of the same banks: for each bank and seed, the one that trains longest."""
-    longest: dict[tuple[str | None, int], TrialConfig] = {}
+    longest: dict[tuple[str | None, str, int], TrialConfig] = {}
     for config in configs:
-        key = (_bank_key(config), config.seed if config.teacher_source in PRECISIONS else 0)
+        seed = config.seed if config.teacher_source in PRECISIONS else 0
+        key = (_bank_key(config), config.distiller.needs, seed)
         if key not in longest or longest[key].recipe.epochs < config.recipe.epochs:
             longest[key] = config
     return list(longest.values())
@@ -237,13 +240,26 @@ def _bank_key(config: TrialConfig) -> str | None:
     """The same for trials that read the same bank; None where a trial reads none."""
     if config.teacher is None or config.distiller.needs == "nothing" or config.teacher_source not in PRECISIONS:
         return None
-    pooled = config.distiller.needs == "pooled"
-    return repr((config.teacher_source, pooled, config.teacher, config.data, config.run.teachers))
+    return repr((config.teacher_source, config.teacher, config.data, config.run.teachers))
 
 
 def _bank(config: TrialConfig, arrays: Arrays, mark: str) -> Bank:
     precision, pooled = PRECISIONS[str(config.teacher_source)], config.distiller.needs == "pooled"
     return Bank.at(_storage(config).within(BANKS), mark, config.data, arrays, precision, pooled)
+
+
+def _banks(configs: Iterable[TrialConfig]) -> Iterator[tuple[Bank, TrialConfig, Arrays, Keys]]:
+    """The banks that trials read: each with one of the trials, the data set, and the keys of the pairs they draw."""
+    by_bank: dict[str, list[TrialConfig]] = {}
+    for config in configs:
+        if (key := _bank_key(config)) is not None:
+            by_bank.setdefault(key, []).append(config)
+    for alike in by_bank.values():
+        # Of a mixed study, all pairs get pooled vectors: to look twice would cost more than to store them.
+        widest = max(alike, key=lambda config: config.distiller.needs == "pooled")
+        arrays = widest.data.load()
+        keys = _drawn(alike, arrays, split(arrays.train_labels, widest.data))
+        yield _bank(widest, arrays, fingerprint(widest)), widest, arrays, keys
 
 
 def _drawn(configs: Sequence[TrialConfig], arrays: Arrays, parts: Split) -> Keys:

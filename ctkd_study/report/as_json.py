@@ -65,6 +65,14 @@ def plan_as_json(plan: Plan, estimate: Estimate, warnings: list[str]) -> dict[st
         ],
         "slots": estimate.slots,
         "teacher_seconds": _range(estimate.teacher_seconds) if estimate.teacher_seconds is not None else None,
+        "bank": None
+        if estimate.bank is None
+        else {
+            "source": estimate.bank.source,
+            "reads": estimate.bank.reads,
+            "pairs": estimate.bank.pairs,
+            "seconds": _range(estimate.bank.seconds),
+        },
         "wall_seconds": _range(estimate.wall_seconds),
         "warnings": warnings,
     }

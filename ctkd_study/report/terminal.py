@@ -110,6 +110,8 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
         f"{len(plan.trials)} trials, {estimate.slots} at once: about {duration(wall.middle)} "
         f"({duration(wall.low)} to {duration(wall.high)}){teacher}, and some 15 s to start.",
     )
+    if estimate.bank is not None:
+        _print(console, str(estimate.bank))
     for basis in sorted({arm.basis for arm in estimate.arms}):
         _print(console, f"The span is that of {basis}; a machine with other work is slower.")
     for warning in warnings:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from trainables import numerics
-from trainables.bank import BankCost, Banked, OpenBank, Segment
+from trainables.bank import Banked, OpenBank, Segment
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.numerics import to_format
@@ -53,7 +53,7 @@ def trainer_of(trial: TrialConfig) -> Trainer:
     everything = np.arange(count)
     views = trial.data.views.count
     logits = generator.standard_normal((count * views, CLASSES), dtype=np.float32)
-    bank = OpenBank([Segment(np.arange(count * views), logits, None, BankCost())], views)
+    bank = OpenBank([Segment(np.arange(count * views), logits, None)], views)
     device = numerics.apply(trial.numerics, 0)
     assert trial.teacher is not None
     teacher = trial.teacher.network().build(CLASSES, 3, 32).eval().requires_grad_(False)

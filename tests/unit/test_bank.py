@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tests import settings
 from tests.unit.test_trainer import trainer_of, without_clock
 from trainables import bank_filling, streams, teacher
-from trainables.bank import Bank, BankCost, Banked, OpenBank, Precision, keys_of, needed, share_of
+from trainables.bank import Bank, BankCost, Banked, OpenBank, Precision, keys_of, needed, paid, share_of
 from trainables.bank_filling import close, fastest, fill
 from trainables.config import TrialConfig
 from trainables.data import Arrays, normalise, split
@@ -222,7 +222,7 @@ def test_rows_come_in_the_order_of_the_keys_from_whatever_segment(tmp_path: Path
     for ours, theirs in zip((logits, pooled), rows(keys), strict=True):
         assert np.array_equal(ours, theirs)
     assert list(opened.missing(np.array([0, 1, 2, 6, 20, 21]))) == [0, 6, 21]
-    cost = opened.cost
+    cost = paid(bank_at(tmp_path).folder)
     assert (cost.pairs, cost.seconds, cost.device_seconds, cost.tflop) == (7, 3.0, 6.0, 9.0)
     assert cost.bytes == sum(file.stat().st_size for file in tmp_path.rglob("*.npy"))
     with pytest.raises(KeyError, match=r"lacks 2, e\.g\. example 0, view 7"):
