@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctkd_study import cluster
 from ctkd_study.launch import Context, TeacherError, Todo
@@ -14,6 +14,9 @@ from trainables.config import TrialConfig
 from trainables.record import Manifest, Row
 from trainables.storage import Storage
 from trainables.trial import describe, run_inline
+
+if TYPE_CHECKING:  # it needs Ray, whose import waits for its environment
+    from ctkd_study.search import Item
 
 log = logging.getLogger(__name__)
 
@@ -92,18 +95,22 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     from ray import tune
 
     from ctkd_study.search import Item, ListSearch
-    from ctkd_study.tune_events import PREPARATION, TuneEvents
-    from trainables.trainable import PREPARE, CTKDTrainable
+    from ctkd_study.tune_events import TuneEvents
+    from trainables.trainable import CTKDTrainable
 
-    needing = teacher.representatives(item.config for item in todo if item.needs_teacher)
-    items = [
-        Item(item.trial.id, item.config.plain(), item.checkpoint, item.first_index, item.needs_teacher) for item in todo
+    prepared = _preparations([item.config for item in todo if item.needs_teacher], context)
+    trials = [
+        Item(
+            item.trial.id,
+            item.config.plain(),
+            item.checkpoint,
+            item.first_index,
+            "bank" if item.needs_teacher else "nothing",
+        )
+        for item in todo
     ]
-    if needing:
-        preparation = {PREPARE: [config.plain() for config in needing]}
-        items.insert(0, Item(PREPARATION, preparation, None, context.attempt * record.CHECKPOINTS_PER_ATTEMPT))
-    events = TuneEvents(context.progress, context.saved, "waiting" if needing else "ready")
-    search = ListSearch(items, lambda: events.teacher, context.concurrency)
+    events = TuneEvents(context.progress, context.saved, [item.id for item in prepared])
+    search = ListSearch([*prepared, *trials], lambda: events.teacher, context.concurrency)
     root = context.folder.storage
     tuner = tune.Tuner(
         tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": context.gpu}),
@@ -128,6 +135,28 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     if events.teacher == "failed":
         raise TeacherError(f"the teacher could not be made ready: {events.teacher_fault}")
     return dict(events.crashed)
+
+
+def _preparations(needing: Sequence[TrialConfig], context: Context) -> "list[Item]":
+    """What is to be run before the trials that need the teacher: its training, then its bank, in parts."""
+    from ctkd_study.search import Item
+    from ctkd_study.tune_events import BANK, TEACHER
+    from trainables.trainable import PREPARE, SHARD
+
+    chosen = teacher.representatives(needing)
+    if not chosen:
+        return []
+    first_index = context.attempt * record.CHECKPOINTS_PER_ATTEMPT
+    configs = [config.plain() for config in chosen]
+    shards = min(cluster.slots(context.cpu, context.gpu), context.concurrency or len(needing))
+    # The bank of a data set of one view is the work of seconds.
+    if shards == 1 or all(config.teacher_source == "online" or config.data.views.count == 1 for config in chosen):
+        return [Item(TEACHER, {PREPARE: configs}, None, first_index)]
+    online = chosen[0].model_copy(update={"teacher_source": "online"})
+    return [Item(TEACHER, {PREPARE: [online.plain()]}, None, first_index)] + [
+        Item(f"{BANK}{shard + 1}", {PREPARE: configs, SHARD: [shard, shards]}, None, first_index, "training")
+        for shard in range(shards)
+    ]
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ that an upgrade fails loudly.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ray.train._internal.session import _TrainingResult
@@ -17,7 +17,16 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from trainables.record import Checkpoint
 
-TeacherState = Literal["waiting", "ready", "failed"]
+#: How far the teacher is: to be trained, trained, banked; or no trial can have it.
+TeacherState = Literal["waiting", "trained", "ready", "failed"]
+#: What an item waits for.
+Awaited = Literal["nothing", "training", "bank"]
+_REACHED: Mapping[TeacherState, frozenset[Awaited]] = {
+    "waiting": frozenset({"nothing"}),
+    "trained": frozenset({"nothing", "training"}),
+    "ready": frozenset({"nothing", "training", "bank"}),
+    "failed": frozenset({"nothing"}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +39,15 @@ class Item:
     """Where it goes on."""
     first_index: int
     """The number of its first checkpoint in this launch."""
-    needs_teacher: bool = False
+    awaits: Awaited = "nothing"
 
 
 class ListSearch(SearchAlgorithm):
-    """Gives Tune the items in order; those that need the teacher wait until it is ready.
+    """Gives Tune the items in order; those that wait for the teacher or its bank are overtaken by others.
 
     Args:
         items: what to run.
-        teacher: whether the teacher can be read; asked often, must be quick. When it failed, the items that need it
-            are dropped.
+        teacher: how far the teacher is; asked often, must be quick. When it failed, the items that wait are dropped.
         concurrency: how many trials may run at once; None: as many as fit.
     """
 
@@ -63,13 +71,13 @@ class ListSearch(SearchAlgorithm):
     def next_trial(self) -> TuneTrial | None:
         teacher = self._teacher()
         if teacher == "failed":
-            self._items = [item for item in self._items if not item.needs_teacher]
+            self._items = [item for item in self._items if item.awaits == "nothing"]
         if not self._items:
             self._finished = True
             return None
         if self._concurrency is not None and self._live >= self._concurrency:
             return None
-        free = (i for i, item in enumerate(self._items) if teacher == "ready" or not item.needs_teacher)
+        free = (i for i, item in enumerate(self._items) if item.awaits in _REACHED[teacher])
         index = next(free, None)
         if index is None:
             return None

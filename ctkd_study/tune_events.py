@@ -1,7 +1,7 @@
 """Tune's callbacks -> a launch's progress. They run in Tune's event loop, so each takes microseconds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ray.tune import Callback
@@ -9,8 +9,9 @@ from ray.tune import Callback
 from ctkd_study.progress import Progress
 from ctkd_study.search import TeacherState
 
-#: Id of the trial that makes the teacher ready; its folder holds nothing of use.
-PREPARATION = ".teacher"
+#: Id of the trial that makes the teacher ready, and what those of parts of its bank begin with; their folders hold
+#: nothing of use.
+TEACHER, BANK = ".teacher", ".bank-"
 
 
 class TuneEvents(Callback):
@@ -19,15 +20,17 @@ class TuneEvents(Callback):
     Args:
         progress: is told of epochs, saves, recoveries and ends.
         saved: is called with the id of a trial that has a new complete checkpoint.
-        teacher: ``waiting`` if a trial of this launch makes it ready, else ``ready``.
+        preparations: ids of the trials that make the teacher ready: the training, then parts of its bank.
     """
 
-    def __init__(self, progress: Progress, saved: Callable[[str], None], teacher: TeacherState) -> None:
-        self.progress, self.saved, self.teacher = progress, saved, teacher
+    def __init__(self, progress: Progress, saved: Callable[[str], None], preparations: Collection[str]) -> None:
+        self.progress, self.saved = progress, saved
+        self._preparing = set(preparations)
+        self.teacher: TeacherState = "waiting" if preparations else "ready"
         self.teacher_fault = ""
         self.crashed: dict[str, str] = {}
         """Why trials crashed beyond their retries, by id."""
-        progress.note = "the teacher is being made ready" if teacher == "waiting" else ""
+        progress.note = "the teacher is being made ready" if preparations else ""
 
     def __reduce__(self) -> Any:
         # Tune pickles its configuration for its own restore, which is not used here; locks and threads do not pickle.
@@ -37,33 +40,42 @@ class TuneEvents(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         status = result.get("status")
-        if trial.trial_id == PREPARATION:
-            self._teacher_ended("ready" if status == "finished" else "failed", result.get("reason", ""))
+        if _prepares(trial.trial_id):
+            self._prepared(trial.trial_id, "" if status == "finished" else result.get("reason", "no reason given"))
             return
         self.progress.row(trial.trial_id, result)
         if status in ("finished", "failed"):
             self.progress.ended(trial.trial_id, status)
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        if trial.trial_id != PREPARATION:
+        if not _prepares(trial.trial_id):
             self.progress.saved(trial.trial_id)
             self.saved(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if trial.trial_id != PREPARATION:
+        if not _prepares(trial.trial_id):
             self.progress.recovered(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         fault = reason(str(trial.get_error() or "the worker died"))
-        if trial.trial_id == PREPARATION:
-            self._teacher_ended("failed", fault)
+        if _prepares(trial.trial_id):
+            self._prepared(trial.trial_id, fault)
             return
         self.progress.recovered(trial.trial_id)
         self.progress.ended(trial.trial_id, "failed")
         self.crashed[trial.trial_id] = fault
 
-    def _teacher_ended(self, state: TeacherState, fault: str) -> None:
-        self.teacher, self.teacher_fault, self.progress.note = state, fault, ""
+    def _prepared(self, trial_id: str, fault: str) -> None:
+        self._preparing.discard(trial_id)
+        if fault or self.teacher == "failed":
+            self.teacher, self.teacher_fault = "failed", self.teacher_fault or fault
+        else:
+            self.teacher = "trained" if self._preparing else "ready"
+        self.progress.note = "the teacher's bank is being filled" if self.teacher == "trained" else ""
+
+
+def _prepares(trial_id: str) -> bool:
+    return trial_id == TEACHER or trial_id.startswith(BANK)
 
 
 def reason(text: str) -> str:
