@@ -27,6 +27,11 @@ class _Commands(click.Group):
         except StudyError as error:
             click.echo(f"ctkd-study: {error}", err=True)
             ctx.exit(error.exit_status)
+        except OSError as error:
+            # A folder that cannot be read or written, a full disk, a host that is not there: the machine's, not ours.
+            logging.getLogger(__name__).info("the whole error", exc_info=True)
+            click.echo(f"ctkd-study: {error}", err=True)
+            ctx.exit(_WRONG)
         except KeyboardInterrupt:
             click.echo("ctkd-study: stopped", err=True)
             ctx.exit(_INTERRUPTED)
@@ -196,11 +201,13 @@ def ui(study: str, storage: str, tracking_uri: str | None, port: int, host: str,
 @_shared
 @_overrides
 def check(study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...]) -> None:
-    """Name every fault of a study file, with its line."""
+    """Name every fault of a study file, with its line; and whether its data and networks fit on this machine."""
+    from ctkd_study.plan import check_networks
     from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 
     loaded = Study.from_file(study, overrides)
+    check_networks(loaded.plan())
     for warning in warnings(loaded.spec):
         click.echo(f"warning: {warning}")
     settings, trials = len(loaded.spec.settings()), len(loaded.plan().trials)

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 
 from ctkd_study.errors import StudyError
@@ -79,10 +81,41 @@ def devices(gpu: float) -> float:
 
 
 def local_slots(cpu: float, gpu: float) -> int:
-    """The same for this machine, without starting Ray."""
+    """How many trials of this size run at once on this machine, without starting Ray; 0 if none fits."""
     import torch
 
-    fits = [int(len(os.sched_getaffinity(0)) // cpu)] if cpu > 0 else []
+    fits = [int(len(os.sched_getaffinity(0)) // cpu)]
     if gpu > 0:
         fits.append(int(torch.cuda.device_count() // gpu))
-    return max(min(fits, default=1), 1)
+    return min(fits)
+
+
+def check_local(cpu: float, gpu: float, device: str) -> None:
+    """Sees to it that a trial fits on this machine.
+
+    Raises:
+        ClusterError: it does not, and would wait for ever.
+    """
+    import torch
+
+    cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    for name, asked, there in (("cpu", cpu, cores), ("gpu", gpu, gpus)):
+        if asked > there:
+            raise ClusterError(f"resources.{name} must be at most what this machine has, {there}, but got {asked:g}")
+    if device == "cuda" and not gpus:
+        raise ClusterError("numerics.device is cuda, but this machine has no CUDA device")
+
+
+def check_address(address: str) -> None:
+    """Sees to it that something listens at ``host:port``; Ray itself would try for minutes.
+
+    Raises:
+        ClusterError: nothing does.
+    """
+    found = re.fullmatch(r"(?:ray://)?([^/:]+):(\d{1,5})", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+    except (OSError, OverflowError) as fault:
+        raise ClusterError(f"no Ray cluster at {address}: {fault}") from fault

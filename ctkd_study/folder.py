@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ctkd_study.errors import StudyError
+from ctkd_study.errors import SpecError, StudyError
 from ctkd_study.plan import Plan, PlannedTrial
 from ctkd_study.spec import StudySpec, from_mapping
 from trainables import record
 from trainables.record import Manifest, Scan
 from trainables.storage import Storage
+
+log = logging.getLogger(__name__)
 
 STUDY, LAUNCHES, LOOKS = "study.json", "launches.json", "looks.json"
 _VERSION = 1
@@ -52,7 +55,7 @@ class StudyFolder:
 
     def open(self, spec: StudySpec) -> str:
         """Stores the resolved study and returns its uid, drawn at the first time."""
-        stored = self._json(STUDY)
+        stored = self._study()
         uid = stored["uid"] if stored else uuid.uuid4().hex
         created = stored["created_ms"] if stored else _now()
         content = {"version": _VERSION, "uid": uid, "created_ms": created, "study": spec.plain()}
@@ -66,16 +69,19 @@ class StudyFolder:
         Raises:
             UnknownStudyError: there is none.
         """
-        content = self._json(STUDY)
+        content = self._study()
         if content is None:
             known = [name for name in self.storage.names() if self.storage.exists(f"{name}/{STUDY}")]
             listing = f"it holds {', '.join(known)}" if known else "it holds no study"
             raise UnknownStudyError(f"no study {self.name!r} in {self.storage.root}: {listing}. Run its file first.")
-        return from_mapping(content["study"]), str(content["uid"])
+        try:
+            return from_mapping(content["study"]), content["uid"]
+        except SpecError as faults:
+            raise StudyError(f"{self.root.path(STUDY)} is no study of this version:\n{faults}") from faults
 
     def set_aside(self) -> str | None:
         """Renames the folder, for a fresh start; returns the new name, or None where there was nothing."""
-        if not self.root.exists(STUDY):
+        if not any(not name.startswith((".", "lease")) for name in self.root.names()):
             return None
         number = 1
         while self.storage.exists(f"{self.name}.{number}"):
@@ -107,7 +113,7 @@ class StudyFolder:
         }
         return {trial_id: checkpoint.manifest for trial_id, checkpoint in found.items() if checkpoint is not None}
 
-    def refuse_changes(self, plan: Plan, scans: Mapping[str, Scan]) -> None:
+    def refuse_changes(self, plan: Plan, recorded: Mapping[str, Manifest]) -> None:
         """Sees to it that every recorded trial is the one that is planned now.
 
         Raises:
@@ -115,10 +121,9 @@ class StudyFolder:
         """
         changes: dict[str, list[str]] = {}
         for trial in plan.trials:
-            newest = scans[trial.id].newest
-            config = trial.config
-            if newest is not None and newest.manifest.fingerprint != config.fingerprint():
-                for line in differences(newest.manifest.config, config.identity()):
+            manifest, config = recorded.get(trial.id), trial.config
+            if manifest is not None and manifest.fingerprint != config.fingerprint():
+                for line in differences(manifest.config, config.identity()):
                     changes.setdefault(line, []).append(trial.id)
         if changes:
             lines = [f"  {line}    ({len(ids)} trials, e.g. {ids[0]})" for line, ids in changes.items()]
@@ -163,10 +168,17 @@ class StudyFolder:
     def look(self, seeds: int, verdicts: Mapping[str, str]) -> int:
         """Records that somebody looked at the verdict with this many seeds; returns how many different looks there
         were."""
-        looks = self._list(LOOKS)
+        try:
+            looks = self._list(LOOKS)
+        except StudyError as fault:
+            log.warning("%s; it is begun anew", fault)
+            looks = []
         if not looks or looks[-1]["seeds"] != seeds or looks[-1]["verdicts"] != dict(verdicts):
             looks.append({"time_ms": _now(), "seeds": seeds, "verdicts": dict(verdicts)})
-            self._store(LOOKS, looks)
+            try:
+                self._store(LOOKS, looks)
+            except OSError as fault:  # an answer is given on a read-only storage, too
+                log.warning("this look is not recorded: %s", fault)
         return len({look["seeds"] for look in looks})
 
     def _json(self, name: str) -> Any:
@@ -174,10 +186,33 @@ class StudyFolder:
             return json.loads(self.root.read(name))
         except FileNotFoundError:
             return None
+        except ValueError as fault:
+            raise self._damaged(name) from fault
+
+    def _study(self) -> dict[str, Any] | None:
+        content = self._json(STUDY)
+        if content is None and not self.root.exists(STUDY):
+            return None
+        if not (isinstance(content, dict) and isinstance(content.get("uid"), str) and "study" in content):
+            raise self._damaged(STUDY)
+        if content.get("version", 0) > _VERSION:
+            raise StudyError(f"{self.root.path(STUDY)} was written by a newer version of ctkd-study: use that one")
+        return content
 
     def _list(self, name: str) -> list[dict[str, Any]]:
-        content: list[dict[str, Any]] = self._json(name) or []
+        content = self._json(name)
+        if content is None and not self.root.exists(name):
+            return []
+        keys = {LAUNCHES: ("attempt", "wasted"), LOOKS: ("seeds", "verdicts")}[name]
+        if not isinstance(content, list) or not all(isinstance(e, dict) and e.keys() >= set(keys) for e in content):
+            raise self._damaged(name)
         return content
+
+    def _damaged(self, name: str) -> StudyError:
+        return StudyError(
+            f"{self.root.path(name)} is damaged: restore it from a copy, or start anew with --fresh (which keeps the "
+            "old folder)"
+        )
 
     def _store(self, name: str, content: Any) -> None:
         self.root.write(name, json.dumps(content, indent=1).encode())

@@ -139,7 +139,8 @@ def launch(
 
     with Lease(folder.root, status) as lease:
         scans = folder.scan(plan.trials)
-        folder.refuse_changes(plan, scans)
+        recorded = {key: scan.newest.manifest for key, scan in scans.items() if scan.newest is not None}
+        folder.refuse_changes(plan, recorded)
         uid = folder.open(spec)
         died = lease.previous and not lease.previous.get("released", True)
         wasted = dict(lease.previous.get("status", {}).get("unsaved", {})) if died else {}
@@ -170,13 +171,14 @@ def launch(
             for item in todo:
                 record.prune(folder.trial(item.trial.id))
         folder.end_launch(progress.wasted)
+        manifests = folder.manifests(plan)
         return Outcome(
             folder=folder,
             plan=plan,
-            manifests=folder.manifests(plan),
+            manifests=manifests,
             uid=uid,
             attempt=attempt,
-            trained=len(todo),
+            trained=sum(manifest.attempt == attempt for manifest in manifests.values()),
             wall_seconds=wall,
             busy_seconds=progress.busy_seconds,
             cores=progress.devices,
@@ -194,6 +196,7 @@ def _todo(trial: PlannedTrial, scan: record.Scan, spec: StudySpec, storage: Stor
         attempt=attempt,
         teachers=storage.location,
         device_share=spec.resources.gpu or None,
+        cores=spec.resources.cpu,
         checkpoint=spec.checkpoint,
     )
     index = max(scan.next_index, attempt * record.CHECKPOINTS_PER_ATTEMPT)

@@ -60,17 +60,17 @@ def make_plan(spec: StudySpec) -> Plan:
 
 
 def check_networks(plan: Plan) -> None:
-    """Builds every network of the plan once, without numbers, for the images of its data set.
+    """Builds every network of the plan once, without numbers, for the images of its data set; loads a teacher's file.
 
     Raises:
-        StudyError: a network cannot take the images, or the data set or its split cannot be had.
+        StudyError: a network cannot take the images, or the data set, its split or the teacher's weights cannot be had.
     """
     seen: set[str] = set()
     for setting in plan.spec.settings():
         config = setting.config
         networks = [config.student, *([config.teacher.network()] if config.teacher is not None else [])]
         for network in networks:
-            key = repr((config.data, network))
+            key = repr((config.data, network, network is networks[0]))
             if key in seen:
                 continue
             seen.add(key)
@@ -79,6 +79,9 @@ def check_networks(plan: Plan) -> None:
                 split(arrays.train_labels, config.data)
                 with torch.device("meta"):
                     network.build(arrays.classes, arrays.channels, arrays.size)
+                if config.teacher is not None and config.teacher.checkpoint and network is networks[-1]:
+                    real = network.build(arrays.classes, arrays.channels, arrays.size)
+                    teacher.load_weights(config.teacher.checkpoint, real)
             except (OSError, ValueError) as fault:
                 raise StudyError(f"arm {setting.arm}: {fault}") from fault
 
@@ -179,7 +182,8 @@ def estimate(
     """
     spec, arms = plan.spec, []
     price = spec.price_per_device_hour
-    probes = _Probes()
+    resources = spec.resources
+    probes = _Probes(resources.gpu or resources.cpu or float(spec.numerics.threads))
     for arm in spec.arms:
         settings = [setting for setting in spec.settings() if setting.arm == arm]
         tflop, device, wall, sources = 0.0, Range(0, 0, 0), Range(0, 0, 0), set()
@@ -252,9 +256,14 @@ class _Round:
 
 
 class _Probes:
-    """Times a few steps per kind of trial; trials that do the same work share a probe."""
+    """Times a few steps per kind of trial; trials that do the same work share a probe.
 
-    def __init__(self) -> None:
+    Args:
+        share: devices, or the part of one, that a trial occupies.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
         self._data: dict[str, Arrays] = {}
         self._rates: dict[str, list[_Round]] = {}
 
@@ -273,7 +282,7 @@ class _Probes:
         others = [(one.teacher * examples + one.evaluation * evaluated) * epochs for one in rounds]
         return _Rate(
             rounds[0].tflop * examples * epochs,
-            _around(training) * config.numerics.threads,
+            _around(training) * self._share,
             _around([a + b for a, b in zip(training, others, strict=True)]),
             f"{_ROUNDS} timed rounds of {_STEPS} steps on this machine",
         )

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import cluster, tracking
+from ctkd_study.arms import NAME
 from ctkd_study.bank_plan import settled
 from ctkd_study.errors import StudyError
 from ctkd_study.folder import STUDY, StudyFolder
@@ -67,6 +68,8 @@ class Study:
         """The study of a file (if the name ends in .yaml or .yml), else the one of this name in the storage."""
         if study.endswith((".yaml", ".yml")):
             return cls.from_file(study)
+        if not NAME.fullmatch(study):
+            raise StudyError(f"a study is a file that ends in .yaml, or a name of [a-z0-9_-], but got {study!r}")
         return cls.from_spec(StudyFolder(_storage(storage), study).stored()[0])
 
     def plan(self) -> Plan:
@@ -83,7 +86,9 @@ class Study:
         cpu = resources.cpu or float(self.spec.numerics.threads)
         with _readable_faults():
             plan = self._planned(place)
-            slots = min(cluster.local_slots(cpu, resources.gpu), self.spec.concurrency or len(plan.trials))
+            check_networks(plan)
+            fits = max(cluster.local_slots(cpu, resources.gpu), 1)  # a study for a cluster may be planned on a laptop
+            slots = min(fits, self.spec.concurrency or len(plan.trials))
             finished = StudyFolder(place, self.spec.name).manifests(plan)
             return estimate(plan, finished, slots, self._teacher_ready(place), place.location)
 
@@ -114,8 +119,13 @@ class Study:
         """
         place, console = _storage(storage), console or Console(quiet=True)
         uri = tracking_uri or tracking.default_uri(place)
+        tracking.check_uri(uri)
         if address is None:  # on a cluster, the data may be on its nodes alone
             check_networks(self.plan())
+            resources, numerics = self.spec.resources, self.spec.numerics
+            cluster.check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
+        else:
+            cluster.check_address(address)
         with _readable_faults():
             plan = self._planned(place, fresh)
             return launch(
@@ -149,11 +159,12 @@ class Study:
         """
         if margin is not None and not 0 < margin <= 100:
             raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
-        place, plan = _storage(storage), self.plan()
+        place = _storage(storage)
         folder = StudyFolder(place, self.spec.name)
         folder.stored()
-        wasted = folder.wasted()
+        plan, wasted = self._planned(place), folder.wasted()
         manifests = folder.manifests(plan)
+        folder.refuse_changes(plan, manifests)
         results = [TrialResult.from_manifest(m, wasted.get(key, 0.0)) for key, m in manifests.items()]
         facts = self._teacher_facts(place)
         spec = self.spec
@@ -181,7 +192,7 @@ class Study:
         strategies = evaluate(
             _arm_plans(plan), spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
         )
-        found = compare(question, strategies)
+        found = compare(question, strategies, looks=0)
         seen = max((len(pair.seeds) for pair in found.pairs), default=0)
         if not seen:
             return found
@@ -208,6 +219,9 @@ class Study:
         place = _storage(storage)
         folder = StudyFolder(place, self.spec.name)
         _, uid = folder.stored()
+        plan = self._planned(place)
+        folder.refuse_changes(plan, folder.manifests(plan))
+        tracking.check_uri(tracking_uri or tracking.default_uri(place))
         return tracking.sync(self._projection(folder, uid, tracking_uri or tracking.default_uri(place)))
 
     def serve(

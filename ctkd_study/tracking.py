@@ -11,11 +11,13 @@ import hashlib
 import json
 import logging
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ctkd_study.errors import StudyError
 from ctkd_study.tracking_client import (
     TrackingError,
     client_of,
@@ -132,6 +134,8 @@ class Tracker:
     def start(self) -> None:
         """Starts the thread, which first brings MLflow up to the records that there are."""
         set_environment()
+        # Its warnings of every retry would break up the progress; the outcome says what failed.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self._thread.start()
 
     def changed(self, trial_id: str) -> None:
@@ -173,6 +177,18 @@ class Tracker:
         with contextlib.suppress(queue.Empty):
             while True:
                 yield self._hints.get_nowait()
+
+
+def check_uri(uri: str) -> None:
+    """Sees to it that a tracking URI is one.
+
+    Raises:
+        StudyError: it is not, and sending to it could never work.
+    """
+    if not re.fullmatch(r"sqlite:///.+|https?://.+|(postgresql|mysql|mssql)(\+\w+)?://.+", uri):
+        raise StudyError(
+            f"--tracking-uri must be http(s)://..., sqlite:///FILE or postgresql+psycopg2://..., but got {uri!r}"
+        )
 
 
 def default_uri(storage: Storage, otherwise: Path = Path("results")) -> str:

@@ -103,6 +103,7 @@ class RunOptions(Options):
         None, description="Folder of trained teachers and banks, absolute; default: beside the data caches of the user."
     )
     device_share: float | None = Field(None, gt=0, description="Share of a GPU that the trial was given.")
+    cores: float | None = Field(None, gt=0, description="CPU cores that the trial was given; default: its threads.")
     checkpoint: CheckpointOptions = CheckpointOptions()
 
 

@@ -23,6 +23,10 @@ class Storage:
 
         An endpoint other than Amazon's is named by the environment variable ``AWS_ENDPOINT_URL``.
         """
+        if "://" in location and not location.startswith("s3://"):
+            raise ValueError("object storage is named as s3://bucket/prefix")
+        if not location or location == "s3://":
+            raise ValueError("a storage needs a name")
         if "://" in location:
             filesystem, root = pafs.FileSystem.from_uri(_with_endpoint(location))
             return cls(filesystem, root.rstrip("/"), location.partition("://")[0] + "://")

@@ -192,10 +192,10 @@ def load_weights(path: str, network: Network) -> None:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    except OSError:
         raise
-    except Exception as fault:
-        raise ValueError(f"{path} cannot be read as weights alone: {str(fault).splitlines()[0]}") from None
+    except Exception:  # torch raises whatever the bytes make it stumble over
+        raise ValueError(f"{path} cannot be read as weights alone: tensors in plain containers, nothing else") from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

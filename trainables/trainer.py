@@ -167,7 +167,7 @@ class Trainer:
     def device_share(self) -> float:
         """What one second of this trial occupies: cores of a CPU, or a share of a GPU."""
         if self.device.type == "cpu":
-            return float(self.config.numerics.threads)
+            return self.config.run.cores or float(self.config.numerics.threads)
         return self.config.run.device_share or 1.0
 
     def state(self) -> dict[str, Any]:

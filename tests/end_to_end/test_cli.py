@@ -195,3 +195,43 @@ def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:
     assert failed["failed"] == 1
     assert failed["selected"] == [None]
     assert failed["cost"]["device_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "telling"),
+    [
+        (["run", "small.yaml", "--set", "resources.cpu=4000"], "resources.cpu must be at most"),
+        (["run", "small.yaml", "--address", "localhost:1"], "no Ray cluster at localhost:1"),
+        (["run", "small.yaml", "--tracking-uri", "garbage"], "--tracking-uri must be"),
+        (["run", "small.yaml", "--storage", "gs://bucket/prefix"], "s3://bucket/prefix"),
+        (["check", "small.yaml", "--set", "teacher={model: resnet8, checkpoint: absent.pth}"], "absent.pth"),
+        (["check", "small.yaml", "--set", "data.validation=100000"], "validation"),
+        (["compare", "../small"], "a name of"),
+        (["compare", "small", "--storage", "small.yaml"], "small.yaml"),
+        (["compare", "changed.yaml"], "recipe.epochs: 6 -> 7"),
+        (["sync", "changed.yaml"], "recipe.epochs: 6 -> 7"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_done(
+    ran: tuple[Cli, str], arguments: list[str], telling: str
+) -> None:
+    cli, _ = ran
+    changed = {**STUDY, "recipe": {**STUDY["recipe"], "epochs": 7}}
+    (cli.folder / "changed.yaml").write_text(json.dumps(changed))
+    assert telling in cli(*arguments, status=2)
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1]", '{"a": 1}', "null"])
+def test_a_damaged_file_of_the_study_is_named(ran: tuple[Cli, str], content: str) -> None:
+    cli, _ = ran
+    for name in ("study.json", "launches.json"):
+        file = cli.folder / "results" / "small" / name
+        whole = file.read_text()
+        file.write_text(content)
+        try:
+            assert f"{name} is damaged" in cli("compare", "small", status=2)
+        finally:
+            file.write_text(whole)
+    looks = cli.folder / "results" / "small" / "looks.json"
+    looks.write_text(content)
+    assert "grid" in cli("compare", "small"), "an answer does not hang on who looked before"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ctkd_study import Study, StudyError, grid
 from ctkd_study.lease import Lease, LeaseError
@@ -14,6 +15,7 @@ from ctkd_study.runners import InlineRunner, tabulated
 from tests import settings
 from trainables import record
 from trainables.config import TrialConfig
+from trainables.models import MODELS
 from trainables.record import Row
 from trainables.storage import Storage
 
@@ -36,7 +38,7 @@ BASE: dict[str, Any] = {
 @pytest.fixture
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "teacher.pth").write_bytes(b"never opened: the results are tabulated")
+    torch.save(MODELS.parse({"model": "resnet20"}).build(10, 1, 8).state_dict(), tmp_path / "teacher.pth")
     return str(tmp_path / "results")
 
 
