@@ -1,6 +1,7 @@
 """Every study that ships is one: it loads, is planned, and each of its arms trains, on tiny data in the real format."""
 
 import dataclasses
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -12,11 +13,15 @@ import pytest
 import torch
 from torch import nn
 
+from ctkd_study import ablation
 from ctkd_study.plan import make_plan
+from ctkd_study.runners import InlineRunner, tabulated
 from ctkd_study.spec import StudySpec, load, warnings
 from tests.data_files import write_cifar, write_fashion_mnist
 from trainables import numerics
+from trainables.config import TrialConfig
 from trainables.data import normalise
+from trainables.record import Row
 from trainables.teacher import load_materials
 from trainables.trainer import Trainer
 
@@ -130,16 +135,19 @@ def teacher_file(spec: StudySpec, home: Path) -> Path:
     return file
 
 
-@by_study
-def test_each_of_its_arms_trains(path: Path, home: Path) -> None:
-    overrides = ["seeds=1", "teacher_source=online", "recipe.epochs=1", "recipe.batch_size=4", "recipe.lr=0.001"]
+def tiny_overrides(path: Path, home: Path) -> list[str]:
+    """What makes two steps of a study's trials: one epoch, eight examples, a teacher that is there already."""
+    overrides = ["teacher_source=online", "recipe.epochs=1", "recipe.batch_size=4", "recipe.lr=0.001"]
     overrides.append(f"data={json.dumps(tiny_data(load(path), home))}")
     teacher = teacher_file(load(path, overrides), home)
-    overrides += ["teacher.recipe=null", f"teacher.checkpoint={teacher}"]
-    tiny = load(path, overrides)
-    first = {setting.arm: setting.config for setting in reversed(tiny.settings())}
-    assert set(first) == set(tiny.arms)
-    device = numerics.apply(tiny.numerics, 0)
+    return [*overrides, "teacher.recipe=null", f"teacher.checkpoint={teacher}"]
+
+
+def train_each_arm(spec: StudySpec) -> None:
+    """One epoch of the first setting of each arm."""
+    first = {setting.arm: setting.config for setting in reversed(spec.settings())}
+    assert set(first) == set(spec.arms)
+    device = numerics.apply(spec.numerics, 0)
     materials = load_materials(next(config for config in first.values() if config.teacher is not None), device)
     # Counting the arithmetic of each arm would take longer than doing it.
     counted = {repr((config.student, config.distiller, config.temperature)): (0.0, 0.0) for config in first.values()}
@@ -151,3 +159,85 @@ def test_each_of_its_arms_trains(path: Path, home: Path) -> None:
         assert row["epoch"] == 1, arm
         moved = zip(before, trainer.student.parameters(), strict=True)
         assert any(not torch.equal(was, parameter) for was, parameter in moved), arm
+
+
+@by_study
+def test_each_of_its_arms_trains(path: Path, home: Path) -> None:
+    train_each_arm(load(path, tiny_overrides(path, home)))
+
+
+# -- ablations -------------------------------------------------------------------------------------------------------
+
+ABLATIONS = sorted((ROOT / "ablations").glob("*.py"))
+by_ablation = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+
+
+def script(path: Path) -> Any:
+    """An ablation's module, loaded as Python loads a script."""
+    spec = importlib.util.spec_from_file_location(f"ablation_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_part_has_its_ablation() -> None:
+    varied: set[str] = set()
+    for path in ABLATIONS:
+        for arm in script(path).study(script(path).options([])).spec.arms.values():
+            varied |= {f"{part}.{key}" for part in arm for key, value in arm[part].items() if isinstance(value, dict)}
+    assert varied >= {
+        "curriculum.end",
+        "curriculum.epochs",
+        "curriculum.kind",
+        "temperature.tau_init",
+        "temperature.tau_range",
+        "temperature.hidden",
+    }
+
+
+@by_ablation
+def test_an_ablation_is_short_and_each_of_its_arms_trains(path: Path, home: Path) -> None:
+    assert len(path.read_text().splitlines()) < 60
+    module = script(path)
+    assert len(module.study(module.options([])).spec.seeds) >= 3
+    tiny = [f"--set={override}" for override in tiny_overrides(module.BASE, home)]
+    study = module.study(module.options([*tiny, "--seeds=1", "--epochs=1", "--margin=3"]))
+    assert (study.spec.seeds, study.spec.recipe.epochs, study.spec.margin) == ((0,), 1, 3.0)
+    train_each_arm(study.spec)
+
+
+def test_an_ablation_runs_and_says_what_mattered(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rows(config: TrialConfig) -> list[Row]:
+        top1 = 90.0 + getattr(config.curriculum, "end", 0.0)
+        row: Row = {"epoch": 1, "time_ms": 1, "val_loss": 0.1, "val_top1": top1, "test_loss": 0.1, "test_top1": top1}
+        return [{**row, "epoch_seconds": 1.0, "device_seconds": 1.0, "eval_seconds": 0.0, "tflop": 1.0}]
+
+    module = script(ROOT / "ablations" / "curriculum.py")
+    teacher = teacher_file(load(module.BASE), home)
+    options = module.options(
+        [
+            *("--ends", "1", "4", "--lengths", "5", "--shapes", "cosine", "step", "--seeds", "3"),
+            *("--set", "teacher.recipe=null", "--set", f"teacher.checkpoint={teacher}"),
+            *("--storage", str(tmp_path / "results"), "--figure", str(tmp_path / "effects.svg")),
+        ]
+    )
+    ablation.run(module.study(options), options, ["schedules"], InlineRunner(tabulated(rows)))
+    printed = capsys.readouterr().out
+    assert "schedules (best of 4) is better than paper" in printed.replace("\n", " ")
+    assert "| `curriculum.end` | 4 | 2 | +1.50 | +1.50 to +1.50 |" in printed
+    assert "Of the options, curriculum.end mattered most, and more than the seed." in printed
+    assert "fANOVA" in printed
+    assert (tmp_path / "effects.svg").exists()
+    assert (tmp_path / "results" / "mlflow.db").exists()
+
+
+def test_a_mistake_in_an_ablation_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    module = script(ROOT / "ablations" / "hidden_width.py")
+    with pytest.raises(SystemExit) as ended:
+        ablation.main(module.study, module.options(["--widths", "0"]), ["widths"])
+    assert ended.value.code == 2
+    assert "arms.widths.temperature.hidden: must be a whole number from 1" in capsys.readouterr().err
