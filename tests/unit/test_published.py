@@ -1,17 +1,25 @@
 """Published numbers: in a study file, and beside a study's own."""
 
 import dataclasses
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from ctkd_study import SpecError
+from ctkd_study import SpecError, Study
 from ctkd_study.published import Published
+from ctkd_study.report import terminal
+from ctkd_study.report.html import page
 from ctkd_study.report.literature import published_notes
+from ctkd_study.runners import InlineRunner, tabulated
 from ctkd_study.spec import from_mapping
 from ctkd_study.verdict import Comparison
 from tests.tabulated import quickstart
 from tests.unit.studies import plain
+from trainables.config import TrialConfig
+from trainables.record import Row
 
 PUBLISHED = Published.model_validate(
     {
@@ -126,3 +134,21 @@ def test_faults(published: dict[str, Any], key: str, message: str) -> None:
     (fault,) = refused.value.faults
     assert fault.key == key
     assert message in fault.message
+
+
+def test_compare_shows_them(tmp_path: Path) -> None:
+    def rows(config: TrialConfig) -> list[Row]:
+        row: Row = {"epoch": 1, "time_ms": 1, "val_loss": 0.1, "val_top1": 70.0, "test_loss": 0.1}
+        row["test_top1"] = 70.5 + config.seed / 10
+        return [{**row, "epoch_seconds": 1.0, "device_seconds": 1.0, "eval_seconds": 0.0, "tflop": 1.0}]
+
+    arms = {"alone": {"distiller": {"name": "none"}}}
+    published = {"source": "Somebody, 2023", "student": 70.1}
+    study = Study(**{**plain(published=published, arms=arms, **PAPER), "teacher": None})
+    storage = str(tmp_path / "results")
+    study.run(storage, runner=InlineRunner(tabulated(rows)))
+    console = Console(file=io.StringIO(), width=120)
+    terminal.show(study.compare(storage), console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "- alone: published 70.10 / here 70.60 ± 0.25 (Somebody, 2023)." in printed
+    assert "published 70.10 / here 70.60" in page(study.compare(storage))
