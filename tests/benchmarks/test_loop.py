@@ -1,101 +1,107 @@
-"""The training loop against the bare student step: forward, backward and optimiser on one ready batch.
+"""The training loop against the bare student step, and against a loop as authors of papers write it."""
 
-Both run in turn in this process, on one thread; a round takes a few seconds. CPU time is compared, so other work on the
-machine disturbs little; medians are of the ratios of neighbours.
-"""
-
-import statistics
-import time
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 
-from trainables import numerics
-from trainables.bank import Banked, OpenBank, Segment
-from trainables.config import TrialConfig
-from trainables.data import Arrays, Split
+from tests.benchmarks.measuring import cpu_rounds, ratios, report
+from tests.benchmarks.training import BATCH, CLASSES, SIZE, arrays, config, epoch, network, trainer_of
+from trainables.data import Arrays
 from trainables.numerics import to_format
-from trainables.trainer import Materials, Trainer
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
-BATCH, BATCHES, ROUNDS, CLASSES = 64, 8, 7, 100
-LEAST = 0.85
-
-
-def config(memory_format: str) -> TrialConfig:
-    recipe = {"epochs": 100, "batch_size": BATCH}
-    return TrialConfig.model_validate(
-        {
-            "seed": 0,
-            "data": {"name": "digits", "validation": 1, "views": {"kind": "crop", "padding": 4}},
-            "teacher": {"model": "resnet56", "recipe": recipe},
-            "teacher_source": "bank32",
-            "student": {"model": "resnet20"},
-            "recipe": recipe,
-            "distiller": {"name": "kd"},
-            "temperature": {"kind": "global"},
-            "numerics": {"memory_format": memory_format, "device": "cpu"},
-        }
-    )
-
-
-def trainer_of(trial: TrialConfig) -> Trainer:
-    """A trainer on made-up images of CIFAR's shape, with made-up outputs of a teacher for every view."""
-    count = BATCH * BATCHES
-    generator = np.random.default_rng(0)
-    images = torch.from_numpy(generator.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8))
-    labels = torch.from_numpy(generator.integers(0, CLASSES, count))
-    arrays = Arrays(images, labels, images[:BATCH], labels[:BATCH], CLASSES, (0.5,) * 3, (0.25,) * 3)
-    everything = np.arange(count)
-    views = trial.data.views.count
-    logits = generator.standard_normal((count * views, CLASSES), dtype=np.float32)
-    bank = OpenBank([Segment(np.arange(count * views), logits, None)], views)
-    device = numerics.apply(trial.numerics, 0)
-    assert trial.teacher is not None
-    teacher = trial.teacher.network().build(CLASSES, 3, 32).eval().requires_grad_(False)
-    materials = Materials(arrays, Split(everything[:0], everything, everything), teacher, Banked(bank, device))
-    # Selecting by test needs no validation split.
-    return Trainer(trial.model_copy(update={"protocol": "paper"}), materials, device)
-
-
-def cpu_seconds(work: Callable[[], None]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+BATCHES = 6
 
 
 @pytest.mark.parametrize("memory_format", ["channels_last", "contiguous"])
 def test_loop_against_the_bare_step(memory_format: str) -> None:
-    trial = config(memory_format)
-    trainer, bare = trainer_of(trial), trainer_of(trial)
+    trial = config("resnet20", "resnet56", numerics={"memory_format": memory_format, "device": "cpu"})
+    data = arrays(BATCHES)
+    trainer, bare = trainer_of(trial, data), trainer_of(trial, data)
     bare.student.train()
-    inputs = to_format(torch.randn(BATCH, 3, 32, 32), memory_format)
+    inputs = to_format(torch.randn(BATCH, 3, SIZE, SIZE), memory_format)
     labels = torch.randint(0, CLASSES, (BATCH,))
 
-    def loop() -> None:
-        trainer.epoch += 1
-        trainer._train()
-
     def steps() -> None:
+        """Forward, backward and optimiser on one ready batch; no teacher, no data."""
         for _ in range(BATCHES):
             loss = F.cross_entropy(bare.student(inputs), labels)
             bare.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             bare.optimiser.step()
 
-    for warm_up in (loop, steps):
-        warm_up()
-    ratios = []
-    for _ in range(ROUNDS):
-        seconds = cpu_seconds(steps)
-        ratios.append(seconds / cpu_seconds(loop))
-    median = statistics.median(ratios)
-    print(
-        f"\nloop / bare step, resnet20, 32x32, batch {BATCH}, 1 thread, {memory_format}: {median:.3f} of its images/s"
+    seconds = cpu_rounds({"bare": steps, "loop": lambda: epoch(trainer)}, rounds=9)
+    found = report(
+        f"loop with bank / bare student step, {memory_format}",
+        f"CPU time, resnet20, {SIZE}x{SIZE}, batch {BATCH}, 1 thread",
+        {
+            "images/s, loop over bare step": ratios(seconds["bare"], seconds["loop"]),
+            "images/s, loop": [BATCH * BATCHES / each for each in seconds["loop"]],
+        },
     )
-    print(f"  ({ROUNDS} rounds of {BATCHES} steps, from {min(ratios):.3f} to {max(ratios):.3f})")
-    assert median >= LEAST
+    assert found["images/s, loop over bare step"] >= 0.85
+
+
+class _Pictures(Dataset[tuple[Tensor, int]]):
+    """Pictures that are cropped and flipped one by one, as torchvision's data sets do it."""
+
+    def __init__(self, data: Arrays) -> None:
+        self.pixels: NDArray[np.uint8] = data.train_images.permute(0, 2, 3, 1).numpy()
+        self.labels: list[int] = data.train_labels.tolist()
+        self.transform: Any = transforms.Compose(
+            [
+                transforms.RandomCrop(SIZE, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(data.mean, data.std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def test_loop_against_the_authors_manner() -> None:
+    data = arrays(BATCHES // 2)
+    ours = trainer_of(config("resnet20", "resnet56"), data)
+    online = trainer_of(config("resnet20", "resnet56", "online"), data)
+    student, teacher = network("resnet20").train().requires_grad_(), network("resnet56")
+    optimiser = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    loader = DataLoader(_Pictures(data), batch_size=BATCH, shuffle=True)
+    kept = []
+
+    def authors() -> None:
+        for images, labels in loader:
+            with torch.no_grad():
+                guide = teacher(images)
+            logits = student(images)
+            kd = F.kl_div(F.log_softmax(logits / 4, 1), F.softmax(guide / 4, 1), reduction="batchmean") * 16
+            loss = 0.1 * F.cross_entropy(logits, labels) + 0.9 * kd
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            kept.append((loss.item(), (logits.argmax(1) == labels).float().mean().item()))
+
+    works = {"authors": authors, "online": lambda: epoch(online), "ours": lambda: epoch(ours)}
+    seconds = cpu_rounds(works)
+    found = report(
+        "loop with bank / loop in the authors' manner",
+        f"CPU time, resnet56 -> resnet20, {SIZE}x{SIZE}, batch {BATCH}, 1 thread",
+        {
+            "images/s, ours over the authors'": ratios(seconds["authors"], seconds["ours"]),
+            "images/s, ours online over the authors'": ratios(seconds["authors"], seconds["online"]),
+        },
+    )
+    assert found["images/s, ours over the authors'"] > 1.5
