@@ -201,13 +201,14 @@ def ui(study: str, storage: str, tracking_uri: str | None, port: int, host: str,
 @_shared
 @_overrides
 def check(study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...]) -> None:
-    """Name every fault of a study file, with its line; and whether its data and networks fit on this machine."""
-    from ctkd_study.plan import check_networks
+    """Name every fault of a study file, with its line. The data set is not looked for; `plan` and `run` do that."""
     from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 
     loaded = Study.from_file(study, overrides)
-    check_networks(loaded.plan())
+    teacher = loaded.spec.teacher
+    if teacher is not None and teacher.checkpoint is not None and not Path(teacher.checkpoint).is_file():
+        raise StudyError(f"teacher.checkpoint must be a file, but got {teacher.checkpoint}")
     for warning in warnings(loaded.spec):
         click.echo(f"warning: {warning}")
     settings, trials = len(loaded.spec.settings()), len(loaded.plan().trials)

@@ -205,7 +205,7 @@ def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:
         (["run", "small.yaml", "--tracking-uri", "garbage"], "--tracking-uri must be"),
         (["run", "small.yaml", "--storage", "gs://bucket/prefix"], "s3://bucket/prefix"),
         (["check", "small.yaml", "--set", "teacher={model: resnet8, checkpoint: absent.pth}"], "absent.pth"),
-        (["check", "small.yaml", "--set", "data.validation=100000"], "validation"),
+        (["plan", "small.yaml", "--set", "data.validation=100000"], "validation"),
         (["compare", "../small"], "a name of"),
         (["compare", "small", "--storage", "small.yaml"], "small.yaml"),
         (["compare", "changed.yaml"], "recipe.epochs: 6 -> 7"),
