@@ -207,17 +207,15 @@ def estimate(
 
 
 def _bank_estimate(plan: Plan, probes: "_Probes", teachers: str | None) -> BankEstimate | None:
-    run = RunOptions(teachers=teachers)
-    readers = [
-        trial.config.model_copy(update={"run": run})
-        for trial in plan.trials
-        if trial.config.distiller.needs in ("logits", "pooled")
-    ]
-    if not readers:
+    configs = [s.config for s in plan.spec.settings() if s.config.distiller.needs in ("logits", "pooled")]
+    if not configs:
         return None
-    config = readers[0]
-    epochs = sum(reader.recipe.epochs for reader in readers)
-    reads, pairs = epochs * probes.examples(config), teacher.unbanked(readers)
+    config, seeds = configs[0], plan.spec.seeds
+    longest = {c.distiller.needs: c for c in sorted(configs, key=lambda c: c.recipe.epochs)}
+    run = RunOptions(teachers=teachers)
+    readers = [c.model_copy(update={"run": run, "seed": seed}) for c in longest.values() for seed in seeds]
+    reads = len(seeds) * sum(c.recipe.epochs for c in configs) * probes.examples(config)
+    pairs = teacher.unbanked(readers)
     seconds = probes.glance(config) * pairs if pairs else Range(0, 0, 0)
     return BankEstimate(str(config.teacher_source), reads, pairs, seconds)
 
@@ -264,12 +262,11 @@ class _Probes:
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._data: dict[str, Arrays] = {}
+        self._data: dict[str, tuple[Arrays, int]] = {}
         self._rates: dict[str, list[_Round]] = {}
 
     def measure(self, config: TrialConfig) -> _Rate:
-        arrays = self._arrays(config)
-        examples = len(split(arrays.train_labels, config.data).student)
+        arrays, examples = self._loaded(config)
         # T's value changes no work; everything else that shapes a step is in the key.
         shape = (config.student, config.distiller, getattr(config.temperature, "kind", None), config.recipe.batch_size)
         key = repr((shape, config.numerics, config.teacher_source, config.teacher and config.teacher.network()))
@@ -289,11 +286,11 @@ class _Probes:
 
     def examples(self, config: TrialConfig) -> int:
         """On which the student trains."""
-        return len(split(self._arrays(config).train_labels, config.data).student)
+        return self._loaded(config)[1]
 
     def glance(self, config: TrialConfig) -> Range:
         """Seconds that the teacher looks at an image for its bank."""
-        arrays, device = self._arrays(config), numerics.apply(config.numerics, 0)
+        arrays, device = self._loaded(config)[0], numerics.apply(config.numerics, 0)
         glance = Glance(_teacher(config, arrays, device), config.data, arrays, device)
         ids = np.arange(glance.size) % len(arrays.train_labels)
         keys = keys_of(ids, np.zeros_like(ids), config.data.views.count)
@@ -304,10 +301,12 @@ class _Probes:
             times.append((time.perf_counter() - began) / len(keys))
         return _around(times)
 
-    def _arrays(self, config: TrialConfig) -> Arrays:
+    def _loaded(self, config: TrialConfig) -> tuple[Arrays, int]:
+        """The data set, and on how many of its examples the student trains."""
         key = repr(config.data)
         if key not in self._data:
-            self._data[key] = config.data.load()
+            arrays = config.data.load()
+            self._data[key] = arrays, len(split(arrays.train_labels, config.data).student)
         return self._data[key]
 
     def _time(self, config: TrialConfig, arrays: Arrays) -> "list[_Round]":

@@ -1,0 +1,184 @@
+"""What the platform costs beside the training: plan, compare, Ray, MLflow. By the clock, unless it says CPU time."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+from ctkd_study import Study, cluster, grid
+from ctkd_study.folder import StudyFolder
+from ctkd_study.search import Item, ListSearch
+from ctkd_study.tracking import sync
+from tests import settings
+from tests.benchmarks.measuring import report
+from tests.integration import tracking_cases
+from trainables import record
+from trainables.storage import Storage
+from trainables.trial import describe
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
+
+EPOCHS = 240
+#: 490 fixed temperatures and 10 curricula with ten seeds: 5,000 trials.
+LARGE: dict[str, Any] = {
+    "name": "large",
+    "data": {"name": "digits", "validation": 200, "train_examples": 300},
+    "teacher": settings.TEACHER,
+    "student": settings.STUDENT,
+    "recipe": {**settings.RECIPE, "epochs": EPOCHS},
+    "distiller": {"name": "kd"},
+    "seeds": 10,
+    "margin": 1.0,
+    "arms": {
+        "grid": {"temperature": {"kind": "fixed", "value": grid(*(1 + number / 10 for number in range(490)))}},
+        "global": {
+            "temperature": {"kind": "global"},
+            "curriculum": {"kind": "cosine", "end": grid(*(number / 10 for number in range(1, 11)))},
+        },
+    },
+}
+
+_PLAN = """
+import json, resource, sys, time
+from pathlib import Path
+from ctkd_study import Study
+import ctkd_study.plan, ctkd_study.runners, ctkd_study.study, trainables.teacher
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, began = peak(), time.process_time()
+study = Study.from_file(sys.argv[1])
+trials = study.plan().trials
+assert len(trials) == 5000 and len({trial.id for trial in trials}) == 5000
+planned = time.process_time()
+study.estimate(sys.argv[2])
+print(json.dumps([planned - began, time.process_time() - planned, peak() - before]))
+"""
+
+
+def test_a_plan_of_5000_trials(tmp_path: Path) -> None:
+    file = tmp_path / "large.yaml"
+    file.write_text(json.dumps(LARGE))
+    measured = []
+    for _ in range(5):
+        command = [sys.executable, "-c", _PLAN, str(file), str(tmp_path)]
+        process = subprocess.run(command, check=True, capture_output=True, text=True)
+        measured.append(json.loads(process.stdout.splitlines()[-1]))
+    plans, estimates, megabytes = (list(column) for column in zip(*measured, strict=True))
+    found = report(
+        "plan of 5,000 trials, from the file",
+        "each in a process of its own, imports not counted",
+        {
+            "CPU seconds, trials": plans,
+            "CPU seconds, estimate from timed steps": estimates,
+            "MB of resident memory": megabytes,
+        },
+    )
+    assert found["CPU seconds, trials"] < 20
+
+
+def test_comparing_5000_trials_of_240_epochs(tmp_path: Path) -> None:
+    study, storage = Study(**LARGE), Storage.at(str(tmp_path))
+    folder = StudyFolder(storage, "large")
+    folder.open(study.spec)
+    rows = tracking_cases.history("global", EPOCHS)
+    files: dict[str, record.FileStamp] = {}
+    first = tmp_path / "first"
+    first.mkdir()
+    for number, trial in enumerate(study.plan().trials):
+        manifest = describe(trial.config, rows, rows[number % EPOCHS], status="finished", test_examples=797)
+        run = {"study": "large", "trial": trial.id, "arm": trial.arm, "setting": trial.setting.label}
+        summary = manifest.summary.model_copy(update={"test_top1": 90 + (7919 * number % 1000) / 500})
+        manifest = manifest.model_copy(update={**run, "summary": summary, "files": files})
+        if not files:
+            files = record.write_checkpoint(first, manifest, rows, {}, None, None).files
+            manifest = manifest.model_copy(update={"files": files})
+        checkpoint = tmp_path / "large" / trial.id / "checkpoint_010000"
+        checkpoint.mkdir(parents=True)
+        for file in files:  # one history, linked to: its content decides no time
+            os.link(first / file, checkpoint / file)
+        (checkpoint / record.MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    seconds: dict[str, float | list[float]] = {}
+    comparisons, paths = [], []
+    for _ in range(5):
+        began = time.process_time()
+        comparison = study.compare(str(tmp_path))
+        comparisons.append(time.process_time() - began)
+        began = time.process_time()
+        histories = study.histories(str(tmp_path))
+        paths.append(time.process_time() - began)
+    assert sum(summary.strategy.trials for summary in comparison.summaries) == 5000
+    assert len(histories) == 100
+    seconds["comparison"] = comparisons
+    seconds["epochs of the 100 trials that learn T"] = paths
+    found = report("compare on 5,000 trials of 240 epochs", "CPU seconds", seconds)
+    assert found["comparison"] < 60
+
+
+class _NoWork(tune.Trainable):
+    """Ends at its first step."""
+
+    def step(self) -> dict[str, Any]:
+        return {"status": "finished", "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        (Path(checkpoint_dir) / "empty").touch()
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        pass
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("trials", [1000])
+def test_trials_without_work_through_ray(tmp_path: Path, trials: int) -> None:
+    items = [Item(f"grid-{number:08x}-s0", {"number": number}, None, 10_000) for number in range(trials)]
+    with cluster.joined(None, cpus=2):
+        tuner = tune.Tuner(
+            tune.with_resources(_NoWork, {"cpu": 1}),
+            tune_config=tune.TuneConfig(
+                search_alg=ListSearch(items, lambda: "ready", None),
+                reuse_actors=True,
+                trial_name_creator=_id_of,
+                trial_dirname_creator=_id_of,
+            ),
+            run_config=tune.RunConfig(
+                name="empty",
+                storage_path=str(tmp_path),
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
+            ),
+        )
+        began, cpu = time.perf_counter(), time.process_time()
+        results = tuner.fit()
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    assert len(results) == trials
+    assert not results.errors
+    report(
+        f"{trials:,} trials without work through Ray, two at a time, each with a checkpoint",
+        "one run",
+        {"milliseconds a trial": 1000 * seconds / trials, "driver's CPU milliseconds a trial": 1000 * cpu / trials},
+    )
+
+
+def _id_of(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def test_rows_sent_to_mlflow(tmp_path: Path) -> None:
+    rates = []
+    for number in range(5):
+        study = tracking_cases.Study(tmp_path / str(number), f"{number:016x}")
+        study.fill(trials=5, epochs=EPOCHS)
+        began = time.perf_counter()
+        outcome = sync(study.projection(f"sqlite:///{tmp_path / 'mlflow.db'}"))
+        seconds = time.perf_counter() - began
+        assert outcome.complete
+        rates.append(outcome.rows / seconds)
+    found = report("tracker", "5 trials and a teacher of 240 epochs, into SQLite", {"epochs' rows a second": rates})
+    assert found["epochs' rows a second"] > 50
