@@ -39,9 +39,9 @@ class Outlook:
             raise TypeError("a trial that reads a bank has a teacher")
         arrays = config.data.load()
         head = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size).head
-        pooled = head.in_features if config.distiller.needs == "pooled" else 0
+        widths = (arrays.classes, *((head.in_features,) if config.distiller.needs == "pooled" else ()))
         examples = len(split(arrays.train_labels, config.data).student)
-        return examples * self.views * row_bytes(PRECISIONS[str(config.teacher_source)], arrays.classes + pooled)
+        return examples * self.views * row_bytes(PRECISIONS[str(config.teacher_source)], *widths)
 
 
 def outlook(spec: StudySpec) -> Outlook | None:

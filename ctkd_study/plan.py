@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Setting, StudySpec
 from trainables import numerics, teacher
-from trainables.bank import PRECISIONS, Banked, Online, OpenBank, Segment, TeacherSource, keys_of, needed
+from trainables.bank import PRECISIONS, Banked, Online, OpenBank, Segment, Table, TeacherSource, keys_of, needed
 from trainables.bank_filling import Glance
 from trainables.config import RunOptions, TrialConfig
 from trainables.data import Arrays, Split, split
@@ -345,8 +345,9 @@ class _Probes:
             return Online(network, arrays.channels, arrays.size)
         views = config.data.views.count
         keys = needed({config.seed: _ROUNDS + 1}, members, len(arrays.train_labels), views)
-        logits = np.zeros((len(keys), arrays.classes), precision)
-        pooled = np.zeros((len(keys), network.head.in_features), precision)
+        logits, pooled = (
+            Table.of(np.zeros((len(keys), width)), precision) for width in (arrays.classes, network.head.in_features)
+        )
         return Banked(OpenBank([Segment(keys, logits, pooled)], views), device)
 
 

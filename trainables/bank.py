@@ -4,8 +4,9 @@ A bank is a folder of immutable segments::
 
     .banks/<teacher>-<data>/segment-<uuid>/
         keys.npy       int64, shape (R,), ascending: example x views + view
-        logits.npy     float32 or float16, shape (R, C)
-        pooled.npy     the same precision, shape (R, D); only where a distiller asked for it
+        logits.npy     float32 or uint16, shape (R, C)
+        pooled.npy     the same, shape (R, D); only where a distiller asked for it
+        *.scale.npy    float32, shape (R, 2): of a uint16 row, what 0 stands for, and the step from one to the next
         segment.json   written last: what made it, its cost, and each file's size and SHA-256
 
 A bank grows by segments that hold what is missing; a segment that is damaged or not complete is passed over, and what
@@ -46,13 +47,16 @@ log = logging.getLogger(__name__)
 
 #: Keys of pairs (example, view), shape (pairs,), int64.
 Keys = NDArray[np.int64]
-#: Logits and pooled vectors (None where the bank holds none), rows in the order of the keys.
-Rows = tuple[NDArray[Any], NDArray[Any] | None]
+#: Logits and pooled vectors (None where the bank holds none), float32, rows in the order of the keys.
+Rows = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
-Precision = Literal["float32", "float16"]
-PRECISIONS: Mapping[str, Precision] = {"bank32": "float32", "bank16": "float16"}
+#: How numbers are kept: as they are, or as one of 65,536 equal steps from the smallest of a row to its largest. The
+#: steps are some thirty times finer than those of half precision at a logit of ten (docs/performance.md).
+Precision = Literal["float32", "fixed16"]
+PRECISIONS: Mapping[str, Precision] = {"bank32": "float32", "bank16": "fixed16"}
 
-_KEYS, _LOGITS, _POOLED, _META = "keys.npy", "logits.npy", "pooled.npy", "segment.json"
+_KEYS, _LOGITS, _POOLED, _META = "keys", "logits", "pooled", "segment.json"
+_STEPS = 65_535
 _VERSION = 1
 
 
@@ -102,7 +106,7 @@ class Banked(TeacherSource):
     def batch(self, begin: int, end: int, images: Tensor) -> Features:
         return Features(self._logits[begin:end], (), self._pooled[begin:end])
 
-    def _moved(self, rows: NDArray[Any]) -> Tensor:
+    def _moved(self, rows: NDArray[np.float32]) -> Tensor:
         tensor = torch.from_numpy(rows)
         # Without pinning, a copy to a GPU would wait for the GPU.
         return (
@@ -144,9 +148,9 @@ def share_of(epochs: Mapping[int, int], views: int) -> float:
     return float(views * -np.expm1(sum(epochs.values()) * np.log1p(-1 / views))) if views > 1 else 1.0
 
 
-def row_bytes(precision: Precision, width: int) -> int:
-    """What a pair takes in a bank: its key, and ``width`` numbers."""
-    return np.dtype(np.int64).itemsize + width * np.dtype(precision).itemsize
+def row_bytes(precision: Precision, *widths: int) -> int:
+    """What a pair takes in a bank: its key, and rows of so many numbers."""
+    return 8 + sum(4 * width if precision == "float32" else 2 * width + 8 for width in widths)
 
 
 # -- segments --------------------------------------------------------------------------------------------------------
@@ -168,12 +172,45 @@ class BankCost:
 
 
 @dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of numbers as they are kept."""
+
+    values: NDArray[Any]
+    scale: NDArray[np.float32] | None
+    """None where the values are the numbers."""
+
+    @classmethod
+    def of(cls, rows: NDArray[Any], precision: Precision) -> "Table":
+        """The rows in a precision."""
+        if precision == "float32":
+            return cls(rows.astype(np.float32), None)
+        exact = rows.astype(np.float64)
+        low, high = exact.min(axis=1, keepdims=True), exact.max(axis=1, keepdims=True)
+        step = np.where(high > low, (high - low) / _STEPS, 1.0)
+        scale: NDArray[np.float32] = np.concatenate([low, step], axis=1).astype(np.float32)
+        return cls(np.rint((exact - low) / step).astype(np.uint16), scale)
+
+    @property
+    def width(self) -> int:
+        return int(self.values.shape[1])
+
+    def read(self, places: Keys) -> NDArray[np.float32]:
+        """Some of the rows, as numbers."""
+        rows: NDArray[np.float32] = self.values[places].astype(np.float32)
+        if self.scale is not None:
+            scale = self.scale[places]
+            rows *= scale[:, 1:]
+            rows += scale[:, :1]
+        return rows
+
+
+@dataclasses.dataclass(frozen=True)
 class Segment:
     """A complete segment on this machine."""
 
     keys: Keys
-    logits: NDArray[Any]
-    pooled: NDArray[Any] | None
+    logits: Table
+    pooled: Table | None
 
     @property
     def first(self) -> int:
@@ -210,17 +247,17 @@ class OpenBank:
         """
         order = np.argsort(keys)
         ordered, lacks = keys[order], np.ones(len(keys), dtype=np.bool_)
-        logits: NDArray[Any] | None = None
-        pooled: NDArray[Any] | None = None
+        logits: NDArray[np.float32] | None = None
+        pooled: NDArray[np.float32] | None = None
         for segment, places, span, hit in self._found(ordered):
             if logits is None:
-                logits = np.empty((len(keys), segment.logits.shape[1]), segment.logits.dtype)
+                logits = np.empty((len(keys), segment.logits.width), np.float32)
                 if segment.pooled is not None:
-                    pooled = np.empty((len(keys), segment.pooled.shape[1]), segment.pooled.dtype)
+                    pooled = np.empty((len(keys), segment.pooled.width), np.float32)
             target, source = order[span][hit], places[hit]
-            logits[target] = segment.logits[source]
+            logits[target] = segment.logits.read(source)
             if pooled is not None and segment.pooled is not None:
-                pooled[target] = segment.pooled[source]
+                pooled[target] = segment.pooled.read(source)
             lacks[span] &= ~hit
         if logits is None or lacks.any():
             example, view = divmod(int(ordered[np.argmax(lacks)]) if len(keys) else 0, self.views)
@@ -268,22 +305,23 @@ class Bank:
         return OpenBank([segment for name in self.folder.names() if (segment := self._segment(name))], self.views)
 
     def write(self, keys: Keys, rows: Rows, cost: BankCost) -> BankCost:
-        """Adds a segment, and returns its cost with its bytes. The keys ascend; rows are rounded to the precision.
+        """Adds a segment, and returns its cost with its bytes. The keys ascend; rows are kept in the bank's precision.
 
         Raises:
-            ValueError: an output is not finite, or not in half precision.
+            ValueError: an output is not finite.
         """
-        tables = {_LOGITS: rows[0], **({_POOLED: rows[1]} if rows[1] is not None else {})}
-        with np.errstate(over="ignore"):
-            tables = {name: table.astype(self.precision) for name, table in tables.items()}
-        for table in tables.values():
+        tables = {name: table for name, table in zip((_LOGITS, _POOLED), rows, strict=True) if table is not None}
+        contents = {_KEYS: _npy(keys)}
+        for file, table in tables.items():
             if not np.isfinite(table).all():
-                hint = " (bank32 holds numbers above 65504, bank16 does not)" if self.precision == "float16" else ""
-                raise ValueError(f"the teacher's outputs must be finite {self.precision} numbers, but are not{hint}")
-        contents = {name: _npy(table) for name, table in ({_KEYS: keys} | tables).items()}
+                raise ValueError("the teacher's outputs must be finite, but some are not")
+            kept = Table.of(table, self.precision)
+            contents[file] = _npy(kept.values)
+            if kept.scale is not None:
+                contents[f"{file}.scale"] = _npy(kept.scale)
         name = f"segment-{uuid.uuid4().hex}"
         for file, content in contents.items():
-            self.folder.write(f"{name}/{file}", content)
+            self.folder.write(f"{name}/{file}.npy", content)
         stamps = {file: {"size": len(content), "sha256": _sha256(content)} for file, content in contents.items()}
         cost = dataclasses.replace(cost, bytes=sum(len(content) for content in contents.values()))
         meta = {
@@ -304,21 +342,23 @@ class Bank:
         except ValueError:
             log.warning("%s is damaged and passed over", self.folder.path(name))
             return None
-        wanted = (_KEYS, _LOGITS, *((_POOLED,) if self.pooled else ()))
-        if meta["precision"] != self.precision or not meta["files"].keys() >= set(wanted):
+        tables = (_LOGITS, *((_POOLED,) if self.pooled else ()))
+        if meta["precision"] != self.precision or not meta["files"].keys() >= set(tables):
             return None
-        files = {file: meta["files"][file] for file in wanted}
+        scales = [f"{table}.scale" for table in tables] if self.precision == "fixed16" else []
+        files = {f"{file}.npy": meta["files"][file] for file in (_KEYS, *tables, *scales)}
         here = Path(self.folder.path(name)) if self.folder.is_local else _copied(self.folder, name, files)
         for file, stamp in files.items():
             path = here / file
             if not path.exists() or path.stat().st_size != stamp["size"] or file_sha256(str(path)) != stamp["sha256"]:
                 log.warning("%s is damaged and passed over, with its segment", path)
                 return None
-        return Segment(
-            keys=np.load(here / _KEYS, mmap_mode="r", allow_pickle=False),
-            logits=np.load(here / _LOGITS, mmap_mode="r", allow_pickle=False),
-            pooled=np.load(here / _POOLED, mmap_mode="r", allow_pickle=False) if self.pooled else None,
+        arrays = {file.removesuffix(".npy"): np.load(here / file, mmap_mode="r", allow_pickle=False) for file in files}
+        logits, pooled = (
+            Table(arrays[table], arrays.get(f"{table}.scale")) if table in arrays else None
+            for table in (_LOGITS, _POOLED)
         )
+        return Segment(arrays[_KEYS], logits, pooled) if logits is not None else None
 
 
 def paid(folder: Storage) -> BankCost:

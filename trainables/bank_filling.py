@@ -52,8 +52,8 @@ def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Ar
         return total
     began = time.perf_counter()
     glance = Glance(teacher, data, arrays, device)
-    width = teacher.head.out_features + (teacher.head.in_features if bank.pooled else 0)
-    length = min(_SEGMENT_ROWS, max(_SEGMENT_BYTES // row_bytes(bank.precision, width), 1))
+    widths = (teacher.head.out_features, *((teacher.head.in_features,) if bank.pooled else ()))
+    length = min(_SEGMENT_ROWS, max(_SEGMENT_BYTES // row_bytes(bank.precision, *widths), 1))
     per_image = forward_flops(teacher, arrays.channels, arrays.size) / 1e12
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     for first in range(0, len(missing), length):

@@ -118,7 +118,7 @@ class TrialConfig(Options):
     teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = None
     teacher_source: TeacherSource | None = Field(
         None,
-        description="`bank32`, `bank16`: outputs computed once for each view, kept in single or half precision; "
+        description="`bank32`, `bank16`: outputs computed once for each view, kept in 32 or 16 bits a number; "
         "`online`: at every step.",
     )
     student: Annotated[ModelOptions, OneOf(MODELS)]

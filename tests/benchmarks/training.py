@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from trainables import numerics
-from trainables.bank import Banked, Online, OpenBank, Segment
+from trainables.bank import Banked, Online, OpenBank, Segment, Table
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.models import Network
@@ -61,7 +61,7 @@ def trainer_of(trial: TrialConfig, data: Arrays) -> Trainer:
         views = trial.data.views.count
         keys = np.arange(len(everything) * views)
         logits = np.random.default_rng(0).standard_normal((len(keys), CLASSES), dtype=np.float32)
-        source = Banked(OpenBank([Segment(keys, logits.astype(np.float16), None)], views), device)
+        source = Banked(OpenBank([Segment(keys, Table.of(logits, "fixed16"), None)], views), device)
     return Trainer(trial, Materials(data, Split(everything[:0], everything, everything), teacher, source), device)
 
 
