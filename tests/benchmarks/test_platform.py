@@ -13,6 +13,7 @@ from ray import tune
 
 from ctkd_study import Study, cluster, grid
 from ctkd_study.folder import StudyFolder
+from ctkd_study.runners import InlineRunner
 from ctkd_study.search import Item, ListSearch
 from ctkd_study.tracking import sync
 from tests import settings
@@ -182,3 +183,35 @@ def test_rows_sent_to_mlflow(tmp_path: Path) -> None:
         rates.append(outcome.rows / seconds)
     found = report("tracker", "5 trials and a teacher of 240 epochs, into SQLite", {"epochs' rows a second": rates})
     assert found["epochs' rows a second"] > 50
+
+
+def test_a_study_of_short_trials_keeps_both_cores_busy(tmp_path: Path) -> None:
+    """Trials of a few seconds on Ray, against one after the other in this process."""
+    study = Study(
+        **{
+            **LARGE,
+            "name": "short",
+            "recipe": {**settings.RECIPE, "epochs": 100},
+            "seeds": 4,
+            "arms": {"grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}}},
+        }
+    )
+    one = Study(
+        **{**study.spec.plain(), "seeds": [0], "arms": {"grid": {"temperature": {"kind": "fixed", "value": 4}}}}
+    )
+    inline = one.run(str(tmp_path / "inline"), runner=InlineRunner())
+    began = time.perf_counter()
+    outcome = study.run(str(tmp_path / "ray"))
+    wall = time.perf_counter() - began
+    assert not outcome.failed
+    assert not outcome.unfinished
+    report(
+        "20 short trials on two cores",
+        "by the clock, one run; the teacher's training and Ray's start included",
+        {
+            "seconds of a trial": outcome.busy_seconds / outcome.trained,
+            "seconds of a trial without Ray": inline.busy_seconds,
+            "device-seconds of trials / (wall x cores)": outcome.busy_seconds / (wall * outcome.cores),
+            "the same without Ray's start": outcome.busy_seconds / (outcome.wall_seconds * outcome.cores),
+        },
+    )
