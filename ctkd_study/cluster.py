@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from typing import Literal
 
 from ctkd_study.errors import StudyError
 
@@ -21,7 +22,6 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Workers keep the directory of the driver, so that a relative path in a plug-in means the same.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 
@@ -90,7 +90,7 @@ def local_slots(cpu: float, gpu: float) -> int:
     return min(fits)
 
 
-def check_local(cpu: float, gpu: float, device: str) -> None:
+def check_local(cpu: float, gpu: float | Literal["auto"], device: str) -> None:
     """Sees to it that a trial fits on this machine.
 
     Raises:
@@ -99,7 +99,7 @@ def check_local(cpu: float, gpu: float, device: str) -> None:
     import torch
 
     cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
-    for name, asked, there in (("cpu", cpu, cores), ("gpu", gpu, gpus)):
+    for name, asked, there in (("cpu", cpu, cores), ("gpu", 0.0 if gpu == "auto" else gpu, gpus)):
         if asked > there:
             raise ClusterError(f"resources.{name} must be at most what this machine has, {there}, but got {asked:g}")
     if device == "cuda" and not gpus:

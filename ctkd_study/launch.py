@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 
@@ -60,7 +60,7 @@ class Context:
     retries: int
     concurrency: int | None
     cpu: float
-    gpu: float
+    gpu: float | Literal["auto"]
 
 
 class Runner(Protocol):
@@ -195,7 +195,6 @@ def _todo(trial: PlannedTrial, scan: record.Scan, spec: StudySpec, storage: Stor
         setting=trial.setting.label,
         attempt=attempt,
         teachers=storage.location,
-        device_share=spec.resources.gpu or None,
         cores=spec.resources.cpu,
         checkpoint=spec.checkpoint,
     )

@@ -8,20 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Setting, StudySpec
-from trainables import numerics, teacher
-from trainables.bank import PRECISIONS, Banked, Online, OpenBank, Segment, Table, TeacherSource, keys_of, needed
+from trainables import numerics, probe, teacher
+from trainables.bank import keys_of
 from trainables.bank_filling import Glance
 from trainables.config import RunOptions, TrialConfig
-from trainables.data import Arrays, Split, split
-from trainables.models import Network
+from trainables.data import Arrays, split
 from trainables.record import Manifest
-from trainables.trainer import Materials, Trainer
 
-_ROUNDS, _STEPS = 3, 4
+_ROUNDS, _STEPS, _TESTED = 3, 4, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +163,12 @@ class Estimate:
 
 
 def estimate(
-    plan: Plan, finished: Mapping[str, Manifest], slots: int, teacher_ready: bool, teachers: str | None = None
+    plan: Plan,
+    finished: Mapping[str, Manifest],
+    slots: int,
+    teacher_ready: bool,
+    teachers: str | None = None,
+    gpu: float = 0.0,
 ) -> Estimate:
     """Estimates time and cost from arithmetic and a measured rate.
 
@@ -179,11 +181,11 @@ def estimate(
         slots: how many trials run at once.
         teacher_ready: whether the teacher is trained already.
         teachers: where teachers and banks lie.
+        gpu: share of a GPU that a trial is given.
     """
     spec, arms = plan.spec, []
     price = spec.price_per_device_hour
-    resources = spec.resources
-    probes = _Probes(resources.gpu or resources.cpu or float(spec.numerics.threads))
+    probes = _Probes(gpu, spec.resources.cpu or float(spec.numerics.threads))
     for arm in spec.arms:
         settings = [setting for setting in spec.settings() if setting.arm == arm]
         tflop, device, wall, sources = 0.0, Range(0, 0, 0), Range(0, 0, 0), set()
@@ -257,19 +259,18 @@ class _Probes:
     """Times a few steps per kind of trial; trials that do the same work share a probe.
 
     Args:
-        share: devices, or the part of one, that a trial occupies.
+        gpu: share of a GPU that a trial is given.
+        cores: that it is given.
     """
 
-    def __init__(self, share: float) -> None:
-        self._share = share
+    def __init__(self, gpu: float, cores: float) -> None:
+        self._gpu, self._share = gpu, gpu or cores
         self._data: dict[str, tuple[Arrays, int]] = {}
         self._rates: dict[str, list[_Round]] = {}
 
     def measure(self, config: TrialConfig) -> _Rate:
         arrays, examples = self._loaded(config)
-        # T's value changes no work; everything else that shapes a step is in the key.
-        shape = (config.student, config.distiller, getattr(config.temperature, "kind", None), config.recipe.batch_size)
-        key = repr((shape, config.numerics, config.teacher_source, config.teacher and config.teacher.network()))
+        key = probe.kind(config)
         if key not in self._rates:
             self._rates[key] = self._time(config, arrays)
         rounds = self._rates[key]
@@ -290,8 +291,8 @@ class _Probes:
 
     def glance(self, config: TrialConfig) -> Range:
         """Seconds that the teacher looks at an image for its bank."""
-        arrays, device = self._loaded(config)[0], numerics.apply(config.numerics, 0)
-        glance = Glance(_teacher(config, arrays, device), config.data, arrays, device)
+        arrays, device = self._loaded(config)[0], numerics.apply(self._placed(config).numerics, 0)
+        glance = Glance(probe.teacher(config, arrays, device), config.data, arrays, device)
         ids = np.arange(glance.size) % len(arrays.train_labels)
         keys = keys_of(ids, np.zeros_like(ids), config.data.views.count)
         times = []
@@ -310,53 +311,22 @@ class _Probes:
         return self._data[key]
 
     def _time(self, config: TrialConfig, arrays: Arrays) -> "list[_Round]":
-        count = min(_STEPS * config.recipe.batch_size, len(arrays.train_labels))
-        some = slice(0, min(256, len(arrays.test_labels)))
-        cut = dataclasses.replace(arrays, test_images=arrays.test_images[some], test_labels=arrays.test_labels[some])
-        parts = Split(np.arange(0), np.arange(count), np.arange(count))
-        device = numerics.apply(config.numerics, 0)
-        network, source = None, None
-        if config.teacher is not None and config.distiller.needs != "nothing":
-            network = _teacher(config, arrays, device)
-            source = self._source(config, arrays, parts.student, network, device)
-        # Selecting by test needs no validation split; nothing here is kept.
-        probe = config.model_copy(update={"protocol": "paper"})
-        trainer = Trainer(probe, Materials(cut, parts, network, source), device)
+        trainer = probe.trainer(self._placed(config), arrays, _STEPS, _TESTED)
         trainer.train_epoch()  # warms up
-        rounds, before = [], trainer.tflop
+        rounds, before, count = [], trainer.tflop, len(trainer.materials.split.student)
         for _ in range(_ROUNDS):
             row: dict[str, Any] = trainer.train_epoch()
-            evaluation = row["eval_seconds"] / len(cut.test_labels)
+            evaluation = row["eval_seconds"] / len(trainer.materials.arrays.test_labels)
             work = (row["tflop"] - before) / count
             rounds.append(_Round(row["epoch_seconds"] / count, row["teacher_seconds"] / count, evaluation, work))
             before = row["tflop"]
         return rounds
 
-    def _source(
-        self,
-        config: TrialConfig,
-        arrays: Arrays,
-        members: NDArray[np.int64],
-        network: Network,
-        device: torch.device,
-    ) -> TeacherSource:
-        precision = PRECISIONS.get(str(config.teacher_source))
-        if precision is None:
-            return Online(network, arrays.channels, arrays.size)
-        views = config.data.views.count
-        keys = needed({config.seed: _ROUNDS + 1}, members, len(arrays.train_labels), views)
-        logits, pooled = (
-            Table.of(np.zeros((len(keys), width)), precision) for width in (arrays.classes, network.head.in_features)
-        )
-        return Banked(OpenBank([Segment(keys, logits, pooled)], views), device)
-
-
-def _teacher(config: TrialConfig, arrays: Arrays, device: torch.device) -> Network:
-    """The teacher's network, untrained."""
-    if config.teacher is None:
-        raise TypeError("a trial that reads a teacher's outputs has one")
-    network = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size)
-    return network.eval().requires_grad_(False).to(device)
+    def _placed(self, config: TrialConfig) -> TrialConfig:
+        """The trial where it will run: without a share of a GPU, on the CPU."""
+        if self._gpu:
+            return config
+        return config.model_copy(update={"numerics": config.numerics.model_copy(update={"device": "cpu"})})
 
 
 def _around(values: list[float]) -> Range:

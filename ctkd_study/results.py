@@ -34,6 +34,8 @@ class TrialResult:
     apart_tflop: float
     wasted_device_seconds: float = 0.0
     """Work lost to faults; no part of ``device_seconds``."""
+    remarks: tuple[str, ...] = ()
+    """What one should know who reads the numbers."""
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, wasted_device_seconds: float = 0.0) -> "TrialResult":
@@ -59,6 +61,7 @@ class TrialResult:
             apart_device_seconds=(summary.teacher_seconds + summary.eval_seconds) * share,
             apart_tflop=summary.teacher_tflop + summary.eval_tflop,
             wasted_device_seconds=wasted_device_seconds,
+            remarks=manifest.remarks,
         )
 
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ctkd_study import cluster
+from ctkd_study import cluster, packing
 from ctkd_study.launch import Context, TeacherError, Todo
 from trainables import record, teacher
 from trainables.config import TrialConfig
@@ -98,11 +98,12 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     from ctkd_study.tune_events import TuneEvents
     from trainables.trainable import CTKDTrainable
 
-    prepared = _preparations([item.config for item in todo if item.needs_teacher], context)
+    gpu = packing.on_cluster(context.gpu, [item.config for item in todo], context.cpu)
+    prepared = _preparations([item.config for item in todo if item.needs_teacher], context, gpu)
     trials = [
         Item(
             item.trial.id,
-            item.config.plain(),
+            _with_share(item.config, gpu).plain(),
             item.checkpoint,
             item.first_index,
             "bank" if item.needs_teacher else "nothing",
@@ -113,7 +114,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     search = ListSearch([*prepared, *trials], lambda: events.teacher, context.concurrency)
     root = context.folder.storage
     tuner = tune.Tuner(
-        tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": context.gpu}),
+        tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": gpu}),
         tune_config=tune.TuneConfig(
             search_alg=search,
             reuse_actors=True,
@@ -130,14 +131,14 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
         ),
     )
-    context.progress.devices = cluster.devices(context.gpu)
+    context.progress.devices = cluster.devices(gpu)
     tuner.fit()
     if events.teacher == "failed":
         raise TeacherError(f"the teacher could not be made ready: {events.teacher_fault}")
     return dict(events.crashed)
 
 
-def _preparations(needing: Sequence[TrialConfig], context: Context) -> "list[Item]":
+def _preparations(needing: Sequence[TrialConfig], context: Context, gpu: float) -> "list[Item]":
     """What is to be run before the trials that need the teacher: its training, then its bank, in parts."""
     from ctkd_study.search import Item
     from ctkd_study.tune_events import BANK, TEACHER
@@ -148,7 +149,7 @@ def _preparations(needing: Sequence[TrialConfig], context: Context) -> "list[Ite
         return []
     first_index = context.attempt * record.CHECKPOINTS_PER_ATTEMPT
     configs = [config.plain() for config in chosen]
-    shards = min(cluster.slots(context.cpu, context.gpu), context.concurrency or len(needing))
+    shards = min(cluster.slots(context.cpu, gpu), context.concurrency or len(needing))
     # The bank of a data set of one view is the work of seconds.
     if shards == 1 or all(config.teacher_source == "online" or config.data.views.count == 1 for config in chosen):
         return [Item(TEACHER, {PREPARE: configs}, None, first_index)]
@@ -157,6 +158,10 @@ def _preparations(needing: Sequence[TrialConfig], context: Context) -> "list[Ite
         Item(f"{BANK}{shard + 1}", {PREPARE: configs, SHARD: [shard, shards]}, None, first_index, "training")
         for shard in range(shards)
     ]
+
+
+def _with_share(config: TrialConfig, gpu: float) -> TrialConfig:
+    return config.model_copy(update={"run": config.run.model_copy(update={"device_share": gpu or None})})
 
 
 @contextlib.contextmanager

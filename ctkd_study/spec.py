@@ -67,7 +67,11 @@ class Resources(Options):
     """What one trial is given of the machine."""
 
     cpu: float | None = Field(None, gt=0, le=4096, description="CPU cores; default: numerics.threads.")
-    gpu: float = Field(0.0, ge=0, le=64, description="GPUs; a fraction shares one among several trials.")
+    gpu: Annotated[float, Field(ge=0, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="GPUs; a fraction shares one among several trials. `auto`: where there are GPUs, as many trials on "
+        "one as its memory holds and the cores feed; else none.",
+    )
 
 
 class BankOptions(Options):
@@ -156,6 +160,14 @@ class StudySpec(Options):
             raise PydanticCustomError(
                 "seeds_planned", "must be at least the number of seeds, {seeds}", {"seeds": len(seeds)}
             )
+        return value
+
+    @field_validator("numerics")
+    @classmethod
+    def _a_gpu_where_one_is_asked_for(cls, value: Numerics, info: ValidationInfo) -> Numerics:
+        resources = info.data.get("resources")
+        if value.device == "cuda" and resources is not None and resources.gpu == 0:
+            raise PydanticCustomError("device", "device cuda needs a share of a GPU, but resources.gpu is 0")
         return value
 
     @field_validator("published")

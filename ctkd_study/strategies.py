@@ -7,6 +7,7 @@ seed selects anew.
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -70,6 +71,8 @@ class Strategy:
     missing: int
     """Trials that have not ended."""
     wasted_device_seconds: float
+    remarks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What one should know who reads the numbers, and of how many trials."""
 
     @property
     def name(self) -> str:
@@ -127,14 +130,16 @@ def _strategy(
     teacher_cost: Cost | None,
 ) -> Strategy:
     replicates, failed, missing, wasted = [], [], 0, 0.0
+    remarks: Counter[str] = Counter()
     for seed in seeds:
         found = [known.get((arm.name, setting, seed)) for setting in arm.settings]
         ended = [result for result in found if result is not None and result.status != "running"]
         failed += [result for result in ended if result.status == "failed"]
         missing += len(found) - len(ended)
         wasted += sum(result.wasted_device_seconds for result in found if result is not None)
+        remarks.update(text for result in found if result is not None for text in result.remarks)
         replicates.append(_replicate(arm, seed, ended, len(ended) == len(found), protocol, teacher_cost))
-    return Strategy(arm, tuple(replicates), tuple(failed), missing, wasted)
+    return Strategy(arm, tuple(replicates), tuple(failed), missing, wasted, remarks)
 
 
 def _replicate(

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ctkd_study import cluster, tracking
+from ctkd_study import cluster, packing, tracking
 from ctkd_study.arms import NAME
 from ctkd_study.bank_plan import settled
 from ctkd_study.errors import StudyError
@@ -87,10 +87,12 @@ class Study:
         with _readable_faults():
             plan = self._planned(place)
             check_networks(plan)
-            fits = max(cluster.local_slots(cpu, resources.gpu), 1)  # a study for a cluster may be planned on a laptop
+            configs = [setting.config for setting in plan.spec.settings()]
+            gpu = packing.on_this_machine(resources.gpu, configs, cpu)
+            fits = max(cluster.local_slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(plan.trials))
             finished = StudyFolder(place, self.spec.name).manifests(plan)
-            return estimate(plan, finished, slots, self._teacher_ready(place), place.location)
+            return estimate(plan, finished, slots, self._teacher_ready(place), place.location, gpu)
 
     def run(
         self,

@@ -190,6 +190,13 @@ class Table:
         scale: NDArray[np.float32] = np.concatenate([low, step], axis=1).astype(np.float32)
         return cls(np.rint((exact - low) / step).astype(np.uint16), scale)
 
+    @classmethod
+    def zeros(cls, rows: int, width: int, precision: Precision) -> "Table":
+        """Rows of zeros, which take no memory before they are read."""
+        if precision == "float32":
+            return cls(np.zeros((rows, width), np.float32), None)
+        return cls(np.zeros((rows, width), np.uint16), np.zeros((rows, 2), np.float32))
+
     @property
     def width(self) -> int:
         return int(self.values.shape[1])

@@ -72,8 +72,15 @@ class Numerics(Options):
     memory_format: Literal["channels_last", "contiguous"] = Field(
         "channels_last", description="Layout of images and weights."
     )
-    dtype: Literal["float32"] = Field(
-        "float32", description="Precision of the student; temperature and losses are always float32."
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Precision of the student's layers (autocast); weights, temperature, losses and teacher are always "
+        "float32. A device without units for bfloat16 takes float32, and the reports say so.",
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the student (torch.compile): results are then not promised to repeat bit by bit. Where "
+        "that fails, it runs as it is written, and the reports say so.",
     )
     deterministic: bool = Field(
         False, description="On CUDA: deterministic kernels, slower; a CPU is deterministic anyway."

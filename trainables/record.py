@@ -105,6 +105,8 @@ class Manifest(_Stored):
     """How many examples the test set has."""
     machine: dict[str, Any] = {}
     """Host, processor, device, threads, and versions of Python and packages."""
+    remarks: tuple[str, ...] = ()
+    """What one should know who reads the numbers: what could not be had on the machine, a change of machine."""
     files: dict[str, FileStamp] = {}
 
 

@@ -158,9 +158,9 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
         ValueError: one of them is not what it should be.
     """
     arrays = config.data.load()
-    parts, placed = split(arrays.train_labels, config.data), _placed(arrays, device)
+    parts, here = split(arrays.train_labels, config.data), placed(arrays, device)
     if config.teacher is None or config.distiller.needs == "nothing":
-        return Materials(placed, parts, None, None)
+        return Materials(here, parts, None, None)
     mark = fingerprint(config)
     teacher = _network(config, arrays, mark).to(device)
     source: TeacherSource
@@ -170,7 +170,7 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
         if config.numerics.memory_format == "channels_last":
             teacher.to(memory_format=torch.channels_last)
         source = Online(teacher, arrays.channels, arrays.size)
-    return Materials(placed, parts, teacher, source)
+    return Materials(here, parts, teacher, source)
 
 
 def serves(materials: Materials, config: TrialConfig) -> bool:
@@ -227,7 +227,7 @@ def _network(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def _placed(arrays: Arrays, device: torch.device) -> Arrays:
+def placed(arrays: Arrays, device: torch.device) -> Arrays:
     """The data set on the device, where it leaves room for the trials beside this one; else where it is."""
     if device.type != "cuda":
         return arrays

@@ -5,11 +5,13 @@ Usable in anyone's own ``ray.tune.Tuner``, without ``ctkd_study``::
     tune.Tuner(CTKDTrainable, param_space={..., "temperature": {"kind": "fixed", "value": tune.grid_search([2, 4, 8])}})
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
+import ray
 import torch
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
@@ -42,6 +44,7 @@ class CTKDTrainable(tune.Trainable):
         Raises:
             ValueError: the configuration is wrong; every fault is named.
         """
+        _hide_gpus_of_others()
         self._prepare = [parse(each) for each in config.get(PREPARE, ())]
         self._shard, self._shards = config.get(SHARD, (0, 1))
         self._trial = None if self._prepare else Trial(parse(config), self._materials)
@@ -113,6 +116,13 @@ class CTKDTrainable(tune.Trainable):
             teacher.ensure(config)
             kept = self._kept = (key, teacher.load_materials(config, device))
         return kept[1]
+
+
+def _hide_gpus_of_others() -> None:
+    """Leaves an actor without a GPU none to see, which Ray does not: ``device: auto`` would take one."""
+    in_actor = ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
+    if in_actor and not ray.get_gpu_ids():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def parse(config: Mapping[str, Any]) -> TrialConfig:

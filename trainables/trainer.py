@@ -32,6 +32,7 @@ from trainables.data import Arrays, Split, normalise
 from trainables.distillers import Batch, Pair
 from trainables.epoch import Clock, Learned, Seen
 from trainables.flops import flop_counter, forward_flops
+from trainables.forward import Forward
 from trainables.models import Features, Network
 from trainables.numerics import inference_batch, to_format
 from trainables.record import Row
@@ -121,6 +122,15 @@ class Trainer:
         self.selected: Selected | None = None
         self.tflop = self.eval_tflop = self.teacher_tflop = 0.0
         self._tflop_per_image, self._eval_tflop_per_image = self._arithmetic()
+        black = torch.zeros(recipe.batch_size, arrays.channels, arrays.size, arrays.size, device=device)
+        self._forward = Forward.of(
+            self.student, config.numerics, device, to_format(black, config.numerics.memory_format)
+        )
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """What was asked for and can't be had here, with the reason."""
+        return self._forward.fallbacks
 
     def train_epoch(self) -> Row:
         """Trains and evaluates one epoch and returns its row.
@@ -232,7 +242,7 @@ class Trainer:
         if self.materials.source is not None:
             with seen.teacher:
                 teacher = self.materials.source.batch(*span, images)
-        outputs = self.student.features(images)
+        outputs = self._forward.train(images)
         losses = self.distiller.losses(outputs, Batch(labels, places, teacher, progress), self.temperature)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
@@ -267,7 +277,7 @@ class Trainer:
         size = inference_batch(self.materials.arrays.size, self.device)
         with torch.inference_mode():
             for some, truth in zip(*(torch.split(tensor, size) for tensor in (images, labels)), strict=True):
-                logits = self.student(self._inputs(some.to(self.device, non_blocking=True))).float()
+                logits = self._forward.logits(self._inputs(some.to(self.device, non_blocking=True)))
                 truth = truth.to(self.device, non_blocking=True)
                 losses.append(F.cross_entropy(logits, truth, reduction="sum"))
                 best = logits.topk(min(5, logits.shape[1]), dim=1).indices

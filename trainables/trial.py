@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Trial:
         self.rows: list[Row] = []
         self.starts = [self._start(0)]
         self.reason: str | None = None
+        self.remarks = self.trainer.fallbacks
+        """What one should know who reads the numbers."""
         self._lost: float | None = None
         self._saved_at, self._saved_epoch = time.monotonic(), 0
 
@@ -80,6 +82,7 @@ class Trial:
             starts=self.starts,
             test_examples=len(self.trainer.materials.arrays.test_labels),
             machine=machine(self.device),
+            remarks=self.remarks,
         )
         if self._lost is not None:
             manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary)})
@@ -110,6 +113,8 @@ class Trial:
         self.trainer.restore(checkpoint.state(), selected)
         self.rows = rows
         self.starts = [*manifest.starts, self._start(len(rows))]
+        moved = _moved(manifest.machine, machine(self.device))
+        self.remarks = tuple(dict.fromkeys((*manifest.remarks, *self.remarks, *moved)))
         self._saved_epoch = len(rows)
 
     def _with_lost(self, summary: Summary) -> Summary:
@@ -220,6 +225,13 @@ def machine(device: torch.device) -> dict[str, Any]:
         "python": sys.version.split()[0],
         **packages,
     }
+
+
+def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """A remark on what numbers depend on and is no longer what it was: they may differ in their last bits."""
+    kinds = ("processor", "model", "device", "threads", "torch")
+    changed = [f"{before[kind]} to {now[kind]}" for kind in kinds if kind in before and before[kind] != now[kind]]
+    return (f"trained on more than one kind of machine ({', '.join(changed)})",) if changed else ()
 
 
 def _processor() -> str:

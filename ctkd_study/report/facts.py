@@ -106,6 +106,8 @@ def _strategy(strategy: Strategy) -> Iterator[str]:
     if strategy.wasted_device_seconds:
         wasted = number(strategy.wasted_device_seconds)
         yield f"{strategy.name}: {wasted} device-seconds were lost to faults (wasted); they are not in the cost."
+    for text, count in strategy.remarks.items():
+        yield f"{strategy.name}, {_trials(count)}: {text}."
     if strategy.plan.overrides_student:
         yield f"* {strategy.name} trains another student than the study's."
     if strategy.plan.overrides_epochs:

@@ -32,7 +32,10 @@ def battered() -> Comparison:
         ArmPlan("instance", ("instance",)),
     )
     results = [failed("grid", "T=1", seed, reason=HOSTILE) for seed in range(12)]
-    results += [trial("grid", "T=4", seed, 90, 90, wasted_device_seconds=0.5) for seed in range(12)]
+    results += [
+        trial("grid", "T=4", seed, 90, 90, wasted_device_seconds=0.5, remarks=("trained on a toaster",))
+        for seed in range(12)
+    ]
     results += [failed("global", "global", 0), failed("global", "global", 1)]
     results += [trial("global", "global", seed, 91, 91) for seed in range(2, 12)]
     results += [trial("instance", "instance", seed, 90, 90 + 40 * (-1) ** seed) for seed in range(11)]
@@ -251,6 +254,7 @@ def test_text_of_a_study_is_printed_as_it_is() -> None:
         "global: nothing was left to select at seeds 0, 1; they are left out.",
         "instance: 1 of 12 trials have not ended; incomplete seeds (11) are left out.",
         "grid: 6.00 device-seconds were lost to faults (wasted); they are not in the cost.",
+        "grid, 12 trials: trained on a toaster.",
         "* global trains another student than the study's.",
         "† global trains for another number of epochs than the study's.",
         "global: its differences to grid are the same at every seed",

@@ -9,7 +9,7 @@ import torch
 
 from tests import settings
 from tests.unit.test_trainer import without_clock
-from trainables import record, teacher
+from trainables import record, teacher, trial
 from trainables.record import Checkpoint
 from trainables.storage import Storage
 from trainables.trial import Trial, run_inline, save_into
@@ -61,6 +61,23 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
     same(straight, resumed)
     moved = resumed.state()["student"]
     assert not torch.equal(moved["conv1.weight"], initial["conv1.weight"]), "the weights did move"
+
+
+def test_a_change_of_machine_is_remarked_on_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings.trial(tmp_path, arm="alone")
+    folder = Storage.at(str(tmp_path / "moved"))
+    first = Trial(config, teacher.load_materials)
+    first.step()
+    save_into(first, folder, 0)
+    here = trial.machine(torch.device("cpu"))
+    monkeypatch.setattr(trial, "machine", lambda device: {**here, "model": "Abacus", "host": "elsewhere"})
+    moved = finished(config, tmp_path / "moved")
+    text = f"trained on more than one kind of machine ({here['model']} to Abacus)"
+    assert moved.manifest.remarks == (text,)
+    monkeypatch.undo()
+    again = Trial(config, teacher.load_materials)
+    again.restore(moved)
+    assert again.remarks[0] == text
 
 
 def test_trial_that_stops_being_finite_fails_with_a_reason_and_its_cost_counts(tmp_path: Path) -> None:
