@@ -94,7 +94,7 @@ class RayRunner:
 def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     from ray import tune
 
-    from ctkd_study.search import Item, ListSearch
+    from ctkd_study.search import InOrder, Item, ListSearch
     from ctkd_study.tune_events import TuneEvents
     from trainables.trainable import CTKDTrainable
 
@@ -111,12 +111,15 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
         for item in todo
     ]
     events = TuneEvents(context.progress, context.saved, [item.id for item in prepared])
-    search = ListSearch([*prepared, *trials], lambda: events.teacher, context.concurrency)
+    free = sum(item.awaits == "nothing" for item in trials)
+    standing_by = _standing_by(min(cluster.slots(context.cpu, gpu), context.concurrency or len(trials)), prepared, free)
+    search = ListSearch([*prepared, *trials, *standing_by], lambda: events.teacher, context.concurrency)
     root = context.folder.storage
     tuner = tune.Tuner(
         tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": gpu}),
         tune_config=tune.TuneConfig(
             search_alg=search,
+            scheduler=InOrder(events.released),
             reuse_actors=True,
             trial_name_creator=_trial_id,
             trial_dirname_creator=_trial_id,
@@ -158,6 +161,22 @@ def _preparations(needing: Sequence[TrialConfig], context: Context, gpu: float) 
         Item(f"{BANK}{shard + 1}", {PREPARE: configs, SHARD: [shard, shards]}, None, first_index, "training")
         for shard in range(shards)
     ]
+
+
+def _standing_by(slots: int, prepared: "Sequence[Item]", free: int) -> "list[Item]":
+    """What starts the actors that will have nothing to do before the teacher is there.
+
+    Args:
+        slots: trials that run at once.
+        prepared: what makes the teacher ready.
+        free: trials that do not wait for it.
+    """
+    from ctkd_study.search import Item
+    from ctkd_study.tune_events import STAND_BY
+    from trainables import trainable
+
+    idle = slots - 1 - free if prepared else 0
+    return [Item(f"{STAND_BY}{number}", {trainable.STAND_BY: True}, None, 0) for number in range(idle)]
 
 
 def _with_share(config: TrialConfig, gpu: float) -> TrialConfig:

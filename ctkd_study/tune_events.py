@@ -9,9 +9,9 @@ from ray.tune import Callback
 from ctkd_study.progress import Progress
 from ctkd_study.search import TeacherState
 
-#: Id of the trial that makes the teacher ready, and what those of parts of its bank begin with; their folders hold
-#: nothing of use.
-TEACHER, BANK = ".teacher", ".bank-"
+#: Id of the trial that makes the teacher ready, and what those of parts of its bank and of actors that stand by
+#: meanwhile begin with; their folders hold nothing of use.
+TEACHER, BANK, STAND_BY = ".teacher", ".bank-", ".stand-by-"
 
 
 class TuneEvents(Callback):
@@ -40,6 +40,8 @@ class TuneEvents(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         status = result.get("status")
+        if trial.trial_id.startswith(STAND_BY):
+            return
         if _prepares(trial.trial_id):
             self._prepared(trial.trial_id, "" if status == "finished" else result.get("reason", "no reason given"))
             return
@@ -58,12 +60,18 @@ class TuneEvents(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         fault = reason(str(trial.get_error() or "the worker died"))
+        if trial.trial_id.startswith(STAND_BY):
+            return
         if _prepares(trial.trial_id):
             self._prepared(trial.trial_id, fault)
             return
         self.progress.recovered(trial.trial_id)
         self.progress.ended(trial.trial_id, "failed")
         self.crashed[trial.trial_id] = fault
+
+    def released(self, trial_id: str) -> bool:
+        """Whether an actor that stands by is to get work: the teacher is there."""
+        return trial_id.startswith(STAND_BY) and self.teacher != "waiting"
 
     def _prepared(self, trial_id: str, fault: str) -> None:
         self._preparing.discard(trial_id)
@@ -75,7 +83,7 @@ class TuneEvents(Callback):
 
 
 def _prepares(trial_id: str) -> bool:
-    return trial_id == TEACHER or trial_id.startswith(BANK)
+    return trial_id == TEACHER or trial_id.startswith((BANK, STAND_BY))
 
 
 def reason(text: str) -> str:

@@ -6,6 +6,7 @@ Usable in anyone's own ``ray.tune.Tuner``, without ``ctkd_study``::
 """
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from trainables.storage import Storage
 from trainables.trainer import Materials
 from trainables.trial import Trial
 
-PREPARE, SHARD = "prepare", "shard"
+PREPARE, SHARD, STAND_BY = "prepare", "shard", "stand_by"
+_PATIENCE = 0.5  # seconds of a step that waits: its result costs the driver a millisecond
 
 
 class CTKDTrainable(tune.Trainable):
@@ -36,6 +38,9 @@ class CTKDTrainable(tune.Trainable):
     instead, in one step; with ``"shard": (i, n)``, the i-th of n parts of their banks. It is a trial to Tune, so that
     the actor that did it goes on with others: an actor that must first wait for a core held by a task outside Tune is
     overtaken by reused ones, as long as trials are short.
+
+    A configuration ``{"stand_by": True}`` does nothing until a scheduler stops it: an actor that starts while the
+    teacher is being trained.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -47,7 +52,8 @@ class CTKDTrainable(tune.Trainable):
         _hide_gpus_of_others()
         self._prepare = [parse(each) for each in config.get(PREPARE, ())]
         self._shard, self._shards = config.get(SHARD, (0, 1))
-        self._trial = None if self._prepare else Trial(parse(config), self._materials)
+        self._stands_by = bool(config.get(STAND_BY))
+        self._trial = None if self._prepare or self._stands_by else Trial(parse(config), self._materials)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes another trial's configuration in a reused actor; equal to a fresh one."""
@@ -57,6 +63,9 @@ class CTKDTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Trains one epoch."""
         trial = self._trial
+        if self._stands_by:
+            time.sleep(_PATIENCE)
+            return {"status": "running"}
         if trial is None:
             return self._make_ready()
         row = trial.step() or {"epoch": len(trial.rows)}

@@ -116,6 +116,7 @@ class Trainer:
             lr=recipe.lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.epoch = 0
         """Epochs done."""

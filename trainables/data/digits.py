@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from trainables import streams
 from trainables.data.base import Arrays, DataOptions, stratified_order
@@ -22,6 +21,8 @@ class DigitsOptions(DataOptions):
     name: Literal["digits"] = "digits"
 
     def load(self) -> Arrays:
+        from sklearn.datasets import load_digits  # nothing else needs it, and it takes a second to import
+
         bunch = load_digits()
         # Pixels are counts 0..16; 15.9375 = 255 / 16 keeps them exact to within half a grey level.
         images = torch.from_numpy(np.rint(bunch.images * 255 / 16).astype(np.uint8)).unsqueeze(1)
