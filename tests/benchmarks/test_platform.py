@@ -19,7 +19,8 @@ from ctkd_study.tracking import sync
 from tests import settings
 from tests.benchmarks.measuring import report
 from tests.integration import tracking_cases
-from trainables import record
+from trainables import record, teacher
+from trainables.config import RunOptions
 from trainables.storage import Storage
 from trainables.trial import describe
 
@@ -185,33 +186,50 @@ def test_rows_sent_to_mlflow(tmp_path: Path) -> None:
     assert found["epochs' rows a second"] > 50
 
 
-def test_a_study_of_short_trials_keeps_both_cores_busy(tmp_path: Path) -> None:
-    """Trials of a few seconds on Ray, against one after the other in this process."""
-    study = Study(
-        **{
-            **LARGE,
-            "name": "short",
-            "recipe": {**settings.RECIPE, "epochs": 100},
-            "seeds": 4,
-            "arms": {"grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}}},
-        }
-    )
-    one = Study(
-        **{**study.spec.plain(), "seeds": [0], "arms": {"grid": {"temperature": {"kind": "fixed", "value": 4}}}}
-    )
-    inline = one.run(str(tmp_path / "inline"), runner=InlineRunner())
+@pytest.mark.timeout(1200)
+def test_a_study_of_trials_of_5_seconds(tmp_path: Path) -> None:
+    """Eight fixed temperatures, two curricula and the student alone, eight seeds; against the same one after the other.
+
+    The plain loop is timed on a trial of each kind, before the study and after it.
+    """
+    arms: dict[str, Any] = {
+        "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 3, 4, 6, 8, 12, 16)}},
+        "global": {"temperature": {"kind": "global"}},
+        "instance": {"temperature": {"kind": "instance"}},
+        "alone": {"distiller": {"name": "none"}},
+    }
+    keys = {**LARGE, "name": "study", "recipe": {**settings.RECIPE, "epochs": 65}, "seeds": 8, "arms": arms}
+    one_of_each = {**arms, "grid": {"temperature": {"kind": "fixed", "value": 4}}}
+    sample = Study(**{**keys, "name": "sample", "seeds": 1, "arms": one_of_each})
+
+    def plain(number: int) -> float:
+        """Seconds of the whole study without Ray and without a break, as far as a sample tells."""
+        place = str(tmp_path / str(number))
+        teacher.ensure_trained(sample.plan().trials[0].config.model_copy(update={"run": RunOptions(teachers=place)}))
+        seconds = [manifest_seconds(m) for m in sample.run(place, runner=InlineRunner()).manifests.values()]
+        return 8 * (8 * seconds[0] + sum(seconds[1:]))
+
+    before = plain(0)
     began = time.perf_counter()
-    outcome = study.run(str(tmp_path / "ray"))
+    outcome = Study(**keys).run(str(tmp_path / "ray"))
     wall = time.perf_counter() - began
+    after = plain(1)
+    assert outcome.trained == 88
     assert not outcome.failed
-    assert not outcome.unfinished
-    report(
-        "20 short trials on two cores",
-        "by the clock, one run; the teacher's training and Ray's start included",
+    found = report(
+        "88 trials on Ray, two cores",
+        "by the clock, one run; Ray's start and the teacher's training included",
         {
             "seconds of a trial": outcome.busy_seconds / outcome.trained,
-            "seconds of a trial without Ray": inline.busy_seconds,
+            "seconds": wall,
             "device-seconds of trials / (wall x cores)": outcome.busy_seconds / (wall * outcome.cores),
-            "the same without Ray's start": outcome.busy_seconds / (outcome.wall_seconds * outcome.cores),
+            "speed-up over a plain loop in one process": [before / wall, after / wall],
         },
     )
+    assert found["device-seconds of trials / (wall x cores)"] > 0.7
+
+
+def manifest_seconds(manifest: record.Manifest) -> float:
+    """Of a trial's work."""
+    summary = manifest.summary
+    return summary.epoch_seconds + summary.eval_seconds + summary.teacher_seconds
