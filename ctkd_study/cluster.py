@@ -1,6 +1,7 @@
 """Ray: joins a cluster or starts a quiet one on this machine."""
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -60,7 +61,14 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        # What is left of Ray's objects in cycles is collected now, or later, but by no other thread while Ray goes
+        # down: the destructor of a reference would find Ray half gone, and Ray then ends the process without a word.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
 
 
 def slots(cpu: float, gpu: float) -> int:
