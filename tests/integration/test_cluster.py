@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 _LITTERING = """
-import threading, time
+import gc, threading, time
 from ctkd_study import cluster
 
 with cluster.joined(None, cpus=1):
@@ -19,6 +19,7 @@ with cluster.joined(None, cpus=1):
             if len(references) % 4 == 0:
                 time.sleep(0.001)
 
+    gc.set_threshold(3)
     threading.Thread(target=litter, daemon=True).start()
 assert references, "the thread must outlast the shutdown"
 print("still here")
