@@ -26,6 +26,9 @@ QUIET = {
 }
 
 
+_HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have the token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+
+
 class ClusterError(StudyError):
     """The Ray cluster cannot be joined."""
 
@@ -57,7 +60,9 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
             ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as fault:
         where = address or "this machine"
-        raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}") from fault
+        # Ray hands no token to an address unasked, and does not say that this was the fault.
+        unsigned = address is not None and "RAY_AUTH_MODE" not in os.environ
+        raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}{_HINT * unsigned}") from fault
     try:
         yield
     finally:

@@ -1,7 +1,19 @@
-"""Ray comes and goes within a process that goes on."""
+"""Ray, started and stopped within a process that goes on, and one that runs already."""
 
+import contextlib
+import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_banked_study import BASE
 
 _LITTERING = """
 import gc, threading, time
@@ -29,3 +41,61 @@ print("still here")
 def test_garbage_of_other_threads_does_not_end_the_process_as_ray_goes_down() -> None:
     process = subprocess.run([sys.executable, "-c", _LITTERING], capture_output=True, text=True, check=False)
     assert (process.returncode, process.stdout.strip()) == (0, "still here"), process.stderr
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[str]:
+    """The address of a cluster of another process, which asks for a token, with a home of its own."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    ray = str(Path(sys.executable).with_name("ray"))
+    command = [ray, "start", "--head", "--block", "--num-cpus=1", "--include-dashboard=false", f"--port={port}"]
+    short = tempfile.mkdtemp(prefix="r", dir="/tmp")  # Ray's sockets lie in it, and their paths are bounded
+    process = subprocess.Popen(
+        [*command, "--disable-usage-stats", f"--temp-dir={short}"],
+        env=with_token(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "--block" in line:  # it now waits for ever
+                break
+        assert process.poll() is None, said
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        shutil.rmtree(short, ignore_errors=True)
+
+
+def with_token(home: Path) -> dict[str, str]:
+    return {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "token"}
+
+
+@pytest.mark.slow
+def test_a_study_on_a_running_cluster_that_asks_for_a_token(head: str, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps({**BASE, "name": "elsewhere", "arms": {"grid": BASE["arms"]["grid"]}}))
+    cli = [sys.executable, "-m", "ctkd_study.cli"]
+    run = [*cli, "run", str(file), "--address", head, "--storage", str(tmp_path / "results")]
+
+    def ran(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+
+    without = ran({**os.environ, "HOME": str(tmp_path / "nobody")})
+    assert without.returncode == 2
+    assert f"no Ray cluster at {head}: " in without.stderr
+    assert "if it asks for a token, set RAY_AUTH_MODE=token" in without.stderr
+    assert "Traceback" not in without.stderr
+    done = ran(with_token(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 trials have ended; 4 ran in this launch." in done.stdout
+    assert "on 1 cores" in done.stdout
