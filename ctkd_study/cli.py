@@ -69,7 +69,11 @@ def main(verbose: bool) -> None:
 @click.argument("study", metavar="STUDY.yaml")
 @_shared
 @_overrides
-@click.option("--address", metavar="RAY", help="A running Ray cluster, host:port or auto; else one is started here.")
+@click.option(
+    "--address",
+    metavar="RAY",
+    help="Join a running Ray cluster, host:port or auto; default: RAY_ADDRESS, else this machine.",
+)
 @click.option("--fresh", is_flag=True, help="Start anew; the old records are renamed, not deleted.")
 @click.option("--retry", is_flag=True, help="Run failed trials again.")
 def run(

@@ -57,7 +57,8 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             cpus = cpus or len(os.sched_getaffinity(0))
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            # Not None, by which Ray would join what an earlier `ray start` on this machine has left.
+            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as fault:
         where = address or "this machine"
         # Ray hands no token to an address unasked, and does not say that this was the fault.

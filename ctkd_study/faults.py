@@ -59,12 +59,8 @@ def suggestion(text: str, known: Iterable[str]) -> str:
 
 def show(value: Any) -> str:
     """A value as one would write it in a study file, shortened."""
-    text = json.dumps(int(value) if _is_whole(value) else value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, float) and value.is_integer() and abs(value) < 1e15
 
 
 class _Location(NamedTuple):

@@ -1,7 +1,5 @@
 """How many trials share a GPU: as many as its memory holds, by what one was seen to need, and as the cores feed."""
 
-import contextlib
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -9,8 +7,6 @@ from typing import Literal
 from ctkd_study.cluster import ClusterError
 from trainables import probe
 from trainables.config import TrialConfig
-
-log = logging.getLogger(__name__)
 
 #: GPUs of a trial, or that they are to be found out.
 Share = float | Literal["auto"]
@@ -42,7 +38,7 @@ def on_cluster(asked: Share, configs: Iterable[TrialConfig], cpu: float) -> floa
         cpu: cores of a trial.
 
     Raises:
-        ClusterError: the cluster has GPUs, but torch sees none on its nodes.
+        ClusterError: the cluster has GPUs, but torch sees none on its nodes, or a trial can't run there.
     """
     if asked != "auto":
         return asked
@@ -58,7 +54,7 @@ def on_cluster(asked: Share, configs: Iterable[TrialConfig], cpu: float) -> floa
     for kind in kinds:  # one by one, each in a fresh process: what others use would count as needed
         found = ray.get(measure.remote(kind))
         if isinstance(found, str):
-            raise ClusterError(f"the cluster has GPUs, but they can't be used ({found}); set resources.gpu: 0")
+            raise ClusterError(f"what a trial needs of a GPU can't be measured ({found}); set resources.gpu")
         shares.append(share_of(*found, cores=resources.get("CPU", 1.0) / gpus / cpu))
     return max(shares)
 
@@ -89,12 +85,14 @@ def _kinds(configs: Iterable[TrialConfig]) -> Sequence[TrialConfig]:
 
 
 def _measured(config: TrialConfig) -> tuple[int, int] | str:
-    """Bytes that a trial needs and that a GPU has; a trial that does not fit needs all; or why none can be used."""
+    """Bytes that a trial needs and that a GPU has; one that does not fit needs all; or why that can't be told."""
     import torch
 
     if not torch.cuda.is_available():
         return "torch sees no CUDA device"
-    with contextlib.suppress(torch.OutOfMemoryError):
+    try:
         return probe.memory(config)
-    log.warning("%s", "a trial does not fit into a GPU's memory")
-    return 1, 1
+    except torch.OutOfMemoryError:
+        return 1, 1  # the trial will say it
+    except (OSError, ValueError) as fault:  # the data set may be on other nodes, or on none
+        return str(fault)

@@ -1,6 +1,7 @@
 """A study as Python sees it: read or built, planned, run, compared."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import webbrowser
@@ -110,7 +111,8 @@ class Study:
         Args:
             storage: a folder or ``s3://bucket/prefix``.
             tracking_uri: MLflow's; by default ``mlflow.db`` in the storage.
-            address: of a running Ray cluster; by default one is started on this machine.
+            address: of a running Ray cluster; by default that of the environment variable RAY_ADDRESS, else one is
+                started on this machine.
             fresh: starts anew; the old records are renamed.
             retry: runs failed trials again.
             console: where progress is shown; by default nowhere.
@@ -120,6 +122,7 @@ class Study:
             StudyError: see ``launch``.
         """
         place, console = _storage(storage), console or Console(quiet=True)
+        address = address or os.environ.get("RAY_ADDRESS") or None
         uri = tracking_uri or tracking.default_uri(place)
         tracking.check_uri(uri)
         if address is None:  # on a cluster, the data may be on its nodes alone

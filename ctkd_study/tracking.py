@@ -12,6 +12,7 @@ import json
 import logging
 import queue
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +75,15 @@ class Projection:
     note: str = ""
     """Markdown for the head of the experiment's page."""
 
+    @property
+    def catching_up(self) -> str:
+        """The command that makes MLflow hold what the records do, wherever the two are."""
+        place = self.trials.location.rpartition("/")[0]
+        words = ["ctkd-study", "sync", self.study, "--storage", place]
+        if self.uri != default_uri(Storage.at(place)):
+            words += ["--tracking-uri", "URI" if "@" in self.uri else self.uri]  # there may be a password in it
+        return shlex.join(words)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrackingOutcome:
@@ -92,12 +102,14 @@ class TrackingOutcome:
     removed: int = 0
     """Runs that were deleted: doubles, and those without a record."""
     failures: tuple[str, ...] = ()
+    catching_up: str = "ctkd-study sync"
+    """The command that makes up for what is missing."""
 
     def __str__(self) -> str:
         if not self.complete:
             reason = self.failures[0] if self.failures else "it did not answer in time"
             more = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
-            return f"MLflow is behind the records: {reason}{more}. `ctkd-study sync {self.study}` makes up for it."
+            return f"MLflow is behind the records: {reason}{more}. `{self.catching_up}` makes up for it."
         changes = {"written anew": self.rewritten, "removed": self.removed}
         told = "".join(f", {count} {change}" for change, count in changes.items() if count)
         return f"MLflow: {self.runs} runs, {self.rows} epochs sent{told}."
@@ -247,7 +259,9 @@ class _Projector:
         failures = ([self._outage] if self._outage else []) + [f"{id}: {text}" for id, text in self._failures.items()]
         complete = stopped and not failures
         runs = len(self._runs) if self._runs is not None else 0
-        return TrackingOutcome(self._what.study, complete, runs, **tally, failures=tuple(failures) if stopped else ())
+        told = tuple(failures) if stopped else ()
+        what = self._what
+        return TrackingOutcome(what.study, complete, runs, **tally, failures=told, catching_up=what.catching_up)
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
         # An object store has no locks; there doubles are found after the fact.

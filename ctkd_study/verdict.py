@@ -239,10 +239,11 @@ def _mean(per_seed: Sequence[float | None], examples: int | None) -> Mean:
 def _sentence(comparison: Comparison) -> str:
     question = comparison.question
     if question.protocol == "paper":
+        any_mean = any(summary.test_top1.mean is not None for summary in comparison.summaries)
         return (
             f"No verdict for {question.study}: protocol 'paper' selects epochs and settings by test accuracy, so its "
-            "accuracies are too high, by an amount that differs between strategies. Means and costs stand; use "
-            "protocol 'validation' for a verdict."
+            "accuracies are too high, by an amount that differs between strategies. "
+            f"{'Means and costs stand; use' if any_mean else 'Use'} protocol 'validation' for a verdict."
         )
     if not any(pair.seeds or pair.dropped for pair in comparison.pairs):
         return f"No verdict for {question.study} yet: no seed has all trials of two strategies."
@@ -252,6 +253,8 @@ def _sentence(comparison: Comparison) -> str:
     clauses = ". ".join(_clause(pair, summaries, question.margin) for pair in pairs)
     counts = sorted({len(pair.seeds) for pair in pairs})
     seeds = _count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    if not counts[-1]:
+        seeds = "no seed with a result of two strategies"
     look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
     costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
     return f"{clauses}.{look} {_where(question, seeds)}.{costs}"

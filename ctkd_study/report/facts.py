@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from ctkd_study.inference import FEWEST_SEEDS
 from ctkd_study.results import History
 from ctkd_study.strategies import Strategy
-from ctkd_study.verdict import Comparison, Mean, Pair, Summary
+from ctkd_study.verdict import Comparison, Mean, Pair, Summary, TeacherFacts
 
 _NAMED_FAILURES = 10
 _AT_BOUND = 0.01
 """Part of its span within which a temperature counts as sitting at a bound."""
 
 
-def name(summary: Summary) -> str:
+def name(summary: Summary, teacher: TeacherFacts | None) -> str:
     """The arm's name, with the marks that ``notes`` explains."""
     plan = summary.strategy.plan
-    return plan.name + "*" * plan.overrides_student + "†" * plan.overrides_epochs
+    leaky = plan.uses_teacher and teacher is not None and teacher.may_have_seen_validation
+    return plan.name + "*" * plan.overrides_student + "†" * plan.overrides_epochs + "‡" * leaky
 
 
 def plus_minus(mean: Mean) -> str:
@@ -148,7 +149,7 @@ def at_bounds(histories: Sequence[History]) -> list[str]:
 def _study(comparison: Comparison) -> Iterator[str]:
     question, teacher = comparison.question, comparison.question.teacher
     if teacher is not None and teacher.may_have_seen_validation:
-        yield "The teacher comes from a file: it may have seen the validation split."
+        yield "‡ The teacher comes from a file: it may have seen the validation split."
     if teacher is not None and teacher.cost is not None and not question.charges_teacher:
         yield (
             f"The teacher's own {number(teacher.cost.device_seconds)} device-seconds, its work in the trials, and "

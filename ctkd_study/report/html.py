@@ -70,7 +70,7 @@ def _accuracy(comparison: Comparison) -> str:
             cells += ["", "", ""]
         if pair is not None:
             cells[2:] = [facts.difference(pair), _p(pair.p_value), facts.word(pair)]
-        rows.append((facts.name(summary), cells, facts.kept(summary.strategy)))
+        rows.append((facts.name(summary, comparison.question.teacher), cells, facts.kept(summary.strategy)))
     compared = [f"minus {comparison.baseline}", "p", "verdict"] if comparison.pairs else []
     caption = "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
     return _table(caption, ["strategy", "validation", "test", *compared], "kept, by seed", rows)
@@ -83,7 +83,7 @@ def _cost(comparison: Comparison) -> str:
     for summary in comparison.summaries:
         strategy = summary.strategy
         counts = [str(len(strategy.plan.settings)), str(strategy.trials), str(len(strategy.failed))]
-        rows.append((facts.name(summary), [*counts, *facts.costs(summary, priced)], ""))
+        rows.append((facts.name(summary, comparison.question.teacher), [*counts, *facts.costs(summary, priced)], ""))
     headings = ["strategy", "settings", "trials", "failed", "device-seconds", "ratio", "TFLOP", "ratio"]
     money = [question.currency] if priced else []
     charged = ", with the teacher and evaluation" if question.charges_teacher else ""

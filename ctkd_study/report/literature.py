@@ -41,6 +41,6 @@ def _entries(comparison: Comparison, published: Published) -> Iterator[tuple[str
         if theirs is None and not summary.strategy.plan.uses_teacher and not alone:
             theirs, source, alone = published.student, published.source, True
         if theirs is not None:
-            yield name(summary), theirs, plus_minus(summary.test_top1), source
+            yield name(summary, teacher), theirs, plus_minus(summary.test_top1), source
     if published.student is not None and not alone:
         yield "student alone", published.student, "-", published.source

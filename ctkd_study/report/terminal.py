@@ -45,7 +45,7 @@ def accuracy_table(comparison: Comparison) -> Table:
         pair = pairs.get(summary.strategy.name)
         cells = [facts.plus_minus(summary.val_top1), facts.plus_minus(summary.test_top1)]
         cells += ["", ""] if pair is None else [facts.difference(pair), facts.word(pair)]
-        table.add_row(escape(facts.name(summary)), *cells)
+        table.add_row(escape(facts.name(summary, comparison.question.teacher)), *cells)
     return table
 
 
@@ -60,7 +60,7 @@ def cost_table(comparison: Comparison) -> Table:
         strategy = summary.strategy
         trials = f"{strategy.trials}, {len(strategy.failed)} failed" if strategy.failed else str(strategy.trials)
         cells = (trials, *facts.costs(summary, priced), escape(facts.kept(strategy)))
-        table.add_row(escape(facts.name(summary)), *cells)
+        table.add_row(escape(facts.name(summary, comparison.question.teacher)), *cells)
     return table
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from ray import tune
 from ctkd_study import Study, cluster, grid
 from ctkd_study.folder import StudyFolder
 from ctkd_study.runners import InlineRunner
-from ctkd_study.search import Item, ListSearch
+from ctkd_study.search import InOrder, Item, ListSearch
 from ctkd_study.tracking import sync
 from tests import settings
 from tests.benchmarks.measuring import report
@@ -84,6 +85,28 @@ def test_a_plan_of_5000_trials(tmp_path: Path) -> None:
     assert found["CPU seconds, trials"] < 20
 
 
+def test_start_up() -> None:
+    """Of commands, and of a worker before its first trial."""
+    quickstart = str(Path(__file__).parents[2] / "studies" / "digits" / "quickstart.yaml")
+    cli = [sys.executable, "-m", "ctkd_study.cli"]
+    works = {
+        "ctkd-study --help": [*cli, "--help"],
+        "ctkd-study check": [*cli, "check", quickstart],
+        "a worker's imports": [sys.executable, "-c", "import trainables.trainable"],
+        "of these, torch": [sys.executable, "-c", "import torch"],
+        "of these, ray.tune": [sys.executable, "-c", "import ray.tune"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(6):
+        for name, command in works.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if number:  # the first reads from the disk
+                seconds[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    report("start-up", "CPU seconds, each in a process of its own", dict(seconds))
+
+
 def test_comparing_5000_trials_of_240_epochs(tmp_path: Path) -> None:
     study, storage = Study(**LARGE), Storage.at(str(tmp_path))
     folder = StudyFolder(storage, "large")
@@ -138,34 +161,40 @@ class _NoWork(tune.Trainable):
         return True
 
 
-@pytest.mark.parametrize("trials", [1000])
-def test_trials_without_work_through_ray(tmp_path: Path, trials: int) -> None:
-    items = [Item(f"grid-{number:08x}-s0", {"number": number}, None, 10_000) for number in range(trials)]
+def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
+    seconds, cpu = [], []
     with cluster.joined(None, cpus=2):
-        tuner = tune.Tuner(
-            tune.with_resources(_NoWork, {"cpu": 1}),
-            tune_config=tune.TuneConfig(
-                search_alg=ListSearch(items, lambda: "ready", None),
-                reuse_actors=True,
-                trial_name_creator=_id_of,
-                trial_dirname_creator=_id_of,
-            ),
-            run_config=tune.RunConfig(
-                name="empty",
-                storage_path=str(tmp_path),
-                verbose=0,
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
-            ),
-        )
-        began, cpu = time.perf_counter(), time.process_time()
-        results = tuner.fit()
-        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    assert len(results) == trials
-    assert not results.errors
+        for number in range(5):
+            began, before = time.perf_counter(), time.process_time()
+            results = _without_work(1000, tmp_path / str(number)).fit()
+            seconds.append(time.perf_counter() - began)
+            cpu.append(time.process_time() - before)
+            assert len(results) == 1000
+            assert not results.errors
     report(
-        f"{trials:,} trials without work through Ray, two at a time, each with a checkpoint",
-        "one run",
-        {"milliseconds a trial": 1000 * seconds / trials, "driver's CPU milliseconds a trial": 1000 * cpu / trials},
+        "1,000 trials without work through Ray, two at a time, each with a checkpoint",
+        "of each trial; by the clock, and the driver's CPU time",
+        {"milliseconds": seconds, "driver's CPU milliseconds": cpu},
+    )
+
+
+def _without_work(trials: int, folder: Path) -> tune.Tuner:
+    items = [Item(f"grid-{number:08x}-s0", {"number": number}, None, 10_000) for number in range(trials)]
+    return tune.Tuner(
+        tune.with_resources(_NoWork, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            search_alg=ListSearch(items, lambda: "ready", None),
+            scheduler=InOrder(lambda trial_id: False),
+            reuse_actors=True,
+            trial_name_creator=_id_of,
+            trial_dirname_creator=_id_of,
+        ),
+        run_config=tune.RunConfig(
+            name="empty",
+            storage_path=str(folder),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
+        ),
     )
 
 

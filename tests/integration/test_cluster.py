@@ -99,3 +99,7 @@ def test_a_study_on_a_running_cluster_that_asks_for_a_token(head: str, tmp_path:
     assert done.returncode == 0, done.stderr
     assert "4 of 4 trials have ended; 4 ran in this launch." in done.stdout
     assert "on 1 cores" in done.stdout
+    run = [*cli, "run", str(file), "--storage", str(tmp_path / "by-environment")]
+    by_environment = ran({**with_token(tmp_path), "RAY_ADDRESS": head})
+    assert "4 of 4 trials have ended" in by_environment.stdout
+    assert "on 1 cores" in by_environment.stdout

@@ -424,14 +424,17 @@ def test_a_server_may_come_late(late: Late) -> None:
 
 def test_a_dead_server_costs_a_sentence(study: Study) -> None:
     study.fill(trials=8, epochs=5)
-    tracker = Tracker(study.projection(f"http://127.0.0.1:{free_port()}"), every=0.1)
+    port = free_port()
+    tracker = Tracker(study.projection(f"http://127.0.0.1:{port}"), every=0.1)
     tracker.start()
     began = time.perf_counter()
     outcome = tracker.finish(timeout=20)
     assert time.perf_counter() - began < 20
     assert (outcome.complete, outcome.rows) == (False, 0)
     assert str(outcome).startswith("MLflow is behind the records: ")
-    assert f"`ctkd-study sync {study.name}`" in str(outcome)
+    command = str(outcome).split("`")[1]
+    uri = f"http://127.0.0.1:{port}"
+    assert command == f"ctkd-study sync {study.name} --storage {study.folder.parent} --tracking-uri {uri}"
     with pytest.raises(TrackingError, match="does not answer"):
         comparison_url(f"http://127.0.0.1:{free_port()}", study.uid)
 

@@ -258,7 +258,7 @@ def test_text_of_a_study_is_printed_as_it_is() -> None:
         "* global trains another student than the study's.",
         "† global trains for another number of epochs than the study's.",
         "global: its differences to grid are the same at every seed",
-        "The teacher comes from a file: it may have seen the validation split.",
+        "‡ The teacher comes from a file: it may have seen the validation split.",
         "This is look 3 at a growing number of seeds",
     ],
 )
@@ -269,7 +269,7 @@ def test_what_went_wrong_is_noted_under_the_tables_and_on_the_page(note: str) ->
 
 def test_the_marks_stand_at_the_names_and_failures_in_the_table() -> None:
     text = printed(CASES["battered"])
-    assert "global*†" in text
+    assert "global*†‡" in text
     assert "24, 12 failed" in text
 
 
@@ -369,7 +369,7 @@ def test_the_page_says_what_the_terminal_says(comparison: Comparison) -> None:
     for note in facts.notes(comparison, HISTORIES):
         assert note in parsed.texts
     for summary in comparison.summaries:
-        assert facts.name(summary) in parsed.texts
+        assert facts.name(summary, comparison.question.teacher) in parsed.texts
         assert facts.plus_minus(summary.test_top1) in parsed.texts
     for pair in comparison.pairs:
         assert facts.difference(pair) in parsed.texts
