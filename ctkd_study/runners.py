@@ -131,7 +131,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
             verbose=0,
             callbacks=[events],
             failure_config=tune.FailureConfig(max_failures=context.retries),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
         ),
     )
     context.progress.devices = cluster.devices(gpu)

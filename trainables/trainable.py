@@ -25,7 +25,7 @@ from trainables.trainer import Materials
 from trainables.trial import Trial
 
 PREPARE, SHARD, STAND_BY = "prepare", "shard", "stand_by"
-_PATIENCE = 0.5  # seconds of a step that waits: its result costs the driver a millisecond
+_PATIENCE = 0.5  # seconds of a step that waits
 
 
 class CTKDTrainable(tune.Trainable):
@@ -69,19 +69,18 @@ class CTKDTrainable(tune.Trainable):
         if trial is None:
             return self._make_ready()
         row = trial.step() or {"epoch": len(trial.rows)}
-        ended = trial.status != "running"
         return {
             **{name: value for name, value in row.items() if value is not None},
             "status": trial.status,
             "reason": trial.reason or "",
-            SHOULD_CHECKPOINT: not ended and trial.wants_checkpoint(),  # at the end, Tune saves by itself
-            DONE: ended,
+            SHOULD_CHECKPOINT: trial.wants_checkpoint(),
+            DONE: trial.status != "running",
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Writes a checkpoint, its manifest last."""
         if self._trial is None:
-            (Path(checkpoint_dir) / PREPARE).touch()  # the teacher has a record of its own; Tune wants a file
+            (Path(checkpoint_dir) / PREPARE).touch()  # the teacher has a record of its own; Tune may want a file
         else:
             self._trial.save(Path(checkpoint_dir))
 

@@ -32,6 +32,7 @@ def test_the_trainable_runs_in_a_tuner_of_ones_own(tmp_path: Path) -> None:
     code = blocks("python")[1].replace('"epochs": 25', '"epochs": 2').replace('"epochs": 30', '"epochs": 3')
     (tmp_path / "tuner.py").write_text(code)
     folders = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    folders["RAY_ADDRESS"] = "local"  # not what an earlier `ray start` on this machine has left
     done = subprocess.run(
         [sys.executable, "tuner.py"],
         cwd=tmp_path,
