@@ -7,7 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -35,14 +35,15 @@ class Forward:
     """What was asked for and left out, with the reason."""
 
     @classmethod
-    def of(cls, network: Network, numerics: Numerics, device: torch.device, example: Tensor) -> "Forward":
+    def of(cls, network: Network, numerics: Numerics, device: torch.device, examples: Sequence[Tensor]) -> "Forward":
         """The forward pass of a network on its device.
 
         Args:
             network: in training mode or not; it is left as it is.
             numerics: what is asked for.
             device: where the network is.
-            example: a batch as training will see it, shape (B, channels, S, S), in its memory format.
+            examples: batches as training will see them, one of each size, shape (B, channels, S, S), in their memory
+                format. What compiles for them is not done in the first epoch, whose seconds are a trial's cost.
         """
         fallbacks: list[str] = []
         precision: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
@@ -53,7 +54,7 @@ class Forward:
                 precision = lambda: torch.autocast(device.type, torch.bfloat16)  # noqa: E731
         features: Callable[[Tensor], Features] = network.features
         if numerics.compile:
-            compiled = _compiled(network, precision, example)
+            compiled = _compiled(network, precision, examples)
             if isinstance(compiled, str):
                 fallbacks.append(f"numerics.compile: not compiled, as {compiled}")
             else:
@@ -87,16 +88,17 @@ def _without_bfloat16(device: torch.device) -> str | None:
 
 
 def _compiled(
-    network: Network, precision: Callable[[], contextlib.AbstractContextManager[object]], example: Tensor
+    network: Network, precision: Callable[[], contextlib.AbstractContextManager[object]], examples: Sequence[Tensor]
 ) -> Callable[[Tensor], Features] | str:
     """The features compiled, once through forward and backward so that whatever can fail fails here; or why not."""
     before, training = copy.deepcopy(network.state_dict()), network.training
     compiled: Callable[[Tensor], Features] = torch.compile(network.features, dynamic=False)
     network.train()
     try:
-        with precision():
-            outputs = compiled(example)
-        outputs.logits.float().sum().backward()  # type: ignore[no-untyped-call]
+        for example in examples:
+            with precision():
+                outputs = compiled(example)
+            outputs.logits.float().sum().backward()  # type: ignore[no-untyped-call]
     except Exception as fault:  # whatever a compiler that is missing or a network that it can't read makes torch raise
         return (str(fault).strip().splitlines() or [type(fault).__name__])[0]
     finally:

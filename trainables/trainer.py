@@ -123,10 +123,7 @@ class Trainer:
         self.selected: Selected | None = None
         self.tflop = self.eval_tflop = self.teacher_tflop = 0.0
         self._tflop_per_image, self._eval_tflop_per_image = self._arithmetic()
-        black = torch.zeros(recipe.batch_size, arrays.channels, arrays.size, arrays.size, device=device)
-        self._forward = Forward.of(
-            self.student, config.numerics, device, to_format(black, config.numerics.memory_format)
-        )
+        self._forward = Forward.of(self.student, config.numerics, device, self._examples())
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
@@ -264,6 +261,13 @@ class Trainer:
         return to_format(normalise(images, arrays.mean, arrays.std), self.config.numerics.memory_format)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
+
+    def _examples(self) -> list[Tensor]:
+        """A batch of black images of each size that an epoch has."""
+        arrays, batch, count = self.materials.arrays, self.config.recipe.batch_size, len(self.materials.split.student)
+        sizes = sorted({min(batch, count), count % batch or min(batch, count)})
+        black = [torch.zeros(size, arrays.channels, arrays.size, arrays.size, device=self.device) for size in sizes]
+        return [to_format(images, self.config.numerics.memory_format) for images in black]
 
     def _evaluate_all(self) -> dict[str, _Evaluation | None]:
         arrays, held_out = self.materials.arrays, torch.from_numpy(self.materials.split.validation)

@@ -114,7 +114,7 @@ def test_compiled_and_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, works = torch.device("cpu"), {"as it is": stepping(student(), images())}
     for name, numerics in (("compiled", Numerics(compile=True)), ("bfloat16", Numerics(dtype="bfloat16"))):
         learner = student()
-        run = Forward.of(learner, numerics, cpu, images())
+        run = Forward.of(learner, numerics, cpu, [images()])
         assert not run.fallbacks
         works[name] = stepping(learner, images(), run.train)
     compared("a student's steps, compiled and in bfloat16", f"{UNIT}, resnet20", dict(works))

@@ -33,7 +33,7 @@ def with_units(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bfloat16_is_the_layers_precision_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with_units(monkeypatch)
     network = student().train()
-    run = Forward.of(network, Numerics(dtype="bfloat16"), CPU, IMAGES)
+    run = Forward.of(network, Numerics(dtype="bfloat16"), CPU, [IMAGES])
     exact = network.features(IMAGES).logits
     outputs = run.train(IMAGES)
     assert outputs.logits.dtype == torch.bfloat16
@@ -76,7 +76,7 @@ def test_a_processor_without_units_takes_float32_and_the_record_says_so(
 def test_a_compiled_student_is_the_same_function_and_starts_the_same() -> None:
     plain = student().train()
     network = copy.deepcopy(plain)
-    run = Forward.of(network, Numerics(compile=True), CPU, IMAGES)
+    run = Forward.of(network, Numerics(compile=True), CPU, [IMAGES, IMAGES[:3]])
     assert run.fallbacks == ()
     assert all(
         torch.equal(a, b) for a, b in zip(plain.state_dict().values(), network.state_dict().values(), strict=True)
@@ -96,7 +96,7 @@ _WITHOUT_COMPILER = """
 from tests.unit.test_forward import *
 network = student()
 before = [tensor.clone() for tensor in network.state_dict().values()]
-run = Forward.of(network, Numerics(compile=True), CPU, IMAGES)
+run = Forward.of(network, Numerics(compile=True), CPU, [IMAGES])
 assert all(map(torch.equal, before, network.state_dict().values()))
 assert torch.equal(run.train(IMAGES).logits, network.features(IMAGES).logits)
 print(run.fallbacks)
