@@ -87,10 +87,13 @@ def run(
 ) -> None:
     """Run what is left of a study and print the verdict. The same command goes on after an interruption."""
     from ctkd_study.report import terminal
+    from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 
     console = Console()
     loaded = Study.from_file(study, overrides)
+    for warning in warnings(loaded.spec):
+        click.echo(f"warning: {warning}", err=True)
     outcome = loaded.run(
         storage=storage, tracking_uri=tracking_uri, address=address, fresh=fresh, retry=retry, console=console
     )

@@ -64,7 +64,7 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
             cpus = cpus or len(os.sched_getaffinity(0))
             # Not None, by which Ray would join what an earlier `ray start` on this machine has left.
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as fault:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as fault:
         where = address or "this machine"
         # Ray hands no token to an address unasked, and does not say that this was the fault.
         unsigned = address is not None and "RAY_AUTH_MODE" not in os.environ
@@ -129,12 +129,15 @@ def check_address(address: str) -> None:
     """Sees to it that something listens at ``host:port``; Ray itself would try for minutes.
 
     Raises:
-        ClusterError: nothing does.
+        ClusterError: nothing does, or this is no address.
     """
-    found = re.fullmatch(r"(?:ray://)?([^/:]+):(\d{1,5})", address)
-    if found is None:
+    if address == "auto":
         return
+    found = re.fullmatch(r"(?:ray://)?(\[[^\]]+\]|[^/:]+):(\d{1,5})", address)
+    if found is None:
+        where = "the address of a Ray cluster (--address, else RAY_ADDRESS)"
+        raise ClusterError(f"{where} must be host:port or auto, but got {address!r}")
     try:
-        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=10).close()
     except (OSError, OverflowError) as fault:
         raise ClusterError(f"no Ray cluster at {address}: {fault}") from fault

@@ -123,6 +123,7 @@ class Study:
         """
         place, console = _storage(storage), console or Console(quiet=True)
         address = address or os.environ.get("RAY_ADDRESS") or None
+        address = None if address == "local" else address  # as Ray names what it starts itself
         uri = tracking_uri or tracking.default_uri(place)
         tracking.check_uri(uri)
         if address is None:  # on a cluster, the data may be on its nodes alone

@@ -202,6 +202,7 @@ def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:
     [
         (["run", "small.yaml", "--set", "resources.cpu=4000"], "resources.cpu must be at most"),
         (["run", "small.yaml", "--address", "localhost:1"], "no Ray cluster at localhost:1"),
+        (["run", "small.yaml", "--address", "nonsense"], "must be host:port or auto, but got 'nonsense'"),
         (["run", "small.yaml", "--tracking-uri", "garbage"], "--tracking-uri must be"),
         (["run", "small.yaml", "--storage", "gs://bucket/prefix"], "s3://bucket/prefix"),
         (["check", "small.yaml", "--set", "teacher={model: resnet8, checkpoint: absent.pth}"], "absent.pth"),

@@ -152,7 +152,7 @@ FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
     ),
     "grid holds a value twice": (
         {10: "  four: {temperature: {kind: fixed, value: {grid: [1, 4, 4.0]}}}"},
-        [(10, "arms.four.temperature.value.grid[2]", "no value twice, but got 4 again")],
+        [(10, "arms.four.temperature.value.grid[2]", "no value twice, but got 4.0 again")],
     ),
     "grid of grids": (
         {10: "  four: {temperature: {kind: fixed, value: {grid: [1, {grid: [2]}, [3]]}}}"},
