@@ -34,6 +34,10 @@ QUIET = {
 _HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have the token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
 
 
+#: GPUs of a trial, or that they are to be found out.
+Share = float | Literal["auto"]
+
+
 class ClusterError(StudyError):
     """The Ray cluster cannot be joined."""
 
@@ -109,7 +113,7 @@ def local_slots(cpu: float, gpu: float) -> int:
     return min(fits)
 
 
-def check_local(cpu: float, gpu: float | Literal["auto"], device: str) -> None:
+def check_local(cpu: float, gpu: Share, device: str) -> None:
     """Sees to it that a trial fits on this machine.
 
     Raises:

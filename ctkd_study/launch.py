@@ -9,10 +9,11 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 
+from ctkd_study.cluster import Share
 from ctkd_study.display import shown
 from ctkd_study.errors import StudyError
 from ctkd_study.folder import StudyFolder
@@ -60,7 +61,7 @@ class Context:
     retries: int
     concurrency: int | None
     cpu: float
-    gpu: float | Literal["auto"]
+    gpu: Share
 
 
 class Runner(Protocol):

@@ -2,14 +2,10 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
-from ctkd_study.cluster import ClusterError
+from ctkd_study.cluster import ClusterError, Share
 from trainables import probe
 from trainables.config import TrialConfig
-
-#: GPUs of a trial, or that they are to be found out.
-Share = float | Literal["auto"]
 
 _FILLED = 0.9
 """Part of a GPU's memory that is given to trials; the rest is for what a few steps do not show."""

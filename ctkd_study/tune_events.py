@@ -40,8 +40,6 @@ class TuneEvents(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         status = result.get("status")
-        if trial.trial_id.startswith(STAND_BY):
-            return
         if _prepares(trial.trial_id):
             self._prepared(trial.trial_id, "" if status == "finished" else result.get("reason", "no reason given"))
             return
@@ -60,8 +58,6 @@ class TuneEvents(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         fault = reason(str(trial.get_error() or "the worker died"))
-        if trial.trial_id.startswith(STAND_BY):
-            return
         if _prepares(trial.trial_id):
             self._prepared(trial.trial_id, fault)
             return
@@ -74,6 +70,8 @@ class TuneEvents(Callback):
         return trial_id.startswith(STAND_BY) and self.teacher != "waiting"
 
     def _prepared(self, trial_id: str, fault: str) -> None:
+        if trial_id not in self._preparing:
+            return  # it stands by
         self._preparing.discard(trial_id)
         if fault or self.teacher == "failed":
             self.teacher, self.teacher_fault = "failed", self.teacher_fault or fault

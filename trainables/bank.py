@@ -361,11 +361,8 @@ class Bank:
                 log.warning("%s is damaged and passed over, with its segment", path)
                 return None
         arrays = {file.removesuffix(".npy"): np.load(here / file, mmap_mode="r", allow_pickle=False) for file in files}
-        logits, pooled = (
-            Table(arrays[table], arrays.get(f"{table}.scale")) if table in arrays else None
-            for table in (_LOGITS, _POOLED)
-        )
-        return Segment(arrays[_KEYS], logits, pooled) if logits is not None else None
+        found = {table: Table(arrays[table], arrays.get(f"{table}.scale")) for table in tables}
+        return Segment(arrays[_KEYS], found[_LOGITS], found.get(_POOLED))
 
 
 def paid(folder: Storage) -> BankCost:

@@ -83,7 +83,7 @@ def _without_bfloat16(device: torch.device) -> str | None:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
         words = set()
-    # Without them, torch computes the same eight times slower than in float32 (docs/performance.md).
+    # Without them, torch computes the same ten times slower than in float32 (docs/performance.md).
     return None if words & _BFLOAT16_UNITS else "this processor has no units for it"
 
 

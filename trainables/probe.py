@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from trainables import numerics
-from trainables.bank import PRECISIONS, Banked, Online, OpenBank, Segment, Table, TeacherSource, keys_of
+from trainables.bank import PRECISIONS, Banked, OpenBank, Segment, Table, TeacherSource, keys_of
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.models import Network
-from trainables.teacher import placed
+from trainables.teacher import online, placed
 from trainables.trainer import Materials, Trainer
 
 
@@ -79,9 +79,7 @@ def memory(config: TrialConfig) -> tuple[int, int]:
 def _source(config: TrialConfig, arrays: Arrays, network: Network, members: int, device: torch.device) -> TeacherSource:
     precision = PRECISIONS.get(str(config.teacher_source))
     if precision is None:
-        if config.numerics.memory_format == "channels_last":
-            network.to(memory_format=torch.channels_last)
-        return Online(network, arrays.channels, arrays.size)
+        return online(network, config, arrays)
     views = config.data.views.count
     ids, each = np.divmod(np.arange(members * views), views)
     logits, pooled = (Table.zeros(len(ids), width, precision) for width in (arrays.classes, network.head.in_features))

@@ -167,10 +167,15 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
     if config.teacher_source in PRECISIONS:
         source = Banked(_bank(config, arrays, mark).open(), device)
     else:
-        if config.numerics.memory_format == "channels_last":
-            teacher.to(memory_format=torch.channels_last)
-        source = Online(teacher, arrays.channels, arrays.size)
+        source = online(teacher, config, arrays)
     return Materials(here, parts, teacher, source)
+
+
+def online(teacher: Network, config: TrialConfig, arrays: Arrays) -> Online:
+    """The teacher as the source of a trial's outputs, put into the trial's memory format."""
+    if config.numerics.memory_format == "channels_last":
+        teacher.to(memory_format=torch.channels_last)
+    return Online(teacher, arrays.channels, arrays.size)
 
 
 def serves(materials: Materials, config: TrialConfig) -> bool:

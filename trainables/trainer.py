@@ -260,14 +260,14 @@ class Trainer:
         arrays = self.materials.arrays
         return to_format(normalise(images, arrays.mean, arrays.std), self.config.numerics.memory_format)
 
-    # -- evaluation --------------------------------------------------------------------------------------------------
-
     def _examples(self) -> list[Tensor]:
         """A batch of black images of each size that an epoch has."""
         arrays, batch, count = self.materials.arrays, self.config.recipe.batch_size, len(self.materials.split.student)
         sizes = sorted({min(batch, count), count % batch or min(batch, count)})
         black = [torch.zeros(size, arrays.channels, arrays.size, arrays.size, device=self.device) for size in sizes]
         return [to_format(images, self.config.numerics.memory_format) for images in black]
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
 
     def _evaluate_all(self) -> dict[str, _Evaluation | None]:
         arrays, held_out = self.materials.arrays, torch.from_numpy(self.materials.split.validation)

@@ -36,8 +36,8 @@ def one_thread() -> None:
     torch.manual_seed(0)
 
 
-def student(memory_format: str = "channels_last", model: str = "resnet20") -> Network:
-    built = network(model).train().requires_grad_()
+def student(memory_format: str = "channels_last") -> Network:
+    built = network("resnet20").train().requires_grad_()
     return built.to(memory_format=torch.channels_last) if memory_format == "channels_last" else built
 
 
