@@ -31,7 +31,7 @@ QUIET = {
 }
 
 
-_HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have the token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+_HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have its token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
 
 
 #: GPUs of a trial, or that they are to be found out.
@@ -69,10 +69,9 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
             # Not None, by which Ray would join what an earlier `ray start` on this machine has left.
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as fault:
-        where = address or "this machine"
-        # Ray hands no token to an address unasked, and does not say that this was the fault.
-        unsigned = address is not None and "RAY_AUTH_MODE" not in os.environ
-        raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}{_HINT * unsigned}") from fault
+        # Ray hands no token to an address unasked, and does not always say that this was the fault.
+        where, hint = ("this machine", "") if address is None else (address, _HINT)
+        raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}{hint}") from fault
     try:
         yield
     finally:

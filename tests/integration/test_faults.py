@@ -97,8 +97,10 @@ class Driver:
         return any(c.manifest.status == "finished" for c in self.trials().values()) and self.durable(5) is not None
 
     def durable(self, at_least: int) -> Checkpoint | None:
-        """A trial in progress with this many durable epochs."""
-        ours = (c for c in self.trials().values() if c.manifest.status == "running" and c.manifest.epoch >= at_least)
+        """A trial in progress with this many durable epochs, and half of its way before it: it won't end meanwhile."""
+        half = EPOCHS // 2
+        running = (c for c in self.trials().values() if c.manifest.status == "running")
+        ours = (c for c in running if at_least <= c.manifest.epoch <= half)
         return next(ours, None)
 
 
