@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Setting, StudySpec
@@ -16,6 +15,7 @@ from trainables.bank import keys_of
 from trainables.bank_filling import Glance
 from trainables.config import RunOptions, TrialConfig
 from trainables.data import Arrays, split
+from trainables.models.init import shapes_alone
 from trainables.record import Manifest
 
 _ROUNDS, _STEPS, _TESTED = 3, 4, 256
@@ -74,7 +74,7 @@ def check_networks(plan: Plan) -> None:
             try:
                 arrays = config.data.load()
                 split(arrays.train_labels, config.data)
-                with torch.device("meta"):
+                with shapes_alone():
                     network.build(arrays.classes, arrays.channels, arrays.size)
                 if config.teacher is not None and config.teacher.checkpoint and network is networks[-1]:
                     real = network.build(arrays.classes, arrays.channels, arrays.size)

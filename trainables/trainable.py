@@ -5,6 +5,7 @@ Usable in anyone's own ``ray.tune.Tuner``, without ``ctkd_study``::
     tune.Tuner(CTKDTrainable, param_space={..., "temperature": {"kind": "fixed", "value": tune.grid_search([2, 4, 8])}})
 """
 
+import importlib
 import os
 import time
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ class CTKDTrainable(tune.Trainable):
         self._prepare = [parse(each) for each in config.get(PREPARE, ())]
         self._shard, self._shards = config.get(SHARD, (0, 1))
         self._stands_by = bool(config.get(STAND_BY))
+        if self._stands_by:
+            importlib.import_module("torch._dynamo")  # two seconds, which the first optimiser otherwise takes
         self._trial = None if self._prepare or self._stands_by else Trial(parse(config), self._materials)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

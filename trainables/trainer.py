@@ -51,8 +51,11 @@ class Materials:
     teacher: Network | None
     """In evaluation mode, frozen, on the device; None where the distiller needs nothing of it."""
     source: TeacherSource | None
-    arithmetic: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
-    """TFLOP per image of training and of evaluation, by what they depend on; counted once a process."""
+
+
+#: TFLOP per image of training and of evaluation, by kind of work: a count takes a third of a second, so each kind is
+#: counted once a process.
+COUNTED: dict[str, tuple[float, float]] = {}
 
 
 class NotFinite(ArithmeticError):
@@ -316,15 +319,11 @@ class Trainer:
     # -- arithmetic --------------------------------------------------------------------------------------------------
 
     def _arithmetic(self) -> tuple[float, float]:
-        config, known = self.config, self.materials.arithmetic
-        temperature = config.temperature
-        # The numbers of one that is not learned change no work, and a count takes a quarter of a second.
-        shape = temperature if temperature is None or temperature.learned else type(temperature)
-        key = repr((config.student, config.distiller, shape))
-        if key not in known:
+        kind = kind_of_work(self.config)
+        if kind not in COUNTED:
             arrays = self.materials.arrays
-            known[key] = (self._measure_tflop(), forward_flops(self.student, arrays.channels, arrays.size) / 1e12)
-        return known[key]
+            COUNTED[kind] = (self._measure_tflop(), forward_flops(self.student, arrays.channels, arrays.size) / 1e12)
+        return COUNTED[kind]
 
     def _measure_tflop(self) -> float:
         """TFLOP of one training step per image: student, distiller's modules and temperature, forward and backward.
@@ -349,6 +348,15 @@ class Trainer:
             )
             losses.total.backward()  # type: ignore[no-untyped-call]
         return counter.get_total_flops() / batch / 1e12
+
+
+def kind_of_work(config: TrialConfig) -> str:
+    """What trials have in common if a step of theirs is the same work for an image."""
+    temperature = config.temperature
+    # The numbers of one that is not learned change no work.
+    shape = temperature if temperature is None or temperature.learned else type(temperature)
+    teacher = config.teacher.network() if config.teacher is not None else None
+    return repr((config.data, teacher, config.student, config.distiller, shape))
 
 
 def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:

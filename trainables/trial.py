@@ -1,6 +1,7 @@
 """One trial from its first epoch to its last checkpoint: what the Ray Trainable, the inline runner and the teacher's
 training share."""
 
+import functools
 import os
 import platform
 import socket
@@ -215,7 +216,6 @@ def save_into(trial: Trial, folder: Storage, index: int) -> Manifest:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What a trial ran on: for the record, and to flag a resume on another kind of machine."""
-    packages = {name: version(name) for name in ("torch", "numpy", "ray")}
     return {
         "host": socket.gethostname(),
         "processor": platform.machine(),
@@ -223,8 +223,13 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "python": sys.version.split()[0],
-        **packages,
+        **_versions(),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "numpy", "ray")}
 
 
 def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
@@ -234,6 +239,7 @@ def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]
     return (f"trained on more than one kind of machine ({', '.join(changed)})",) if changed else ()
 
 
+@functools.cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -83,23 +83,22 @@ def with_token(home: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_study_on_a_running_cluster_that_asks_for_a_token(head: str, tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
-    file.write_text(json.dumps({**BASE, "name": "elsewhere", "arms": {"grid": BASE["arms"]["grid"]}}))
-    cli = [sys.executable, "-m", "ctkd_study.cli"]
-    run = [*cli, "run", str(file), "--address", head, "--storage", str(tmp_path / "results")]
+    file.write_text(json.dumps({**BASE, "name": "elsewhere", "arms": {"alone": BASE["arms"]["alone"]}}))
+    run = [sys.executable, "-m", "ctkd_study.cli", "run", str(file)]
 
-    def ran(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    def started(storage: str, environment: dict[str, str], *options: str) -> "subprocess.Popen[str]":
+        command = [*run, "--storage", str(tmp_path / storage), *options]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
-    without = ran({**os.environ, "HOME": str(tmp_path / "nobody")})
+    without = started("refused", {**os.environ, "HOME": str(tmp_path / "nobody"), "RAY_ADDRESS": head})
+    allowed = started("results", {**with_token(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"}, "--address", head)
+    output, errors = allowed.communicate(timeout=120)
+    assert allowed.returncode == 0, errors
+    assert "2 of 2 trials have ended; 2 ran in this launch." in output
+    assert "on 1 cores" in output
+    _, errors = without.communicate(timeout=120)
     assert without.returncode == 2
-    assert f"no Ray cluster at {head}: " in without.stderr
-    assert "if it asks for a token, set RAY_AUTH_MODE=token" in without.stderr
-    assert "Traceback" not in without.stderr
-    done = ran(with_token(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert "4 of 4 trials have ended; 4 ran in this launch." in done.stdout
-    assert "on 1 cores" in done.stdout
-    run = [*cli, "run", str(file), "--storage", str(tmp_path / "by-environment")]
-    by_environment = ran({**with_token(tmp_path), "RAY_ADDRESS": head})
-    assert "4 of 4 trials have ended" in by_environment.stdout
-    assert "on 1 cores" in by_environment.stdout
+    assert f"no Ray cluster at {head}: " in errors
+    assert "if it asks for a token, set RAY_AUTH_MODE=token" in errors
+    assert "Traceback" not in errors

@@ -73,8 +73,9 @@ def test_a_trial_sees_the_gpu_it_was_given(tmp_path: Path, gpus: float, visible:
 def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"torch sees no CUDA device.*set resources\.gpu"):
         Study(**BASE).run(str(tmp_path))
-    outcome = Study(**{**BASE, "resources": {"gpu": 0}}).run(str(tmp_path))
-    assert (outcome.trained, outcome.failed) == (8, {})
+    alone = {"alone": BASE["arms"]["alone"]}
+    outcome = Study(**{**BASE, "arms": alone, "resources": {"gpu": 0}}).run(str(tmp_path))
+    assert (outcome.trained, outcome.failed) == (2, {})
 
 
 @pytest.mark.usefixtures("cluster_with_a_gpu")

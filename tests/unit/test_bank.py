@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.fx
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as arrays_of_numbers
@@ -156,9 +156,11 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 @hypothesis_settings(deadline=None)
 @given(arrays_of_numbers(np.float32, (3, 5), elements=st.floats(-1e6, 1e6, width=32)))
+@example(np.array([[1e-45, 0.0], [1e-40, 0.0], [0.0, 0.0]], np.float32))
 def test_16_bits_are_off_by_half_a_step_of_their_row_at_most(numbers: NDArray[np.float32]) -> None:
     span = numbers.max(axis=1, keepdims=True).astype(np.float64) - numbers.min(axis=1, keepdims=True)
-    rounding = 2e-7 * np.abs(numbers).max()
+    # Below the smallest normal number single precision keeps no relative precision, nor can steps of such rows.
+    rounding = 2e-7 * np.abs(numbers).max() + np.finfo(np.float32).tiny
     off = np.abs(Table.of(numbers, "fixed16").read(np.arange(3)).astype(np.float64) - numbers)
     assert (off <= 0.501 * span / 65_535 + rounding).all()
     assert np.array_equal(Table.of(numbers, "float32").read(np.array([2, 0])), numbers[[2, 0]])

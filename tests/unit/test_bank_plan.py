@@ -103,7 +103,7 @@ def test_the_first_runs_choice_is_kept_whatever_is_added(tmp_path: Path) -> None
     Study(**small).run(storage, runner=InlineRunner())
     stored, _ = StudyFolder(Storage.at(storage), "small").stored()
     assert stored.teacher_source == "online"
-    more = Study(**{**small, "seeds": 4, "arms": grid_of(1, 2, 4, 8)})
+    more = Study(**{**small, "seeds": 2, "arms": grid_of(1, 2, 4, 8)})
     assert settled(more.spec, None).teacher_source == "bank16", "now, a bank would pay"
     outcome = more.run(storage, runner=InlineRunner())
     assert {m.config["teacher_source"] for m in outcome.manifests.values()} == {"online"}

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.config import TEACHERS
 from trainables.models import MODELS, Network
+from trainables.models.init import shapes_alone
 from trainables.models.pointwise import is_unsafe
 from trainables.numerics import to_format
 
@@ -157,6 +158,19 @@ def test_initial_weights_follow_the_seed(entry: str) -> None:
     first, again, other = (build(entry, seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(tensor, again[key]) for key, tensor in first.items())
     assert not all(torch.equal(tensor, other[key]) for key, tensor in first.items())
+
+
+@every_network
+def test_shapes_alone_are_those_of_the_network_and_nothing_is_drawn(entry: str) -> None:
+    with shapes_alone():
+        shapes = build(entry)
+    drawn = torch.get_rng_state()
+    assert torch.equal(drawn, torch.Generator().manual_seed(0).get_state())
+    assert {tensor.device.type for tensor in shapes.state_dict().values()} == {"meta"}
+    real = build(entry).state_dict()
+    assert {key: tensor.shape for key, tensor in shapes.state_dict().items()} == {
+        key: tensor.shape for key, tensor in real.items()
+    }
 
 
 @pytest.mark.parametrize("entry", [entry for entry in BUILT if SETTINGS[entry].convolution])
