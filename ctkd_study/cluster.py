@@ -19,11 +19,9 @@ QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # A custom search algorithm may otherwise have one pending trial: actors would start one after the other.
     "TUNE_MAX_PENDING_TRIALS_PG": "16",
-    # Epochs of milliseconds are reported together, twice a second: a worker that reports waits for the driver.
-    # Tune refuses that with `checkpoint_at_end`; a Trainable asks for its last checkpoint itself.
+    # Epochs of milliseconds are reported together, as CTKDTrainable.train_buffered says. Tune refuses that with
+    # `checkpoint_at_end`; a Trainable asks for its last checkpoint itself.
     "TUNE_RESULT_BUFFER_LENGTH": "1000",
-    "TUNE_RESULT_BUFFER_MIN_TIME_S": "0.5",
-    "TUNE_RESULT_BUFFER_MAX_TIME_S": "0.5",
     # The record is the worker's; these three copy what it holds, and cost 500 MB.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Workers keep the directory of the driver, so that a relative path in a plug-in means the same.

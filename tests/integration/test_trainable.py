@@ -94,6 +94,35 @@ def test_two_at_once_equal_one_at_a_time(tmp_path: Path) -> None:
     assert rows["apart"].keys() == {0, 1}
 
 
+class _Counting(CTKDTrainable):
+    """Says how often it has reported."""
+
+    reports = 0
+
+    def step(self) -> dict[str, Any]:
+        return {**super().step(), "reports": self.reports}
+
+    def train_buffered(self, *arguments: Any) -> list[dict[str, Any]]:
+        self.reports += 1
+        return super().train_buffered(*arguments)
+
+
+def test_epochs_of_milliseconds_are_reported_together(tmp_path: Path) -> None:
+    recipe = {**settings.RECIPE, "epochs": 40}
+    run = {"teachers": str(tmp_path), "checkpoint": {"epochs": 15}}
+    config = {**space(settings.trial(tmp_path, arm="alone", recipe=recipe)), "run": run}
+    saves = tune.CheckpointConfig(checkpoint_at_end=False)
+    run_config = tune.RunConfig(storage_path=str(tmp_path), verbose=0, checkpoint_config=saves)
+    result = tune.Tuner(_Counting, param_space=config, run_config=run_config).fit()[0]
+    assert result.metrics is not None
+    assert (result.metrics["epoch"], result.metrics["status"]) == (40, "finished")
+    assert result.metrics["reports"] < 30
+    assert result.checkpoint is not None
+    folders = sorted(Path(result.checkpoint.path).parent.glob("checkpoint_*"))
+    manifests = [json.loads((folder / record.MANIFEST).read_text()) for folder in folders]
+    assert [manifest["epoch"] for manifest in manifests] == [15, 30, 40]
+
+
 def test_a_wrong_configuration_names_every_fault() -> None:
     with pytest.raises(ValueError, match="this configuration is not a trial's") as error:
         parse({"seed": "0", "data": {"name": "digits", "validation": 10, "colour": 1}, "recipe": {}})
