@@ -1,6 +1,6 @@
 """The command line: parses, calls, prints.
 
-Exit status: 0; 1 where trials failed or were stopped; 2 for what was asked for in error.
+Exit status: 0; 1 where trials failed, or MLflow does not answer; 2 for what was asked for in error; 130 when stopped.
 """
 
 import dataclasses
@@ -168,7 +168,7 @@ def compare(
         try:
             Path(html).write_text(page(comparison, loaded.histories(storage)), encoding="utf-8")
         except OSError as fault:
-            raise StudyError(f"--html: {html} can't be written: {fault.strerror}") from fault
+            raise StudyError(f"--html: {html or repr(html)} can't be written: {fault.strerror}") from fault
     if as_json:
         bank = loaded.bank(storage)
         facts = dataclasses.asdict(bank) if bank is not None else None

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from ctkd_study.plan import PlannedTrial
 from trainables.record import Manifest, Row, Status
 
+_PACE_SECONDS = 3.0  # epochs of less than this have no pace yet: they are reported in bursts
+
 
 @dataclasses.dataclass
 class ArmProgress:
@@ -34,13 +36,11 @@ class Progress:
         self._trials = {trial.id: trial for trial in trials}
         self._status: dict[str, Status | None] = {}
         self._epochs: dict[str, int] = {}
-        self._already = 0
         for trial_id in self._trials:
             manifest = before.get(trial_id)
             settled = manifest is not None and manifest.status != "running"
             self._status[trial_id] = manifest.status if manifest is not None and settled else None
             self._epochs[trial_id] = manifest.epoch if manifest is not None else 0
-            self._already += self._epochs[trial_id]
         self.device_seconds = 0.0
         """Headline cost of this launch."""
         self.busy_seconds = 0.0
@@ -50,8 +50,18 @@ class Progress:
         """Device-seconds lost to faults in this launch, by trial id."""
         self.devices = float(len(os.sched_getaffinity(0)))
         """CPU cores, or GPUs, that the launch can use; a runner on a cluster knows better than this default."""
-        self.note = ""
-        """What else is going on, e.g. the teacher's training."""
+        self._note = ""
+        self._since: tuple[float, int] | None = None
+
+    @property
+    def note(self) -> str:
+        """What trials wait for, e.g. the teacher's training; empty if for nothing."""
+        return self._note
+
+    @note.setter
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._note, self._since = text, None
 
     def row(self, trial_id: str, row: Row) -> None:
         """An epoch is done."""
@@ -65,6 +75,8 @@ class Progress:
             self.device_seconds += share_seconds
             self.busy_seconds += share_seconds + others * share
             self._unsaved[trial_id] = self._unsaved.get(trial_id, 0.0) + share_seconds
+            if self._since is None and not self._note:
+                self._since = (time.monotonic(), self._done())
 
     def saved(self, trial_id: str) -> None:
         """A checkpoint is complete."""
@@ -98,19 +110,25 @@ class Progress:
         return arms
 
     def seconds_left(self) -> float | None:
-        """A guess from the epochs done so far in this launch; None before there are any."""
+        """A guess from the pace of epochs since nothing but trials runs; None before there is one.
+
+        While the teacher is made ready there is none: some of the devices are its, and how long for is not known.
+        """
         with self._lock:
-            total = sum(trial.setting.config.recipe.epochs for trial in self._trials.values())
-            settled = sum(
-                trial.setting.config.recipe.epochs if self._status[trial_id] in ("finished", "failed") else 0
-                for trial_id, trial in self._trials.items()
-            )
-            running = sum(
-                epochs
-                for trial_id, epochs in self._epochs.items()
-                if self._status[trial_id] not in ("finished", "failed")
-            )
-            done_now = settled + running - self._already
-            if done_now <= 0:
+            if self._note or self._since is None:
                 return None
-            return float(total - settled - running) * (time.monotonic() - self.began) / done_now
+            begun, before = self._since
+            seconds, done = time.monotonic() - begun, self._done()
+            if seconds < _PACE_SECONDS or done <= before:
+                return None
+            return (sum(self._length(trial_id) for trial_id in self._trials) - done) * seconds / (done - before)
+
+    def _done(self) -> int:
+        """Epochs that need not be trained any more."""
+        return sum(
+            self._length(trial_id) if self._status[trial_id] in ("finished", "failed") else epochs
+            for trial_id, epochs in self._epochs.items()
+        )
+
+    def _length(self, trial_id: str) -> int:
+        return self._trials[trial_id].setting.config.recipe.epochs

@@ -122,7 +122,7 @@ class Study:
             StudyError: see ``launch``.
         """
         place, console = _storage(storage), console or Console(quiet=True)
-        address = address or os.environ.get("RAY_ADDRESS") or None
+        address = os.environ.get("RAY_ADDRESS") or None if address is None else address
         address = None if address == "local" else address  # as Ray names what it starts itself
         uri = tracking_uri or tracking.default_uri(place)
         tracking.check_uri(uri)

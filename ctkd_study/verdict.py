@@ -286,10 +286,14 @@ def _clause(pair: Pair, summaries: Mapping[str, Summary], margin: float) -> str:
         text += f" ({pair.difference:+.2f}"
         text += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
     if ours.cost_ratio is not None:
-        seconds, tflop = f"{ours.cost_ratio.device_seconds:.2g}", f"{ours.cost_ratio.tflop:.2g}"
+        seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
         both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
         text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
     return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
 
 
 def _named(strategy: Strategy) -> str:

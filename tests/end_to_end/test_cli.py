@@ -165,22 +165,23 @@ def test_a_users_mistake_is_a_text_and_status_2(ran: tuple[Cli, str], arguments:
     assert telling in cli(*arguments, status=2)
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_and_sigterm_stop_cleanly_and_say_how_to_go_on(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.write(recipe={**settings.RECIPE, "epochs": 400}, checkpoint={"epochs": 10})
-    process = cli.start("run", "small.yaml")
-    until = time.monotonic() + 120
-    while not list((tmp_path / "results" / "small").glob("*-s*/checkpoint_*/manifest.json")):
-        assert time.monotonic() < until
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "The same command goes on from here" in output
-    assert "Traceback" not in output
-    lease = json.loads((tmp_path / "results" / "small" / "lease.json").read_text())
-    assert lease["released"]
+    for attempt, number in enumerate((signal.SIGINT, signal.SIGTERM), start=1):
+        process = cli.start("run", "small.yaml")
+        until = time.monotonic() + 120
+        while not list((tmp_path / "results" / "small").glob(f"*-s*/checkpoint_{attempt:02d}*/manifest.json")):
+            assert time.monotonic() < until
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.1)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, output
+        assert "The same command goes on from here" in output
+        assert "Traceback" not in output
+        lease = json.loads((tmp_path / "results" / "small" / "lease.json").read_text())
+        assert lease["released"]
 
 
 def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:
@@ -202,6 +203,8 @@ def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:
     [
         (["run", "small.yaml", "--set", "resources.cpu=4000"], "resources.cpu must be at most"),
         (["run", "small.yaml", "--address", "localhost:1"], "no Ray cluster at localhost:1"),
+        (["run", "small.yaml", "--address", ""], "must be host:port or auto, but got ''"),
+        (["compare", "small", "--html", ""], "--html: '' can't be written"),
         (["run", "small.yaml", "--address", "nonsense"], "must be host:port or auto, but got 'nonsense'"),
         (["run", "small.yaml", "--tracking-uri", "garbage"], "--tracking-uri must be"),
         (["run", "small.yaml", "--storage", "gs://bucket/prefix"], "s3://bucket/prefix"),
