@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ctkd_study.plan import PlannedTrial
 from trainables.record import Manifest, Row, Status
 
-_PACE_SECONDS = 3.0  # epochs of less than this have no pace yet: they are reported in bursts
+_PACE_SECONDS = 3.0  # short epochs are reported in bursts; a pace seen for less would be a burst's
 
 
 @dataclasses.dataclass
@@ -51,7 +51,8 @@ class Progress:
         self.devices = float(len(os.sched_getaffinity(0)))
         """CPU cores, or GPUs, that the launch can use; a runner on a cluster knows better than this default."""
         self._note = ""
-        self._since: tuple[float, int] | None = None
+        self._since: float | None = None
+        self._trained_since, self._longest = 0, 0.0
 
     @property
     def note(self) -> str:
@@ -75,8 +76,10 @@ class Progress:
             self.device_seconds += share_seconds
             self.busy_seconds += share_seconds + others * share
             self._unsaved[trial_id] = self._unsaved.get(trial_id, 0.0) + share_seconds
+            self._trained_since += 1
+            self._longest = max(self._longest, seconds + others)
             if self._since is None and not self._note:
-                self._since = (time.monotonic(), self._done())
+                self._since, self._trained_since = time.monotonic(), 0
 
     def saved(self, trial_id: str) -> None:
         """A checkpoint is complete."""
@@ -117,11 +120,11 @@ class Progress:
         with self._lock:
             if self._note or self._since is None:
                 return None
-            begun, before = self._since
-            seconds, done = time.monotonic() - begun, self._done()
-            if seconds < _PACE_SECONDS or done <= before:
+            seconds = time.monotonic() - self._since
+            # Trials that run beside the first one to report soon do, too: that is no pace before all report again.
+            if self._trained_since == 0 or seconds < max(_PACE_SECONDS, 2 * self._longest):
                 return None
-            return (sum(self._length(trial_id) for trial_id in self._trials) - done) * seconds / (done - before)
+            return (sum(map(self._length, self._trials)) - self._done()) * seconds / self._trained_since
 
     def _done(self) -> int:
         """Epochs that need not be trained any more."""

@@ -293,7 +293,7 @@ def _clause(pair: Pair, summaries: Mapping[str, Summary], margin: float) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.2g}"
 
 
 def _named(strategy: Strategy) -> str:

@@ -81,26 +81,31 @@ class CTKDTrainable(tune.Trainable):
             DONE: trial.status != "running",
         }
 
-    def train_buffered(self, buffer_time_s: float = 0.0, max_buffer_length: int = 0) -> list[dict[str, Any]]:
+    def train_buffered(self, buffer_time_s: float = 1000, max_buffer_length: float = 0) -> list[dict[str, Any]]:
         """Trains epochs for half a second and reports them together; one that saves or ends is reported by itself.
 
-        A worker that reports waits for the driver, which costs epochs of milliseconds a twentieth. Tune calls this
-        where ``TUNE_RESULT_BUFFER_LENGTH`` is above 1. Ray's own would not do: Ray 2.60 gives each argument in the
-        other's place, so that every epoch is reported by itself (they are not heeded here); and after a save that
-        others precede in a report, Tune asks for an epoch too many.
+        A worker that reports waits for the driver, which costs epochs of 90 ms a twentieth. Tune calls this where
+        ``TUNE_RESULT_BUFFER_LENGTH`` is above 1, which does not suit schedulers that pause trials. Ray's own would not
+        do: after a save that others precede in a report, Tune asks for an epoch too many; and as Ray 2.60 gives each
+        argument in the other's place, every epoch would be reported by itself.
+
+        Args:
+            buffer_time_s: how many epochs to report at most, as Ray 2.60 has it.
+            max_buffer_length: for how many seconds to train, as Ray 2.60 has it; not heeded.
         """
         if self._held is not None:
             held, self._held = self._held, None
             return [held]
         results: list[dict[str, Any]] = []
         until = time.monotonic() + _PATIENCE
-        while not results or time.monotonic() < until:
+        while not results or (time.monotonic() < until and len(results) < buffer_time_s):
             result: dict[str, Any] = self.train()  # type: ignore[no-untyped-call]
-            if results and (result[DONE] or result.get(SHOULD_CHECKPOINT)):
+            alone = result[DONE] or result.get(SHOULD_CHECKPOINT)
+            if results and alone:
                 self._held = result
                 break
             results.append(result)
-            if result[DONE] or result.get(SHOULD_CHECKPOINT):
+            if alone:
                 break
         return results
 

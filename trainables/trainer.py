@@ -319,7 +319,7 @@ class Trainer:
     # -- arithmetic --------------------------------------------------------------------------------------------------
 
     def _arithmetic(self) -> tuple[float, float]:
-        kind = kind_of_work(self.config)
+        kind = kind_of_work(self.config, len(self.materials.split.student))
         if kind not in COUNTED:
             arrays = self.materials.arrays
             COUNTED[kind] = (self._measure_tflop(), forward_flops(self.student, arrays.channels, arrays.size) / 1e12)
@@ -350,13 +350,18 @@ class Trainer:
         return counter.get_total_flops() / batch / 1e12
 
 
-def kind_of_work(config: TrialConfig) -> str:
-    """What trials have in common if a step of theirs is the same work for an image."""
+def kind_of_work(config: TrialConfig, examples: int) -> str:
+    """What trials have in common if a step of theirs is the same work for an image.
+
+    Args:
+        config: a trial's.
+        examples: that it trains on: a distiller may look at all of them for each (``crd``).
+    """
     temperature = config.temperature
     # The numbers of one that is not learned change no work.
     shape = temperature if temperature is None or temperature.learned else type(temperature)
     teacher = config.teacher.network() if config.teacher is not None else None
-    return repr((config.data, teacher, config.student, config.distiller, shape))
+    return repr((config.data, examples, teacher, config.student, config.distiller, shape))
 
 
 def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:

@@ -216,11 +216,11 @@ def test_rows_sent_to_mlflow(tmp_path: Path) -> None:
     assert found["epochs' rows a second"] > 50
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(5 * 1200)
 def test_a_study_of_trials_of_5_seconds(tmp_path: Path) -> None:
     """Eight fixed temperatures, two curricula and the student alone, eight seeds; against the same one after the other.
 
-    The plain loop is timed on a trial of each kind, before the study and after it.
+    The plain loop is timed on a trial of each kind, before and after each run of the study.
     """
     arms: dict[str, Any] = {
         "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 3, 4, 6, 8, 12, 16)}},
@@ -239,21 +239,26 @@ def test_a_study_of_trials_of_5_seconds(tmp_path: Path) -> None:
         seconds = [manifest_seconds(m) for m in sample.run(place, runner=InlineRunner()).manifests.values()]
         return 8 * (8 * seconds[0] + sum(seconds[1:]))
 
-    before = plain(0)
-    began = time.perf_counter()
-    outcome = Study(**keys).run(str(tmp_path / "ray"))
-    wall = time.perf_counter() - began
-    after = plain(1)
-    assert outcome.trained == 88
-    assert not outcome.failed
+    lengths, walls, fills, ratios = [], [], [], []
+    plains = [plain(0)]
+    for number in range(1, 6):
+        began = time.perf_counter()
+        outcome = Study(**keys).run(str(tmp_path / f"ray-{number}"))
+        wall = time.perf_counter() - began
+        plains.append(plain(number))
+        assert (outcome.trained, outcome.failed) == (88, {})
+        lengths.append(outcome.busy_seconds / outcome.trained)
+        walls.append(wall)
+        fills.append(outcome.busy_seconds / (wall * outcome.cores))
+        ratios.append(sum(plains[-2:]) / 2 / wall)
     found = report(
         "88 trials on Ray, two cores",
-        "by the clock, one run; Ray's start and the teacher's training included",
+        "by the clock; Ray's start and the teacher's training included",
         {
-            "seconds of a trial": outcome.busy_seconds / outcome.trained,
-            "seconds": wall,
-            "device-seconds of trials / (wall x cores)": outcome.busy_seconds / (wall * outcome.cores),
-            "speed-up over a plain loop in one process": [before / wall, after / wall],
+            "seconds of a trial": lengths,
+            "seconds": walls,
+            "device-seconds of trials / (wall x cores)": fills,
+            "speed-up over a plain loop in one process": ratios,
         },
     )
     assert found["device-seconds of trials / (wall x cores)"] > 0.7

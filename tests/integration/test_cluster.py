@@ -93,12 +93,16 @@ def test_a_study_on_a_running_cluster_that_asks_for_a_token(head: str, tmp_path:
 
     without = started("refused", {**os.environ, "HOME": str(tmp_path / "nobody"), "RAY_ADDRESS": head})
     allowed = started("results", {**with_token(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"}, "--address", head)
-    output, errors = allowed.communicate(timeout=120)
-    assert allowed.returncode == 0, errors
-    assert "2 of 2 trials have ended; 2 ran in this launch." in output
-    assert "on 1 cores" in output
-    _, errors = without.communicate(timeout=120)
-    assert without.returncode == 2
-    assert f"no Ray cluster at {head}: " in errors
-    assert "if it asks for a token, set RAY_AUTH_MODE=token" in errors
-    assert "Traceback" not in errors
+    try:
+        output, errors = allowed.communicate(timeout=120)
+        assert allowed.returncode == 0, errors
+        assert "2 of 2 trials have ended; 2 ran in this launch." in output
+        assert "on 1 cores" in output
+        _, errors = without.communicate(timeout=120)
+        assert without.returncode == 2
+        assert f"no Ray cluster at {head}: " in errors
+        assert "if it asks for a token, set RAY_AUTH_MODE=token" in errors
+        assert "Traceback" not in errors
+    finally:
+        for process in (without, allowed):
+            process.kill()

@@ -109,7 +109,7 @@ class _Counting(CTKDTrainable):
 
 def test_epochs_of_milliseconds_are_reported_together(tmp_path: Path) -> None:
     recipe = {**settings.RECIPE, "epochs": 40}
-    run = {"teachers": str(tmp_path), "checkpoint": {"epochs": 15}}
+    run = {"teachers": str(tmp_path), "checkpoint": {"epochs": 15, "seconds": None}}
     config = {**space(settings.trial(tmp_path, arm="alone", recipe=recipe)), "run": run}
     saves = tune.CheckpointConfig(checkpoint_at_end=False)
     run_config = tune.RunConfig(storage_path=str(tmp_path), verbose=0, checkpoint_config=saves)

@@ -54,13 +54,14 @@ def test_time_left_is_told_by_the_pace_of_trials_alone(plan: Plan, clock: Clock)
     clock.now += 60
     progress.row(first, row(3))
     assert progress.seconds_left() is None, "one report has no pace"
-    clock.now += 4
+    clock.now += 6
     progress.row(first, row(4))
     progress.row(second, row(1))
-    assert progress.seconds_left() == pytest.approx(25 * 4 / 2)
-    clock.now += 4
-    progress.ended(first, "failed")  # its other epochs will never be
-    assert progress.seconds_left() == pytest.approx(19 * 8 / 8)
+    assert progress.seconds_left() is None, "an epoch takes 3.5 s: both trials may have begun it before"
+    clock.now += 2
+    assert progress.seconds_left() == pytest.approx(25 * 8 / 2)
+    progress.ended(first, "failed")  # its other epochs will never be, and were not trained either
+    assert progress.seconds_left() == pytest.approx(19 * 8 / 2)
     for trial_id in (second, third):
         progress.ended(trial_id, "finished")
     assert progress.seconds_left() == 0
@@ -82,12 +83,13 @@ def test_a_row_is_counted_in_device_seconds_and_lost_with_its_worker(plan: Plan)
 def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
     progress = Progress(plan.trials, {})
     first, second, _ = (trial.id for trial in plan.trials)
-    progress.row(first, row(1))
+    progress.row(first, row(9))
+    progress.row(first, row(10))
     progress.ended(first, "finished")
     progress.ended(second, "failed")
     clock.now += 90
     said = display.line(progress, 3600.0)
-    assert said == ("finished: four 1/3; failed: 1; 1m30s so far; about 47s left; 4 device-seconds; cost 4.00")
+    assert said == ("finished: four 1/3; failed: 1; 1m30s so far; about 15m00s left; 8 device-seconds; cost 8.00")
     progress.note = "the teacher is being made ready"
     console = Console(file=io.StringIO(), width=100)
     console.print(display.table(progress, None))

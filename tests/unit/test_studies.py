@@ -150,7 +150,7 @@ def train_each_arm(spec: StudySpec, monkeypatch: pytest.MonkeyPatch) -> None:
     materials = load_materials(next(config for config in first.values() if config.teacher is not None), device)
     for arm, config in first.items():
         # Counting the arithmetic of an arm would take longer than doing it.
-        monkeypatch.setitem(COUNTED, kind_of_work(config), (0.0, 0.0))
+        monkeypatch.setitem(COUNTED, kind_of_work(config, len(materials.split.student)), (0.0, 0.0))
         trainer = Trainer(config, materials, device)
         before = [parameter.detach().clone() for parameter in trainer.student.parameters()]
         row = trainer.train_epoch()

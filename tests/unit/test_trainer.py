@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests import settings
-from trainables import numerics, teacher
+from trainables import numerics, probe, teacher
 from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
 from trainables.models import Features
@@ -183,6 +183,15 @@ def test_arithmetic_is_three_times_forward_but_for_the_first_layer(tmp_path: Pat
     evaluated = 100 + len(trainer.materials.arrays.test_labels)
     training, forward = _number(row["tflop"]) / 100, _number(row["eval_tflop"]) / evaluated
     assert 2.8 < training / forward < 3.0
+
+
+def test_arithmetic_is_counted_for_the_examples_that_a_distiller_compares_with(tmp_path: Path) -> None:
+    config = settings.trial(tmp_path, distiller={"name": "crd"}, teacher_source="online")
+    whole = trainer_of(config)
+    part = probe.trainer(config, whole.materials.arrays, steps=1, tested=10)
+    of_part, of_whole = (_number(trainer.train_epoch()["tflop"]) for trainer in (part, whole))
+    assert of_part / 32 < of_whole / 100
+    assert _number(trainer_of(config).train_epoch()["tflop"]) == of_whole
 
 
 def _number(value: float | int | None) -> float:

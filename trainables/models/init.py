@@ -30,7 +30,10 @@ def shapes_alone() -> Iterator[None]:
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Skips ``torch.nn.init``: to draw no numbers, torch would first import its compiler, for two seconds."""
+    """Skips ``torch.nn.init``: to draw no numbers, torch would first import its compiler, for two seconds.
+
+    Networks of other packages that draw by other means still have it imported.
+    """
 
     def __torch_function__(
         self,
