@@ -14,8 +14,9 @@ help: ## show this list
 quickstart: $(STAMP) ## answer the first question, on scikit-learn's digits
 	$(BIN)/ctkd-study run studies/digits/quickstart.yaml
 
+# Two tests at once, each on one thread: with torch's default of all cores they would wait for each other.
 test: lint ## style, types, order of imports, and every test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## style, types and order of imports alone
 	$(BIN)/ruff check

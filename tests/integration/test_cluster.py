@@ -22,7 +22,7 @@ from ctkd_study import cluster
 with cluster.joined(None, cpus=1):
     import ray
 
-    references = [ray.put(number) for number in range(20_000)]
+    references = [ray.put(number) for number in range(10_000)]
 
     def litter():
         while references:
