@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format bench
+.PHONY: help quickstart test thorough lint format bench
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,8 +15,11 @@ quickstart: $(STAMP) ## answer the first question, on scikit-learn's digits
 	$(BIN)/ctkd-study run studies/digits/quickstart.yaml
 
 # Two tests at once, each on one thread: with torch's default of all cores they would wait for each other.
-test: lint ## style, types, order of imports, and every test
+test: lint ## style, types, order of imports, and the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+thorough: $(STAMP) ## the tests of signals, more clusters, GPUs in name, and compilers, which take three minutes more
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m thorough -n 2
 
 lint: $(STAMP) ## style, types and order of imports alone
 	$(BIN)/ruff check

@@ -164,6 +164,7 @@ def test_a_users_mistake_is_a_text_and_status_2(ran: tuple[Cli, str], arguments:
     assert telling in cli(*arguments, status=2)
 
 
+@pytest.mark.thorough
 def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     """SIGTERM, as a batch system sends it; Ctrl-C's is what it is made into."""
     cli = Cli(tmp_path)

@@ -15,6 +15,8 @@ import pytest
 
 from tests.integration.test_banked_study import BASE
 
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
+
 _LITTERING = """
 import gc, threading, time
 from ctkd_study import cluster
@@ -80,7 +82,6 @@ def with_token(home: Path) -> dict[str, str]:
     return {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "token"}
 
 
-@pytest.mark.slow
 def test_a_study_on_a_running_cluster_that_asks_for_a_token(head: str, tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(json.dumps({**BASE, "name": "elsewhere", "arms": {"alone": BASE["arms"]["alone"]}}))

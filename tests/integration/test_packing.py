@@ -55,6 +55,7 @@ class _Seeing(CTKDTrainable):
         return {**super().step(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 @pytest.mark.parametrize(("gpus", "visible"), [(0, ""), (0.5, "0")])
 def test_a_trial_sees_the_gpu_it_was_given(tmp_path: Path, gpus: float, visible: str) -> None:
@@ -68,6 +69,7 @@ def test_a_trial_sees_the_gpu_it_was_given(tmp_path: Path, gpus: float, visible:
     assert (results[0].metrics or {})["visible"] == visible
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this cluster must be one in name only")
 def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
@@ -78,6 +80,7 @@ def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
     assert (outcome.trained, outcome.failed) == (2, {})
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 def test_kinds_for_the_cpu_are_given_no_gpu() -> None:
     configs = [setting.config for setting in Study(**{**BASE, "numerics": {"device": "cpu"}}).spec.settings()]

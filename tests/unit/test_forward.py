@@ -73,6 +73,7 @@ def test_a_processor_without_units_takes_float32_and_the_record_says_so(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_compiled_student_is_the_same_function_and_starts_the_same() -> None:
     plain = student().train()
     network = copy.deepcopy(plain)
@@ -104,6 +105,7 @@ print(run.fallbacks)
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_without_a_compiler_the_student_runs_as_it_is_written(tmp_path: Path) -> None:
     environment = {**os.environ, "CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", _WITHOUT_COMPILER]
