@@ -225,9 +225,9 @@ def check(study: str, storage: str, tracking_uri: str | None, overrides: tuple[s
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
-    from ctkd_study.schema import schema as study_schema
+    from ctkd_study.spec import json_schema
 
-    click.echo(json.dumps(study_schema(), indent=1))
+    click.echo(json.dumps(json_schema(), indent=1))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from ctkd_study.published import Published
 from ctkd_study.report.facts import name, plus_minus
+from ctkd_study.spec import Published
 from ctkd_study.verdict import Comparison
 
 

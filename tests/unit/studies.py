@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ctkd_study import study_file
 from ctkd_study.errors import Fault
-from ctkd_study.spec import Setting, StudySpec, load
+from ctkd_study.spec import document
+from ctkd_study.spec.study_spec import Setting, StudySpec, load
 
 #: Line, key, and a part of the message of each fault.
 Expected = Sequence[tuple[int | None, str, str]]
@@ -39,7 +39,7 @@ def read(tmp_path: Path, text: str, *overrides: str) -> StudySpec:
 
 def plain(**changes: Any) -> dict[str, Any]:
     """The small study as a mapping, some keys replaced."""
-    return {**study_file.parse(file_with()).data, **changes}
+    return {**document.parse(file_with()).data, **changes}
 
 
 def only(spec: StudySpec, arm: str) -> Setting:

@@ -9,7 +9,7 @@ from ctkd_study import Study, StudyError
 from ctkd_study.bank_plan import outlook, settled
 from ctkd_study.folder import StudyFolder
 from ctkd_study.runners import InlineRunner
-from ctkd_study.spec import StudySpec, from_mapping
+from ctkd_study.spec.study_spec import StudySpec, from_mapping
 from tests import settings
 from tests.unit.studies import plain
 from trainables.storage import Storage

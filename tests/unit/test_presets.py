@@ -6,8 +6,8 @@ import jsonschema
 import pytest
 
 from ctkd_study.errors import SpecError
-from ctkd_study.schema import schema
-from ctkd_study.spec import StudySpec, from_mapping
+from ctkd_study.spec.schema import json_schema
+from ctkd_study.spec.study_spec import StudySpec, from_mapping
 from tests.unit.studies import file_with, only, plain, read
 from trainables.presets import PRESETS, expanded
 from trainables.recipe import Recipe
@@ -154,7 +154,7 @@ def test_a_fault_is_named_once_where_it_is_written(
 
 
 def test_editors_know_it() -> None:
-    validator = jsonschema.Draft202012Validator(schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
 
     def valid(**changes: object) -> bool:
         return validator.is_valid(plain(**changes))

@@ -9,7 +9,7 @@ from rich.console import Console
 from ctkd_study import display
 from ctkd_study.plan import Plan, make_plan
 from ctkd_study.progress import Progress
-from ctkd_study.spec import from_mapping
+from ctkd_study.spec.study_spec import from_mapping
 from tests.unit.studies import plain
 from trainables.record import Row
 

@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from ctkd_study import study_file
-from ctkd_study.schema import schema
-from ctkd_study.spec import StudySpec
+from ctkd_study.spec import document
+from ctkd_study.spec.schema import json_schema
+from ctkd_study.spec.study_spec import StudySpec
 from trainables.config import TEACHERS
 from trainables.curriculum import CURRICULA
 from trainables.data import DATASETS
@@ -26,19 +26,19 @@ REGISTRIES = (DATASETS, MODELS, TEACHERS, DISTILLERS, TEMPERATURES, CURRICULA, S
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
     """Of the schema, which is a schema itself."""
-    jsonschema.Draft202012Validator.check_schema(schema())
-    return jsonschema.Draft202012Validator(schema())
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    return jsonschema.Draft202012Validator(json_schema())
 
 
 def quickstart() -> dict[str, Any]:
     """The shipped example, to be changed."""
     (path,) = (path for path in STUDIES if path.name == "quickstart.yaml")
-    return copy.deepcopy(study_file.read(path).data)
+    return copy.deepcopy(document.read(path).data)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_shipped_study_validates(path: Path, validator: jsonschema.Draft202012Validator) -> None:
-    assert list(validator.iter_errors(study_file.read(path).data)) == []
+    assert list(validator.iter_errors(document.read(path).data)) == []
 
 
 def set_in(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def nodes(node: Any, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: f"{registry.base.__name__}")
 def test_every_registered_part_is_in_it_with_what_it_means(registry: Any) -> None:
-    definitions = schema()["$defs"]
+    definitions = json_schema()["$defs"]
     assert len(registry.classes) > 0
     for options in registry.classes.values():
         definition = definitions[options.__name__]
@@ -134,14 +134,14 @@ def test_every_registered_part_is_in_it_with_what_it_means(registry: Any) -> Non
 
 
 def test_keys_of_a_study_are_explained() -> None:
-    full = schema()
+    full = json_schema()
     for key, value in full["properties"].items():
         referred = full["$defs"].get(str(value.get("$ref")).rpartition("/")[2], {})
         assert value.get("description") or referred.get("description"), key
 
 
 def test_references_lead_somewhere() -> None:
-    full = schema()
+    full = json_schema()
     references = [node["$ref"] for node in nodes(full, lambda node: isinstance(node.get("$ref"), str))]
     assert {reference.removeprefix("#/$defs/") for reference in references} <= full["$defs"].keys()
     assert "#/$defs/Arm" in references

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ctkd_study import study_file
 from ctkd_study.errors import SpecError
-from ctkd_study.spec import from_mapping, grid
+from ctkd_study.spec import document
+from ctkd_study.spec.study_spec import from_mapping, grid
 from tests.unit.studies import Expected, assert_faults, file_with, only, plain, read
 from trainables.curriculum import Cosine
 from trainables.data import DATASETS
@@ -266,13 +266,13 @@ def test_faults_hold_the_value() -> None:
 def test_a_mapping_has_the_same_faults_as_a_file(tmp_path: Path) -> None:
     for changes, _ in FAULTS.values():
         text = file_with(changes)
-        document = study_file.parse(text)
-        if document.faults:
+        parsed = document.parse(text)
+        if parsed.faults:
             continue  # what the writing of a file can say wrong, a mapping can't
         with pytest.raises(SpecError) as of_file:
             read(tmp_path, text)
         with pytest.raises(SpecError) as of_mapping:
-            from_mapping(document.data)
+            from_mapping(parsed.data)
         assert {(fault.key, fault.message) for fault in of_mapping.value.faults} == {
             (fault.key, fault.message) for fault in of_file.value.faults
         }

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, reject, settings
 from hypothesis import strategies as st
 
-from ctkd_study import study_file
 from ctkd_study.errors import Fault, SpecError
-from ctkd_study.spec import StudySpec, from_mapping, load
+from ctkd_study.spec import document
+from ctkd_study.spec.study_spec import StudySpec, from_mapping, load
 from trainables.config import TrialConfig
 from trainables.curriculum import CURRICULA
 from trainables.registry import Registry
@@ -21,7 +21,7 @@ from trainables.temperatures import TEMPERATURES
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "digits" / "quickstart.yaml"
 TEXT = QUICKSTART.read_text()
-BASE = study_file.read(QUICKSTART).data
+BASE = document.read(QUICKSTART).data
 RELAXED = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

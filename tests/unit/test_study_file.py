@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ctkd_study.errors import SpecError
-from ctkd_study.study_file import MAX_BYTES, MAX_DEPTH, Document, from_plain, parse, read
+from ctkd_study.spec.document import MAX_BYTES, MAX_DEPTH, Document, from_plain, parse, read
 from tests.unit.studies import Expected, assert_faults
 
 SCALARS: Mapping[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ctkd_study.errors import KeyPath
-from ctkd_study.faults import GRID_ELSEWHERE, Problem, show
+from ctkd_study.spec.problems import GRID_ELSEWHERE, Problem, show
 from trainables.config import canonical
 
 

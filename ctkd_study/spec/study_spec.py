@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from ctkd_study import study_file
-from ctkd_study.arms import NAME, Arm, Resolver, Setting, is_overlays, merge
 from ctkd_study.errors import Fault, KeyPath, Place, SpecError, dotted
-from ctkd_study.faults import Problem, problems_of, suggestion
-from ctkd_study.published import Published
-from ctkd_study.study_file import Document
+from ctkd_study.spec.arms import NAME, Arm, Resolver, Setting, is_overlays, merge
+from ctkd_study.spec.document import Document, from_plain, read
+from ctkd_study.spec.problems import Problem, problems_of, suggestion
+from ctkd_study.spec.published import Published
 from trainables.config import TEACHERS, CheckpointOptions, Numerics, TeacherOptions, TeacherSource
 from trainables.curriculum import CURRICULA, CurriculumOptions
 from trainables.data import DATASETS, DataOptions
@@ -221,7 +220,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> StudySpec:
     Raises:
         SpecError: every fault of the file.
     """
-    document = study_file.read(path)
+    document = read(path)
     for text in overrides:
         document.override(text)
     return _study(document, Path(os.path.abspath(path)).parent)  # noqa: PTH100 - links are kept as they are
@@ -237,7 +236,7 @@ def from_mapping(data: Mapping[str, Any], base_dir: str | Path | None = None) ->
     Raises:
         SpecError: every fault, without lines.
     """
-    return _study(study_file.from_plain(data), Path(os.path.abspath(base_dir or Path.cwd())))  # noqa: PTH100
+    return _study(from_plain(data), Path(os.path.abspath(base_dir or Path.cwd())))  # noqa: PTH100
 
 
 def grid(*values: Any) -> dict[str, list[Any]]:

@@ -6,8 +6,8 @@ arm's block may leave out any key and hold grids, and the teacher's recipe may l
 
 from typing import Any
 
-from ctkd_study.arms import ARM_KEYS, NAME
-from ctkd_study.spec import StudySpec
+from ctkd_study.spec.arms import ARM_KEYS, NAME
+from ctkd_study.spec.study_spec import StudySpec
 from trainables.config import TeacherOptions
 
 Schema = dict[str, Any]
@@ -19,7 +19,7 @@ _PRESET = "preset"
 _SCALARS = ("string", "number", "integer", "boolean")
 
 
-def schema() -> Schema:
+def json_schema() -> Schema:
     """The JSON Schema of a study file, draft 2020-12."""
     study = StudySpec.model_json_schema()
     definitions: dict[str, Schema] = study["$defs"]

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from ctkd_study.errors import KeyPath, dotted
-from ctkd_study.faults import Problem, problems_of, show, unknown_key
-from ctkd_study.grids import Grid, chosen, find_grids, get, project, put
+from ctkd_study.spec.grids import Grid, chosen, find_grids, get, project, put
+from ctkd_study.spec.problems import Problem, problems_of, show, unknown_key
 from trainables.config import TrialConfig, canonical, combination_faults, digest
 from trainables.models import MODELS
 from trainables.options import Options

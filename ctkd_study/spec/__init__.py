@@ -1,0 +1,12 @@
+"""A study as types: from a study file, or a Python mapping, to a checked ``StudySpec`` with its arms and settings.
+
+Takes the text of a study file with its overrides, or plain values. Gives a ``StudySpec`` that is valid as a whole, or a
+``SpecError`` that names every fault with its line.
+"""
+
+from ctkd_study.spec.arms import NAME
+from ctkd_study.spec.published import Published
+from ctkd_study.spec.schema import json_schema
+from ctkd_study.spec.study_spec import Setting, StudySpec, from_mapping, grid, load, warnings
+
+__all__ = ["NAME", "Published", "Setting", "StudySpec", "from_mapping", "grid", "json_schema", "load", "warnings"]
