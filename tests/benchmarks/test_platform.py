@@ -51,7 +51,7 @@ _PLAN = """
 import json, resource, sys, time
 from pathlib import Path
 from ctkd_study import Study
-import ctkd_study.plan, ctkd_study.runners, ctkd_study.study, trainables.teacher
+import ctkd_study.plan.plan, ctkd_study.runners, ctkd_study.study, trainables.teacher
 import sklearn.datasets, torch, torch._dynamo, torch.distributed.tensor, torch.utils.flop_counter  # at first use, these
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, began = peak(), time.process_time()

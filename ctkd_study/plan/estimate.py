@@ -1,4 +1,4 @@
-"""A study's trials, in order, and what they will cost."""
+"""What a plan will cost: from finished trials, else from a few steps on this machine."""
 
 import dataclasses
 import statistics
@@ -8,79 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ctkd_study.errors import StudyError
-from ctkd_study.spec import Setting, StudySpec
+from ctkd_study.plan.plan import Plan
 from trainables import numerics, probe, teacher
 from trainables.bank import keys_of
 from trainables.bank_filling import Glance
 from trainables.config import RunOptions, TrialConfig
 from trainables.data import Arrays, split
-from trainables.models.init import shapes_alone
 from trainables.record import Manifest
 
 _ROUNDS, _STEPS, _TESTED = 3, 4, 256
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedTrial:
-    """A setting with a seed."""
-
-    setting: Setting
-    seed: int
-
-    @property
-    def id(self) -> str:
-        return f"{self.setting.arm}-{self.setting.key}-s{self.seed}"
-
-    @property
-    def arm(self) -> str:
-        return self.setting.arm
-
-    @property
-    def config(self) -> TrialConfig:
-        """The trial's configuration, its ``run`` still empty."""
-        return self.setting.config.model_copy(update={"seed": self.seed})
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """All trials of a study, seed by seed, so that early results already compare whole strategies."""
-
-    spec: StudySpec
-    trials: tuple[PlannedTrial, ...]
-
-
-def make_plan(spec: StudySpec) -> Plan:
-    """The study's trials: for each seed every setting of every arm, in the order of the file."""
-    settings = spec.settings()
-    return Plan(spec, tuple(PlannedTrial(setting, seed) for seed in spec.seeds for setting in settings))
-
-
-def check_networks(plan: Plan) -> None:
-    """Builds every network of the plan once, without numbers, for the images of its data set; loads a teacher's file.
-
-    Raises:
-        StudyError: a network cannot take the images, or the data set, its split or the teacher's weights cannot be had.
-    """
-    seen: set[str] = set()
-    for setting in plan.spec.settings():
-        config = setting.config
-        networks = [config.student, *([config.teacher.network()] if config.teacher is not None else [])]
-        for network in networks:
-            key = repr((config.data, network, network is networks[0]))
-            if key in seen:
-                continue
-            seen.add(key)
-            try:
-                arrays = config.data.load()
-                split(arrays.train_labels, config.data)
-                with shapes_alone():
-                    network.build(arrays.classes, arrays.channels, arrays.size)
-                if config.teacher is not None and config.teacher.checkpoint and network is networks[-1]:
-                    real = network.build(arrays.classes, arrays.channels, arrays.size)
-                    teacher.load_weights(config.teacher.checkpoint, real)
-            except (OSError, ValueError) as fault:
-                raise StudyError(f"arm {setting.arm}: {fault}") from fault
 
 
 @dataclasses.dataclass(frozen=True)
