@@ -16,10 +16,9 @@ from rich.console import Console
 from ctkd_study.cluster import Share
 from ctkd_study.display import shown
 from ctkd_study.errors import StudyError
-from ctkd_study.folder import StudyFolder
-from ctkd_study.lease import Lease
 from ctkd_study.plan import Plan, PlannedTrial
 from ctkd_study.progress import Progress
+from ctkd_study.records import Lease, StudyFolder
 from ctkd_study.spec import StudySpec
 from trainables import record
 from trainables.config import RunOptions, TrialConfig

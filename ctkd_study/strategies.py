@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from ctkd_study.results import TrialResult
+from ctkd_study.records import TrialResult
 from trainables import streams
 
 Protocol = Literal["validation", "paper"]

@@ -13,10 +13,9 @@ from rich.console import Console
 
 from ctkd_study import cluster, packing, tracking
 from ctkd_study.errors import StudyError
-from ctkd_study.folder import STUDY, StudyFolder
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
-from ctkd_study.results import History, TrialResult
+from ctkd_study.records import STUDY, History, StudyFolder, TrialResult
 from ctkd_study.runners import RayRunner
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.strategies import ArmPlan, Cost, evaluate

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ctkd_study.results import History, TrialResult
+from ctkd_study.records.results import History, TrialResult
 from ctkd_study.strategies import ArmPlan, Cost, Strategy, evaluate
 from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
 from trainables.record import Row

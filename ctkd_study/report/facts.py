@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ctkd_study.inference import FEWEST_SEEDS
-from ctkd_study.results import History
+from ctkd_study.records import History
 from ctkd_study.strategies import Strategy
 from ctkd_study.verdict import Comparison, Mean, Pair, Summary, TeacherFacts
 

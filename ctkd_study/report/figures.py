@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.results import History
+from ctkd_study.records import History
 from ctkd_study.verdict import Comparison, Pair, Summary
 
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).

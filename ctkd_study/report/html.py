@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ctkd_study.records import History
 from ctkd_study.report import facts, figures
 from ctkd_study.report.literature import published_notes
-from ctkd_study.results import History
 from ctkd_study.verdict import Comparison
 
 _STYLE = """

@@ -13,7 +13,7 @@ import pytest
 from ray import tune
 
 from ctkd_study import Study, cluster, grid
-from ctkd_study.folder import StudyFolder
+from ctkd_study.records.folder import StudyFolder
 from ctkd_study.runners import InlineRunner
 from ctkd_study.search import InOrder, Item, ListSearch
 from ctkd_study.tracking import sync

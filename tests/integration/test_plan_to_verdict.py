@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ctkd_study import Study, StudyError, grid
-from ctkd_study.lease import Lease, LeaseError
+from ctkd_study.records.lease import Lease, LeaseError
 from ctkd_study.runners import InlineRunner, tabulated
 from tests import settings
 from trainables import record

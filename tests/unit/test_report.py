@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from ctkd_study.records.results import History
 from ctkd_study.report import facts, figures, terminal
 from ctkd_study.report.as_json import comparison_as_json
 from ctkd_study.report.html import page
-from ctkd_study.results import History
 from ctkd_study.strategies import ArmPlan, evaluate
 from ctkd_study.verdict import Comparison, TeacherFacts, compare
 from tests.tabulated import failed, history, question, quickstart, strategies, trial

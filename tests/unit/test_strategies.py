@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as generated
 
-from ctkd_study.results import TrialResult
+from ctkd_study.records.results import TrialResult
 from ctkd_study.strategies import ArmPlan, Cost, Protocol, Strategy, evaluate, select
 from tests.tabulated import failed, trial
 
