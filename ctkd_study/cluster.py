@@ -7,9 +7,9 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from typing import Literal
 
-from ctkd_study.errors import StudyError
+from ctkd_study.errors import ClusterError
+from ctkd_study.spec import GpuShare
 
 #: Set before Ray is imported; a user's own setting wins.
 QUIET = {
@@ -30,14 +30,6 @@ QUIET = {
 
 
 _HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have its token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
-
-
-#: GPUs of a trial, or that they are to be found out.
-Share = float | Literal["auto"]
-
-
-class ClusterError(StudyError):
-    """The Ray cluster cannot be joined."""
 
 
 @contextlib.contextmanager
@@ -110,7 +102,7 @@ def local_slots(cpu: float, gpu: float) -> int:
     return min(fits)
 
 
-def check_local(cpu: float, gpu: Share, device: str) -> None:
+def check_local(cpu: float, gpu: GpuShare, device: str) -> None:
     """Sees to it that a trial fits on this machine.
 
     Raises:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ctkd_study.progress import Progress
+from ctkd_study.launch import Progress
 
 _PLAIN_SECONDS = 10.0
 

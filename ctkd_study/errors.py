@@ -1,7 +1,13 @@
-"""Errors that a user can mend: the tree, and the faults of a study file.
+"""Every error that a user can correct, and the faults of a study file.
 
 StudyError                    the command ends with the error's text and ``exit_status``, without a traceback
-└── SpecError                 faults of a study, all of them at once
+├── SpecError                 faults of a study, all of them at once
+├── UnknownStudyError         there is no study of this name in the storage
+├── ChangedStudyError         the study file no longer describes the trials that were run
+├── LeaseError                another driver runs this study
+├── TeacherError              the teacher could not be trained or loaded
+├── ClusterError              the Ray cluster cannot be joined, or has no room for a trial
+└── TrackingError             MLflow does not answer, or does not hold what was asked for
 """
 
 import dataclasses
@@ -66,6 +72,32 @@ class SpecError(StudyError):
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class UnknownStudyError(StudyError):
+    """There is no study of this name in the storage."""
+
+
+class ChangedStudyError(StudyError):
+    """The study file no longer describes the trials that were run."""
+
+
+class LeaseError(StudyError):
+    """Another driver runs this study."""
+
+
+class TeacherError(StudyError):
+    """The teacher could not be trained or loaded."""
+
+
+class ClusterError(StudyError):
+    """The Ray cluster cannot be joined, or has no room for a trial."""
+
+
+class TrackingError(StudyError):
+    """MLflow does not answer, or does not hold what was asked for."""
+
+    exit_status = 1
 
 
 def dotted(path: KeyPath) -> str:

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Sequence
 
-from ctkd_study.cluster import ClusterError, Share
+from ctkd_study.errors import ClusterError
+from ctkd_study.spec import GpuShare
 from trainables import probe
 from trainables.config import TrialConfig
 
@@ -23,7 +24,7 @@ def share_of(need: int, total: int, cores: float) -> float:
     return int(10_000 / together) / 10_000
 
 
-def on_cluster(asked: Share, configs: Iterable[TrialConfig], cpu: float) -> float:
+def on_cluster(asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
     """The GPUs of a trial on the cluster that was joined.
 
     For ``auto``, one trial of each kind runs a few steps on a GPU of its own.
@@ -55,7 +56,7 @@ def on_cluster(asked: Share, configs: Iterable[TrialConfig], cpu: float) -> floa
     return max(shares)
 
 
-def on_this_machine(asked: Share, configs: Iterable[TrialConfig], cpu: float) -> float:
+def on_this_machine(asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
     """What ``on_cluster`` is likely to find, without Ray.
 
     Args:

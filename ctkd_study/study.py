@@ -12,11 +12,12 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import cluster, packing, tracking
+from ctkd_study.display import shown
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
+from ctkd_study.ray_runner import RayRunner
 from ctkd_study.records import STUDY, History, StudyFolder, TrialResult
-from ctkd_study.runners import RayRunner
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.strategies import ArmPlan, Cost, evaluate
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
@@ -136,6 +137,7 @@ class Study:
                 place,
                 runner or RayRunner(address),
                 console,
+                watch=lambda progress: shown(progress, console, self.spec.price_per_device_hour),
                 fresh=fresh,
                 retry=retry,
                 tracked=lambda folder, uid: self._tracked(folder, uid, uri, console),

@@ -18,9 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctkd_study.errors import StudyError
+from ctkd_study.errors import StudyError, TrackingError
 from ctkd_study.tracking_client import (
-    TrackingError,
     client_of,
     find_experiment,
     is_outage,
@@ -39,7 +38,6 @@ __all__ = [
     "TEACHER",
     "Projection",
     "Tracker",
-    "TrackingError",
     "TrackingOutcome",
     "comparison_url",
     "default_uri",

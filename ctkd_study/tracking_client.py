@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctkd_study.errors import StudyError
-
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
@@ -34,12 +32,6 @@ ENVIRONMENT = {
 _OF_ONE_RUN = frozenset(
     {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "BAD_REQUEST"}
 )
-
-
-class TrackingError(StudyError):
-    """MLflow does not hold what was asked for, or does not answer."""
-
-    exit_status = 1
 
 
 def is_outage(error: Exception) -> bool:

@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ctkd_study.tracking_client import TrackingError, artifact_location, client_of, find_experiment, is_outage
+from ctkd_study.errors import TrackingError
+from ctkd_study.tracking_client import artifact_location, client_of, find_experiment, is_outage
 from ctkd_study.tracking_image import SENT, Image, Point, is_ours
 from ctkd_study.tracking_view import VIEW_TAG, Span, shared_view
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from ctkd_study.progress import Progress
+from ctkd_study.launch import Progress
 from ctkd_study.search import TeacherState
 
 #: Id of the trial that makes the teacher ready, and what those of parts of its bank and of actors that stand by

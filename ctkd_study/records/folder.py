@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ctkd_study.errors import SpecError, StudyError
+from ctkd_study.errors import ChangedStudyError, SpecError, StudyError, UnknownStudyError
 from ctkd_study.plan import Plan, PlannedTrial
 from ctkd_study.spec import StudySpec, from_mapping
 from trainables import record
@@ -19,14 +19,6 @@ log = logging.getLogger(__name__)
 
 STUDY, LAUNCHES, LOOKS = "study.json", "launches.json", "looks.json"
 _VERSION = 1
-
-
-class UnknownStudyError(StudyError):
-    """There is no study of this name in the storage."""
-
-
-class ChangedStudyError(StudyError):
-    """The study file no longer describes the trials that were run."""
 
 
 @dataclasses.dataclass(frozen=True)

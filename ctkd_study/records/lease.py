@@ -14,16 +14,12 @@ from typing import Any
 
 import filelock
 
-from ctkd_study.errors import StudyError
+from ctkd_study.errors import LeaseError
 from trainables.storage import Storage
 
 LEASE = "lease.json"
 _HEARTBEAT_SECONDS = 5.0
 _STALE_SECONDS = 60.0
-
-
-class LeaseError(StudyError):
-    """Another driver runs this study."""
 
 
 class Lease:

@@ -7,6 +7,17 @@ Takes the text of a study file with its overrides, or plain values. Gives a ``St
 from ctkd_study.spec.arms import NAME
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.schema import json_schema
-from ctkd_study.spec.study_spec import Setting, StudySpec, from_mapping, grid, load, warnings
+from ctkd_study.spec.study_spec import GpuShare, Setting, StudySpec, from_mapping, grid, load, warnings
 
-__all__ = ["NAME", "Published", "Setting", "StudySpec", "from_mapping", "grid", "json_schema", "load", "warnings"]
+__all__ = [
+    "NAME",
+    "GpuShare",
+    "Published",
+    "Setting",
+    "StudySpec",
+    "from_mapping",
+    "grid",
+    "json_schema",
+    "load",
+    "warnings",
+]

@@ -62,6 +62,10 @@ _SEEDS_SCHEMA = {
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)]
 
 
+#: GPUs of a trial, or that they are to be found out.
+GpuShare = float | Literal["auto"]
+
+
 class Resources(Options):
     """What one trial is given of the machine."""
 

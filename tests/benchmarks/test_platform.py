@@ -13,8 +13,8 @@ import pytest
 from ray import tune
 
 from ctkd_study import Study, cluster, grid
+from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.runners import InlineRunner
 from ctkd_study.search import InOrder, Item, ListSearch
 from ctkd_study.tracking import sync
 from tests import settings
@@ -51,7 +51,7 @@ _PLAN = """
 import json, resource, sys, time
 from pathlib import Path
 from ctkd_study import Study
-import ctkd_study.plan.plan, ctkd_study.runners, ctkd_study.study, trainables.teacher
+import ctkd_study.plan.plan, ctkd_study.launch.inline, ctkd_study.study, trainables.teacher
 import sklearn.datasets, torch, torch._dynamo, torch.distributed.tensor, torch.utils.flop_counter  # at first use, these
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, began = peak(), time.process_time()

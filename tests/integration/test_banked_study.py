@@ -9,7 +9,7 @@ import pytest
 from ray import tune
 
 from ctkd_study import Study, StudyError
-from ctkd_study.runners import InlineRunner
+from ctkd_study.launch.inline import InlineRunner
 from tests import settings
 from tests.integration.test_trainable import space, tuned
 from tests.unit.test_bank import CROP, banked

@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from ctkd_study.cli import main
-from ctkd_study.runners import InlineRunner
+from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.study import Study
 from tests import settings
 from tests.unit.test_trial import same

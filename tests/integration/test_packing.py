@@ -11,7 +11,7 @@ import torch
 from ray import tune
 
 from ctkd_study import Study, StudyError, packing
-from ctkd_study.cluster import ClusterError
+from ctkd_study.errors import ClusterError
 from tests import settings
 from tests.integration.test_banked_study import BASE
 from tests.integration.test_trainable import space

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from ctkd_study import Study, StudyError, grid
-from ctkd_study.records.lease import Lease, LeaseError
-from ctkd_study.runners import InlineRunner, tabulated
+from ctkd_study.errors import LeaseError
+from ctkd_study.launch.inline import InlineRunner, tabulated
+from ctkd_study.records.lease import Lease
 from tests import settings
 from trainables import record
 from trainables.config import TrialConfig

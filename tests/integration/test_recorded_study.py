@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from ctkd_study.runners import InlineRunner
+from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.study import Study
 from trainables import record
 from trainables.record import Checkpoint, Row

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from ctkd_study.tracking import TEACHER, Tracker, TrackingError, comparison_url, default_uri, sync
+from ctkd_study.errors import TrackingError
+from ctkd_study.tracking import TEACHER, Tracker, comparison_url, default_uri, sync
 from ctkd_study.tracking_client import client_of, find_experiment
 from ctkd_study.tracking_image import metric_name
 from tests.integration.tracking_cases import START_MS, Server, Study, contents, free_port, held, history

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ctkd_study import Study, StudyError
+from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.plan.bank_choice import outlook, settled
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.runners import InlineRunner
 from ctkd_study.spec.study_spec import StudySpec, from_mapping
 from tests import settings
 from tests.unit.studies import plain

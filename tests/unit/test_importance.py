@@ -11,10 +11,10 @@ from rich.console import Console
 
 from ctkd_study import StudyError
 from ctkd_study.importance import SEED, Effect, Point, effects, importances, points
-from ctkd_study.launch import launch
+from ctkd_study.launch.inline import InlineRunner, tabulated
+from ctkd_study.launch.launch import launch
 from ctkd_study.plan.plan import make_plan
 from ctkd_study.report import effects as report
-from ctkd_study.runners import InlineRunner, tabulated
 from ctkd_study.spec.study_spec import from_mapping
 from tests.unit.studies import plain
 from trainables.config import TrialConfig

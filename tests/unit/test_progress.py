@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from ctkd_study import display
+from ctkd_study.launch.progress import Progress
 from ctkd_study.plan.plan import Plan, make_plan
-from ctkd_study.progress import Progress
 from ctkd_study.spec.study_spec import from_mapping
 from tests.unit.studies import plain
 from trainables.record import Row

@@ -13,13 +13,10 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ctkd_study.cluster import Share
-from ctkd_study.display import shown
-from ctkd_study.errors import StudyError
+from ctkd_study.launch.progress import Progress
 from ctkd_study.plan import Plan, PlannedTrial
-from ctkd_study.progress import Progress
 from ctkd_study.records import Lease, StudyFolder
-from ctkd_study.spec import StudySpec
+from ctkd_study.spec import GpuShare, StudySpec
 from trainables import record
 from trainables.config import RunOptions, TrialConfig
 from trainables.record import Checkpoint, Manifest
@@ -27,10 +24,6 @@ from trainables.storage import Storage
 from trainables.trial import describe
 
 log = logging.getLogger(__name__)
-
-
-class TeacherError(StudyError):
-    """The teacher could not be trained or loaded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +53,7 @@ class Context:
     retries: int
     concurrency: int | None
     cpu: float
-    gpu: Share
+    gpu: GpuShare
 
 
 class Runner(Protocol):
@@ -106,6 +99,7 @@ def launch(
     runner: Runner,
     console: Console,
     *,
+    watch: Callable[[Progress], contextlib.AbstractContextManager[None]] | None = None,
     fresh: bool = False,
     retry: bool = False,
     tracked: Callable[[StudyFolder, str], contextlib.AbstractContextManager[Callable[[str], None]]] | None = None,
@@ -116,7 +110,8 @@ def launch(
         plan: the study's trials.
         storage: where studies lie.
         runner: how trials are run.
-        console: where progress is shown.
+        console: where is said what becomes of old records.
+        watch: given the progress, a context that shows it.
         fresh: sets the old folder aside first.
         retry: runs failed trials again, from their last checkpoint before the failure.
         tracked: given the folder and the study's uid, a context that takes the ids of trials with new checkpoints.
@@ -160,7 +155,8 @@ def launch(
         with contextlib.ExitStack() as stack:
             saved = stack.enter_context(tracked(folder, uid)) if tracked is not None else _ignore
             if todo:
-                stack.enter_context(shown(progress, console, spec.price_per_device_hour))
+                if watch is not None:
+                    stack.enter_context(watch(progress))
                 context = Context(folder, progress, saved, attempt, 3, spec.concurrency, cpu, spec.resources.gpu)
                 crashed = runner(todo, context)
                 for item in todo:

@@ -1,78 +1,19 @@
-"""How trials are run: as Ray Tune trials, or one after the other in this process."""
+"""Runs trials as Ray Tune trials, on a running cluster or on one that is started for the launch."""
 
 import contextlib
 import dataclasses
-import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ctkd_study import cluster, packing
-from ctkd_study.launch import Context, TeacherError, Todo
+from ctkd_study.errors import TeacherError
+from ctkd_study.launch import Context, Todo
 from trainables import record, teacher
 from trainables.config import TrialConfig
-from trainables.record import Manifest, Row
-from trainables.storage import Storage
-from trainables.trial import describe, run_inline
 
 if TYPE_CHECKING:  # it needs Ray, whose import waits for its environment
     from ctkd_study.search import Item
-
-log = logging.getLogger(__name__)
-
-#: Runs one trial in its folder, telling of every row, and returns its last manifest.
-TrainFunction = Callable[[TrialConfig, Storage, Callable[[Row], None]], Manifest]
-
-
-def train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Manifest:
-    """Runs one trial for real."""
-    teacher.ensure(config)
-    return run_inline(config, teacher.load_materials, folder, on_row)
-
-
-def tabulated(table: Callable[[TrialConfig], Sequence[Row]]) -> TrainFunction:
-    """Records what a table says instead of training: from plan to verdict in seconds, to try a study's logic.
-
-    Args:
-        table: the rows of a trial; the one with the best validation accuracy is selected.
-    """
-
-    def record_rows(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Manifest:
-        rows = list(table(config))
-        for row in rows:
-            on_row(row)
-        best = max(rows, key=lambda row: (row["val_top1"] or 0.0, -(row["val_loss"] or 0.0)), default=None)
-        manifest = describe(config, rows, best, status="finished" if rows else "failed")
-        index = config.run.attempt * record.CHECKPOINTS_PER_ATTEMPT
-        return record.write_into(folder, index, manifest, rows, {}, None, None)
-
-    return record_rows
-
-
-@dataclasses.dataclass(frozen=True)
-class InlineRunner:
-    """One trial after the other in this process, without Ray: for tests, and to debug a plug-in."""
-
-    train: TrainFunction = train
-
-    def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
-        crashed = {}
-        for item in todo:
-            trial_id = item.trial.id
-
-            def on_row(row: Row, trial_id: str = trial_id) -> None:
-                context.progress.row(trial_id, row)
-
-            try:
-                manifest = self.train(item.config, context.folder.trial(trial_id), on_row)
-            except Exception as error:  # a plug-in may raise anything; the other trials go on
-                log.exception("trial %s crashed", trial_id)
-                crashed[trial_id] = f"{type(error).__name__}: {error}"
-                context.progress.ended(trial_id, "failed")
-                continue
-            context.progress.ended(trial_id, manifest.status)
-            context.saved(trial_id)
-        return crashed
 
 
 @dataclasses.dataclass(frozen=True)
