@@ -11,12 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from ctkd_study import cluster, packing, tracking
+from ctkd_study import tracking
+from ctkd_study.cluster import RayRunner, check_address, check_local, local_slots, on_this_machine
 from ctkd_study.display import shown
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
-from ctkd_study.ray_runner import RayRunner
 from ctkd_study.records import STUDY, History, StudyFolder, TrialResult
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.strategies import ArmPlan, Cost, evaluate
@@ -87,8 +87,8 @@ class Study:
             plan = self._planned(place)
             check_networks(plan)
             configs = [setting.config for setting in plan.spec.settings()]
-            gpu = packing.on_this_machine(resources.gpu, configs, cpu)
-            fits = max(cluster.local_slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
+            gpu = on_this_machine(resources.gpu, configs, cpu)
+            fits = max(local_slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(plan.trials))
             finished = StudyFolder(place, self.spec.name).manifests(plan)
             return estimate(plan, finished, slots, self._teacher_ready(place), place.location, gpu)
@@ -127,9 +127,9 @@ class Study:
         if address is None:  # on a cluster, the data may be on its nodes alone
             check_networks(self.plan())
             resources, numerics = self.spec.resources, self.spec.numerics
-            cluster.check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
+            check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
         else:
-            cluster.check_address(address)
+            check_address(address)
         with _readable_faults():
             plan = self._planned(place, fresh)
             return launch(

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from ray import tune
 
-from ctkd_study import Study, cluster, grid
+from ctkd_study import Study, grid
+from ctkd_study.cluster import session
+from ctkd_study.cluster.feed import InOrder, Item, ListSearch
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.search import InOrder, Item, ListSearch
 from ctkd_study.tracking import sync
 from tests import settings
 from tests.benchmarks.measuring import report
@@ -163,7 +164,7 @@ class _NoWork(tune.Trainable):
 
 def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
     seconds, cpu = [], []
-    with cluster.joined(None, cpus=2):
+    with session.joined(None, cpus=2):
         for number in range(5):
             began, before = time.perf_counter(), time.process_time()
             results = _without_work(1000, tmp_path / str(number)).fit()

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ctkd_study import cluster
+from ctkd_study.cluster import session
 
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    with cluster.joined(None, cpus=2):
+    with session.joined(None, cpus=2):
         yield

@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 _LITTERING = """
 import gc, threading, time
-from ctkd_study import cluster
+from ctkd_study.cluster import session
 
-with cluster.joined(None, cpus=1):
+with session.joined(None, cpus=1):
     import ray
 
     references = [ray.put(number) for number in range(10_000)]

@@ -10,7 +10,8 @@ import ray
 import torch
 from ray import tune
 
-from ctkd_study import Study, StudyError, packing
+from ctkd_study import Study, StudyError
+from ctkd_study.cluster import placement
 from ctkd_study.errors import ClusterError
 from tests import settings
 from tests.integration.test_banked_study import BASE
@@ -42,7 +43,7 @@ def cluster_with_a_gpu() -> Iterator[None]:
     ],
 )
 def test_a_share_fits_memory_and_cores(need: int, cores: float, share: float) -> None:
-    found = packing.share_of(need, 80 * GIB, cores)
+    found = placement.share_of(need, 80 * GIB, cores)
     assert found == share
     assert int(1 / found) * found <= 1
     assert int(1 / found) == 1 or int(1 / found) * need <= 0.9 * 80 * GIB
@@ -84,8 +85,8 @@ def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 def test_kinds_for_the_cpu_are_given_no_gpu() -> None:
     configs = [setting.config for setting in Study(**{**BASE, "numerics": {"device": "cpu"}}).spec.settings()]
-    assert packing.on_cluster("auto", configs, 1.0) == 0.0
-    assert packing.on_cluster(0.25, configs, 1.0) == 0.25
+    assert placement.on_cluster("auto", configs, 1.0) == 0.0
+    assert placement.on_cluster(0.25, configs, 1.0) == 0.25
 
 
 def test_cuda_without_a_gpu_is_refused() -> None:

@@ -6,14 +6,14 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ctkd_study import cluster, packing
+from ctkd_study.cluster import placement, session
 from ctkd_study.errors import TeacherError
 from ctkd_study.launch import Context, Todo
 from trainables import record, teacher
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:  # it needs Ray, whose import waits for its environment
-    from ctkd_study.search import Item
+    from ctkd_study.cluster.feed import Item
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +28,18 @@ class RayRunner:
 
     def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
         # Set after Ray has set its own, which print a stack and end the process.
-        with cluster.joined(self.address), _terminated_like_interrupted():
+        with session.joined(self.address), _terminated_like_interrupted():
             return _tune(todo, context)
 
 
 def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     from ray import tune
 
-    from ctkd_study.search import InOrder, Item, ListSearch
-    from ctkd_study.tune_events import TuneEvents
+    from ctkd_study.cluster.events import TuneEvents
+    from ctkd_study.cluster.feed import InOrder, Item, ListSearch
     from trainables.trainable import CTKDTrainable
 
-    gpu = packing.on_cluster(context.gpu, [item.config for item in todo], context.cpu)
+    gpu = placement.on_cluster(context.gpu, [item.config for item in todo], context.cpu)
     prepared = _preparations([item.config for item in todo if item.needs_teacher], context, gpu)
     trials = [
         Item(
@@ -53,7 +53,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     ]
     events = TuneEvents(context.progress, context.saved, [item.id for item in prepared])
     free = sum(item.awaits == "nothing" for item in trials)
-    standing_by = _standing_by(min(cluster.slots(context.cpu, gpu), context.concurrency or len(trials)), prepared, free)
+    standing_by = _standing_by(min(session.slots(context.cpu, gpu), context.concurrency or len(trials)), prepared, free)
     search = ListSearch([*prepared, *trials, *standing_by], lambda: events.teacher, context.concurrency)
     root = context.folder.storage
     tuner = tune.Tuner(
@@ -75,7 +75,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
         ),
     )
-    context.progress.devices = cluster.devices(gpu)
+    context.progress.devices = session.devices(gpu)
     tuner.fit()
     if events.teacher == "failed":
         raise TeacherError(f"the teacher could not be made ready: {events.teacher_fault}")
@@ -84,8 +84,8 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
 
 def _preparations(needing: Sequence[TrialConfig], context: Context, gpu: float) -> "list[Item]":
     """What is to be run before the trials that need the teacher: its training, then its bank, in parts."""
-    from ctkd_study.search import Item
-    from ctkd_study.tune_events import BANK, TEACHER
+    from ctkd_study.cluster.events import BANK, TEACHER
+    from ctkd_study.cluster.feed import Item
     from trainables.trainable import PREPARE, SHARD
 
     chosen = teacher.representatives(needing)
@@ -93,7 +93,7 @@ def _preparations(needing: Sequence[TrialConfig], context: Context, gpu: float) 
         return []
     first_index = context.attempt * record.CHECKPOINTS_PER_ATTEMPT
     configs = [config.plain() for config in chosen]
-    shards = min(cluster.slots(context.cpu, gpu), context.concurrency or len(needing))
+    shards = min(session.slots(context.cpu, gpu), context.concurrency or len(needing))
     # The bank of a data set of one view is the work of seconds.
     if shards == 1 or all(config.teacher_source == "online" or config.data.views.count == 1 for config in chosen):
         return [Item(TEACHER, {PREPARE: configs}, None, first_index)]
@@ -112,8 +112,8 @@ def _standing_by(slots: int, prepared: "Sequence[Item]", free: int) -> "list[Ite
         prepared: what makes the teacher ready.
         free: trials that do not wait for it.
     """
-    from ctkd_study.search import Item
-    from ctkd_study.tune_events import STAND_BY
+    from ctkd_study.cluster.events import STAND_BY
+    from ctkd_study.cluster.feed import Item
     from trainables import trainable
 
     idle = slots - 1 - free if prepared else 0

@@ -6,8 +6,8 @@ from typing import Any
 
 from ray.tune import Callback
 
+from ctkd_study.cluster.feed import TeacherState
 from ctkd_study.launch import Progress
-from ctkd_study.search import TeacherState
 
 #: Id of the trial that makes the teacher ready, and what those of parts of its bank and of actors that stand by
 #: meanwhile begin with; their folders hold nothing of use.
