@@ -17,7 +17,7 @@ from ctkd_study.cluster import session
 from ctkd_study.cluster.feed import InOrder, Item, ListSearch
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.tracking import sync
+from ctkd_study.tracking.projection import sync
 from tests import settings
 from tests.benchmarks.measuring import report
 from tests.integration import tracking_cases

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from ctkd_study.cli import main
-from ctkd_study.tracking_image import metric_name
+from ctkd_study.tracking.snapshot import metric_name
 from tests import settings
 from tests.integration.tracking_cases import contents, held
 from trainables import record

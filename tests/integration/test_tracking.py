@@ -16,16 +16,18 @@ from typing import NamedTuple
 import pytest
 
 from ctkd_study.errors import TrackingError
-from ctkd_study.tracking import TEACHER, Tracker, comparison_url, default_uri, sync
-from ctkd_study.tracking_client import client_of, find_experiment
-from ctkd_study.tracking_image import metric_name
+from ctkd_study.tracking.client import client_of, default_uri, find_experiment
+from ctkd_study.tracking.projection import TEACHER, sync
+from ctkd_study.tracking.server import comparison_url
+from ctkd_study.tracking.snapshot import metric_name
+from ctkd_study.tracking.tracker import Tracker
 from tests.integration.tracking_cases import START_MS, Server, Study, contents, free_port, held, history
 from trainables.storage import Storage
 
 SYNC = """
 import sys
 from pathlib import Path
-from ctkd_study.tracking import Projection, sync
+from ctkd_study.tracking.projection import Projection, sync
 from trainables.storage import Storage
 uri, name, uid, trials, teacher = sys.argv[1:]
 outcome = sync(Projection(uri, name, uid, Storage.at(trials), Storage.at(teacher), note="# A question"))
@@ -459,7 +461,7 @@ def test_nobody_imports_what_he_does_not_need() -> None:
     """A study is planned and its networks are built without MLflow, Ray, and torch's compiler, which takes seconds."""
     quickstart = Path(__file__).parents[2] / "studies" / "digits" / "quickstart.yaml"
     code = (
-        "import sys, ctkd_study.tracking; from ctkd_study import Study, plan\n"
+        "import sys, ctkd_study.tracking.tracker; from ctkd_study import Study, plan\n"
         f"plan.check_networks(Study.from_file({str(quickstart)!r}).plan())\n"
         "print({'mlflow', 'ray', 'torch._dynamo'} & set(sys.modules))"
     )

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ctkd_study.tracking import Projection, server_command, server_environment
-from ctkd_study.tracking_client import client_of, find_experiment
+from ctkd_study.tracking.client import client_of, find_experiment
+from ctkd_study.tracking.projection import Projection
+from ctkd_study.tracking.server import server_command, server_environment
 from trainables.record import Manifest, Row, Start, Status, Summary, write_checkpoint
 from trainables.storage import Storage
 

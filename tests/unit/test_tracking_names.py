@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctkd_study.tracking_image import METRICS, SECTIONS, Image, Point, image_of, is_ours, metric_name
-from ctkd_study.tracking_view import runs_page, shared_view
+from ctkd_study.tracking.snapshot import METRICS, SECTIONS, Image, Point, image_of, is_ours, metric_name
+from ctkd_study.tracking.view import runs_page, shared_view
 from trainables.record import Manifest, Row, Start, Status, Summary
 
 NAMES = [

@@ -1,8 +1,7 @@
-"""The trials' records -> MLflow: by a thread while a study runs, or by ``sync`` at any time.
+"""The trials' records -> MLflow, one pass after the other.
 
 The records are the truth, and only rows that stand in a complete checkpoint are sent. Sending is idempotent: whoever
-was killed, or had no MLflow to talk to, is made up for by the next pass. A tracker never slows or stops a trial: it
-lives in one thread, which the driver only nudges, and all that goes wrong there is told in one sentence at the end.
+was killed, or had no MLflow to talk to, is made up for by the next pass.
 """
 
 import contextlib
@@ -10,41 +9,17 @@ import dataclasses
 import hashlib
 import json
 import logging
-import queue
-import re
 import shlex
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctkd_study.errors import StudyError, TrackingError
-from ctkd_study.tracking_client import (
-    client_of,
-    find_experiment,
-    is_outage,
-    locked,
-    server_command,
-    server_environment,
-    set_environment,
-)
-from ctkd_study.tracking_image import Image, Role, image_of
-from ctkd_study.tracking_store import StudyRuns
-from ctkd_study.tracking_view import VIEW_TAG, Span, runs_page
+from ctkd_study.tracking.client import default_uri, first_line, is_outage, locked
+from ctkd_study.tracking.snapshot import Image, Role, image_of
+from ctkd_study.tracking.store import StudyRuns
+from ctkd_study.tracking.view import Span
 from trainables.record import HISTORY, Checkpoint, Row, scan
 from trainables.storage import Storage
-
-__all__ = [
-    "TEACHER",
-    "Projection",
-    "Tracker",
-    "TrackingOutcome",
-    "comparison_url",
-    "default_uri",
-    "server_command",
-    "server_environment",
-    "sync",
-]
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +28,6 @@ TEACHER = "teacher"
 
 _LOCK = ".tracking.lock"
 _LOCK_PATIENCE = 120.0
-_LONGEST_PAUSE = 60.0
-_LAST_ATTEMPTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,116 +91,12 @@ def sync(projection: Projection) -> TrackingOutcome:
 
     It can be repeated at any time, also while the study runs, and changes nothing where there is nothing to change.
     """
-    projector = _Projector(projection, thorough=True)
+    projector = Projector(projection, thorough=True)
     projector.attempt(None)
     return projector.outcome()
 
 
-class Tracker:
-    """Sends a running study's records to MLflow, from one thread of its own.
-
-    Args:
-        projection: what is shown where.
-        every: seconds between two passes, which send what all trials have new since the last one. After a failure the
-            pauses grow to a minute.
-    """
-
-    def __init__(self, projection: Projection, every: float = 5.0) -> None:
-        self._every = every
-        self._projector = _Projector(projection, thorough=False)
-        self._hints: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._finishing = threading.Event()
-        self._deadline = 0.0
-        # A daemon: a server that never answers must not keep the driver from ending.
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread, which first brings MLflow up to the records that there are."""
-        set_environment()
-        # Its warnings of every retry would break up the progress; the outcome says what failed.
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        self._thread.start()
-
-    def changed(self, trial_id: str) -> None:
-        """Says that a trial (or ``TEACHER``) has a new complete checkpoint. Takes a microsecond, from any thread."""
-        self._hints.put(trial_id)
-
-    def finish(self, timeout: float = 30.0) -> TrackingOutcome:
-        """Sends what is left, looking at all trials again, and ends the thread.
-
-        Args:
-            timeout: seconds to wait; a pass that is under way then is left behind.
-        """
-        self._deadline = time.monotonic() + timeout
-        self._finishing.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return self._projector.outcome(stopped=not self._thread.is_alive())
-
-    def _work(self) -> None:
-        pending: set[str] | None = None
-        pause, last_attempts = 0.0, 0
-        while True:
-            finishing = self._finishing.wait(pause)
-            hints = set(self._drained())
-            pending = None if finishing or pending is None else pending | hints
-            if pending is None or pending:
-                done = self._projector.attempt(pending)
-                pending = set() if done else pending
-            else:
-                done = True
-            pause = self._every if done else min(max(2 * pause, self._every), _LONGEST_PAUSE)
-            if finishing:
-                last_attempts += 1
-                if done or last_attempts == _LAST_ATTEMPTS or time.monotonic() > self._deadline:
-                    return
-                time.sleep(1.0)
-
-    def _drained(self) -> Iterator[str]:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._hints.get_nowait()
-
-
-def check_uri(uri: str) -> None:
-    """Sees to it that a tracking URI is one.
-
-    Raises:
-        StudyError: it is not, and sending to it could never work.
-    """
-    if not re.fullmatch(r"sqlite:///.+|https?://.+|(postgresql|mysql|mssql)(\+\w+)?://.+", uri):
-        raise StudyError(
-            f"--tracking-uri must be http(s)://..., sqlite:///FILE or postgresql+psycopg2://..., but got {uri!r}"
-        )
-
-
-def default_uri(storage: Storage, otherwise: Path = Path("results")) -> str:
-    """The tracking URI where the user names none: ``mlflow.db`` in a local storage, else in folder ``otherwise``."""
-    folder = Path(storage.root) if storage.is_local else otherwise
-    return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-
-
-def comparison_url(uri: str, uid: str, server: str | None = None) -> str:
-    """The address of a study's comparison: its preset view where it has one, else its plain page of runs.
-
-    Args:
-        uri: MLflow's tracking URI.
-        uid: the study's.
-        server: address of an MLflow server on that store; by default ``uri`` itself.
-
-    Raises:
-        TrackingError: MLflow does not answer, or has no experiment of this study.
-    """
-    try:
-        experiment = find_experiment(client_of(uri), uid)
-    except Exception as error:
-        raise TrackingError(f"MLflow at {uri} does not answer: {_first_line(error)}") from error
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        raise TrackingError(f"MLflow at {uri} has no experiment of this study; `ctkd-study sync` makes one")
-    return runs_page(server or uri, experiment.experiment_id, VIEW_TAG in experiment.tags)
-
-
-class _Projector:
+class Projector:
     """Passes over the records. One thread at a time may call ``attempt``; any may read ``outcome``."""
 
     def __init__(self, projection: Projection, thorough: bool) -> None:
@@ -245,7 +114,7 @@ class _Projector:
                 self._pass(trials)
         except Exception as error:
             # Whatever it is, it must not reach the study; the outcome tells it.
-            self._outage = _first_line(error)
+            self._outage = first_line(error)
             log.debug("a pass to MLflow failed", exc_info=True)
             return False
         self._outage = None
@@ -281,7 +150,7 @@ class _Projector:
             try:
                 image = self._image(folder, role)
             except Exception as error:
-                self._failures[name] = f"its record cannot be read: {_first_line(error)}"
+                self._failures[name] = f"its record cannot be read: {first_line(error)}"
                 continue
             if image is None:
                 continue
@@ -292,7 +161,7 @@ class _Projector:
             except Exception as error:
                 if is_outage(error):
                     raise
-                self._failures[name] = _first_line(error)
+                self._failures[name] = first_line(error)
         if trials is None:
             if not self._failures:
                 self._remove_lost(runs, seen)
@@ -339,8 +208,3 @@ class _Projector:
         if values:
             low, high = self._accuracy or (values[0], values[0])
             self._accuracy = (min(low, *values), max(high, *values))
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ctkd_study.errors import TrackingError
-from ctkd_study.tracking_client import artifact_location, client_of, find_experiment, is_outage
-from ctkd_study.tracking_image import SENT, Image, Point, is_ours
-from ctkd_study.tracking_view import VIEW_TAG, Span, shared_view
+from ctkd_study.tracking.client import artifact_location, client_of, find_experiment, is_outage
+from ctkd_study.tracking.snapshot import SENT, Image, Point, is_ours
+from ctkd_study.tracking.view import VIEW_TAG, Span, shared_view
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run

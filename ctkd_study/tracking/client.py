@@ -6,11 +6,14 @@ MLflow takes seconds to import, so it is imported where it is used, here and in 
 import contextlib
 import fcntl
 import os
-import sys
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ctkd_study.errors import StudyError
+from trainables.storage import Storage
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
@@ -73,6 +76,24 @@ def find_experiment(client: "MlflowClient", uid: str) -> "Experiment | None":
     return min(found, key=lambda each: (each.lifecycle_stage == "deleted", int(each.experiment_id)), default=None)
 
 
+def check_uri(uri: str) -> None:
+    """Sees to it that a tracking URI is one.
+
+    Raises:
+        StudyError: it is not, and sending to it could never work.
+    """
+    if not re.fullmatch(r"sqlite:///.+|https?://.+|(postgresql|mysql|mssql)(\+\w+)?://.+", uri):
+        raise StudyError(
+            f"--tracking-uri must be http(s)://..., sqlite:///FILE or postgresql+psycopg2://..., but got {uri!r}"
+        )
+
+
+def default_uri(storage: Storage, otherwise: Path = Path("results")) -> str:
+    """The tracking URI where the user names none: ``mlflow.db`` in a local storage, else in folder ``otherwise``."""
+    folder = Path(storage.root) if storage.is_local else otherwise
+    return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite URI; None for any other store."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
@@ -82,19 +103,6 @@ def artifact_location(uri: str, uid: str) -> str | None:
     """Where a study's artifacts go: beside an SQLite database, else where the store puts them."""
     database = sqlite_file(uri)
     return (database.parent.absolute() / "mlartifacts" / uid).as_uri() if database is not None else None
-
-
-def server_command(uri: str, host: str, port: int) -> list[str]:
-    """The command line of an MLflow server on a store, to be started with ``server_environment``."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    if (database := sqlite_file(uri)) is not None:
-        command += ["--artifacts-destination", str(database.parent.absolute() / "mlartifacts")]
-    return [*command, "--host", host, "--port", str(port)]
-
-
-def server_environment() -> dict[str, str]:
-    """The environment of an MLflow server: quiet, and without the job workers, which take 2 GB."""
-    return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | ENVIRONMENT | dict(os.environ)
 
 
 @contextlib.contextmanager
@@ -115,3 +123,9 @@ def locked(path: Path, patience: float) -> Iterator[None]:
                     raise TimeoutError(f"another process has held {path} for {patience:.0f} s") from None
                 time.sleep(0.05)
         yield
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text; its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
