@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from ctkd_study.analysis import effects, importances, points
 from ctkd_study.errors import StudyError
-from ctkd_study.importance import effects, importances, points
 from ctkd_study.launch import Runner
 from ctkd_study.report import effects as report
 from ctkd_study.report import terminal

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import tracking
+from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFacts, compare, evaluate
 from ctkd_study.cluster import RayRunner, check_address, check_local, local_slots, on_this_machine
 from ctkd_study.display import shown
 from ctkd_study.errors import StudyError
@@ -19,9 +20,7 @@ from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
 from ctkd_study.records import STUDY, History, StudyFolder, TrialResult
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
-from ctkd_study.strategies import ArmPlan, Cost, evaluate
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
-from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
 from trainables import record, teacher
 from trainables.bank import BankCost
 from trainables.config import TrialConfig

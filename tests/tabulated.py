@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ctkd_study.analysis.strategies import ArmPlan, Cost, Strategy, evaluate
+from ctkd_study.analysis.verdict import Comparison, Question, TeacherFacts, compare
 from ctkd_study.records.results import History, TrialResult
-from ctkd_study.strategies import ArmPlan, Cost, Strategy, evaluate
-from ctkd_study.verdict import Comparison, Question, TeacherFacts, compare
 from trainables.record import Row
 
 

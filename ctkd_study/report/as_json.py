@@ -3,9 +3,8 @@
 import dataclasses
 from typing import Any
 
+from ctkd_study.analysis import Comparison, Cost, Mean, Pair, Summary
 from ctkd_study.plan import Estimate, Plan, Range
-from ctkd_study.strategies import Cost
-from ctkd_study.verdict import Comparison, Mean, Pair, Summary
 
 
 def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ctkd_study.analysis import EVALUATOR, SEED, Effect
 from ctkd_study.errors import StudyError
-from ctkd_study.importance import EVALUATOR, SEED, Effect
 from ctkd_study.report.files import save
 
 

@@ -4,10 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ctkd_study.inference import FEWEST_SEEDS
+from ctkd_study.analysis import FEWEST_SEEDS, Comparison, Mean, Pair, Strategy, Summary, TeacherFacts
 from ctkd_study.records import History
-from ctkd_study.strategies import Strategy
-from ctkd_study.verdict import Comparison, Mean, Pair, Summary, TeacherFacts
 
 _NAMED_FAILURES = 10
 _AT_BOUND = 0.01

@@ -10,8 +10,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ctkd_study.analysis import Comparison, Pair, Summary
 from ctkd_study.records import History
-from ctkd_study.verdict import Comparison, Pair, Summary
 
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
 _COLOURS = ("#0f8fc4", "#d97706", "#2a9d6f", "#c2649a", "#8b7bd8", "#a08a2c")

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ctkd_study.analysis import Comparison
 from ctkd_study.records import History
 from ctkd_study.report import facts, figures
 from ctkd_study.report.literature import published_notes
-from ctkd_study.verdict import Comparison
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f23; --paper: #fff; --quiet: #5b636d; --line: #d5d9de; --box: #f3f5f7; }

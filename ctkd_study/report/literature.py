@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from ctkd_study.analysis import Comparison
 from ctkd_study.report.facts import name, plus_minus
 from ctkd_study.spec import Published
-from ctkd_study.verdict import Comparison
 
 
 def published_notes(comparison: Comparison) -> list[str]:

@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ctkd_study.analysis import Comparison
 from ctkd_study.display import duration
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
 from ctkd_study.records import History
 from ctkd_study.report import facts
 from ctkd_study.report.literature import published_notes
-from ctkd_study.verdict import Comparison
 
 _NAMED_FAILURES = 10
 _NAME_WIDTH = 13

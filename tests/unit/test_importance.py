@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ctkd_study import StudyError
-from ctkd_study.importance import SEED, Effect, Point, effects, importances, points
+from ctkd_study.analysis.importance import SEED, Effect, Point, effects, importances, points
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.launch.launch import launch
 from ctkd_study.plan.plan import make_plan

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ctkd_study import inference
+from ctkd_study.analysis import inference
 
 REPEATS = 40_000
 MARGIN = 0.5

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from ctkd_study import SpecError, Study
+from ctkd_study.analysis.verdict import Comparison
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.report import terminal
 from ctkd_study.report.html import page
 from ctkd_study.report.literature import published_notes
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.study_spec import from_mapping
-from ctkd_study.verdict import Comparison
 from tests.tabulated import quickstart
 from tests.unit.studies import plain
 from trainables.config import TrialConfig

@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from ctkd_study.analysis.strategies import ArmPlan, evaluate
+from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
 from ctkd_study.records.results import History
 from ctkd_study.report import facts, figures, terminal
 from ctkd_study.report.as_json import comparison_as_json
 from ctkd_study.report.html import page
-from ctkd_study.strategies import ArmPlan, evaluate
-from ctkd_study.verdict import Comparison, TeacherFacts, compare
 from tests.tabulated import failed, history, question, quickstart, strategies, trial
 
 HOSTILE = '<script>alert("1")</script> & [red]$x_1$[/]'

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as generated
 
+from ctkd_study.analysis.strategies import ArmPlan, Cost, Protocol, Strategy, evaluate, select
 from ctkd_study.records.results import TrialResult
-from ctkd_study.strategies import ArmPlan, Cost, Protocol, Strategy, evaluate, select
 from tests.tabulated import failed, trial
 
 GRID = ArmPlan("grid", ("T=1", "T=4", "T=16"), fixed=True)

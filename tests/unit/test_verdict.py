@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.strategies import ArmPlan, Cost, Strategy, evaluate
+from ctkd_study.analysis.verdict import Comparison, Pair, TeacherFacts, compare, default_baseline, pair
 from ctkd_study.errors import StudyError
-from ctkd_study.strategies import ArmPlan, Cost, Strategy, evaluate
-from ctkd_study.verdict import Comparison, Pair, TeacherFacts, compare, default_baseline, pair
 from tests.tabulated import failed, question, quickstart, strategies, trial
 
 BASE = [95.0, 96.0, 97.0, 96.5]

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ctkd_study import inference
+from ctkd_study.analysis import inference
 from ctkd_study.errors import StudyError
 from ctkd_study.plan import PlannedTrial
 from trainables.config import canonical

@@ -12,11 +12,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from ctkd_study import inference
+from ctkd_study.analysis import inference
+from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Word
+from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
 from ctkd_study.errors import StudyError
-from ctkd_study.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Word
 from ctkd_study.spec import Published
-from ctkd_study.strategies import Cost, Protocol, Strategy
 
 _MOST_DROPPED = 0.10
 
