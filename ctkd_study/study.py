@@ -14,11 +14,11 @@ from rich.console import Console
 from ctkd_study import tracking
 from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFacts, compare, evaluate
 from ctkd_study.cluster import RayRunner, check_address, check_local, local_slots, on_this_machine
-from ctkd_study.display import shown
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
 from ctkd_study.records import STUDY, History, StudyFolder, TrialResult
+from ctkd_study.report.live_table import shown
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import record, teacher

@@ -5,7 +5,7 @@ from html import escape
 
 from ctkd_study.analysis import Comparison
 from ctkd_study.records import History
-from ctkd_study.report import facts, figures
+from ctkd_study.report import figures, formatting
 from ctkd_study.report.literature import published_notes
 
 _STYLE = """
@@ -46,7 +46,7 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         _accuracy(comparison),
         _cost(comparison),
         *_figures(comparison, histories),
-        _notes([*facts.notes(comparison, histories), *published_notes(comparison)]),
+        _notes([*formatting.notes(comparison, histories), *published_notes(comparison)]),
         f"<footer>{escape(_method(comparison))}</footer>",
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
@@ -65,12 +65,12 @@ def _accuracy(comparison: Comparison) -> str:
     rows = []
     for summary in comparison.summaries:
         pair = pairs.get(summary.strategy.name)
-        cells = [facts.plus_minus(summary.val_top1), facts.plus_minus(summary.test_top1)]
+        cells = [formatting.plus_minus(summary.val_top1), formatting.plus_minus(summary.test_top1)]
         if comparison.pairs:
             cells += ["", "", ""]
         if pair is not None:
-            cells[2:] = [facts.difference(pair), _p(pair.p_value), facts.word(pair)]
-        rows.append((facts.name(summary, comparison.question.teacher), cells, facts.kept(summary.strategy)))
+            cells[2:] = [formatting.difference(pair), _p(pair.p_value), formatting.word(pair)]
+        rows.append((formatting.name(summary, comparison.question.teacher), cells, formatting.kept(summary.strategy)))
     compared = [f"minus {comparison.baseline}", "p", "verdict"] if comparison.pairs else []
     caption = "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
     return _table(caption, ["strategy", "validation", "test", *compared], "kept, by seed", rows)
@@ -83,7 +83,9 @@ def _cost(comparison: Comparison) -> str:
     for summary in comparison.summaries:
         strategy = summary.strategy
         counts = [str(len(strategy.plan.settings)), str(strategy.trials), str(len(strategy.failed))]
-        rows.append((facts.name(summary, comparison.question.teacher), [*counts, *facts.costs(summary, priced)], ""))
+        rows.append(
+            (formatting.name(summary, comparison.question.teacher), [*counts, *formatting.costs(summary, priced)], "")
+        )
     headings = ["strategy", "settings", "trials", "failed", "device-seconds", "ratio", "TFLOP", "ratio"]
     money = [question.currency] if priced else []
     charged = ", with the teacher and evaluation" if question.charges_teacher else ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ctkd_study.analysis import Comparison
-from ctkd_study.report.facts import name, plus_minus
+from ctkd_study.report.formatting import name, plus_minus
 from ctkd_study.spec import Published
 
 

@@ -7,12 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ctkd_study.analysis import Comparison
-from ctkd_study.display import duration
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
 from ctkd_study.records import History
-from ctkd_study.report import facts
+from ctkd_study.report import formatting
 from ctkd_study.report.literature import published_notes
+from ctkd_study.report.live_table import duration
 
 _NAMED_FAILURES = 10
 _NAME_WIDTH = 13
@@ -33,7 +33,7 @@ def show(comparison: Comparison, console: Console, histories: Sequence[History] 
         console.print()
         console.print(table)
     _print(console, f"\n{comparison.sentence}")
-    for note in (*facts.notes(comparison, histories), *published_notes(comparison)):
+    for note in (*formatting.notes(comparison, histories), *published_notes(comparison)):
         _print(console, f"- {note}")
 
 
@@ -43,9 +43,9 @@ def accuracy_table(comparison: Comparison) -> Table:
     pairs = {pair.a: pair for pair in comparison.pairs}
     for summary in comparison.summaries:
         pair = pairs.get(summary.strategy.name)
-        cells = [facts.plus_minus(summary.val_top1), facts.plus_minus(summary.test_top1)]
-        cells += ["", ""] if pair is None else [facts.difference(pair), facts.word(pair)]
-        table.add_row(escape(facts.name(summary, comparison.question.teacher)), *cells)
+        cells = [formatting.plus_minus(summary.val_top1), formatting.plus_minus(summary.test_top1)]
+        cells += ["", ""] if pair is None else [formatting.difference(pair), formatting.word(pair)]
+        table.add_row(escape(formatting.name(summary, comparison.question.teacher)), *cells)
     return table
 
 
@@ -59,8 +59,8 @@ def cost_table(comparison: Comparison) -> Table:
     for summary in comparison.summaries:
         strategy = summary.strategy
         trials = f"{strategy.trials}, {len(strategy.failed)} failed" if strategy.failed else str(strategy.trials)
-        cells = (trials, *facts.costs(summary, priced), escape(facts.kept(strategy)))
-        table.add_row(escape(facts.name(summary, comparison.question.teacher)), *cells)
+        cells = (trials, *formatting.costs(summary, priced), escape(formatting.kept(strategy)))
+        table.add_row(escape(formatting.name(summary, comparison.question.teacher)), *cells)
     return table
 
 

@@ -6,9 +6,9 @@ import time
 import pytest
 from rich.console import Console
 
-from ctkd_study import display
 from ctkd_study.launch.progress import Progress
 from ctkd_study.plan.plan import Plan, make_plan
+from ctkd_study.report import live_table
 from ctkd_study.spec.study_spec import from_mapping
 from tests.unit.studies import plain
 from trainables.record import Row
@@ -88,11 +88,11 @@ def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
     progress.ended(first, "finished")
     progress.ended(second, "failed")
     clock.now += 90
-    said = display.line(progress, 3600.0)
+    said = live_table.line(progress, 3600.0)
     assert said == ("finished: four 1/3; failed: 1; 1m30s so far; about 15m00s left; 8 device-seconds; cost 8.00")
     progress.note = "the teacher is being made ready"
     console = Console(file=io.StringIO(), width=100)
-    console.print(display.table(progress, None))
+    console.print(live_table.table(progress, None))
     assert isinstance(console.file, io.StringIO)
     table = console.file.getvalue()
     assert "the teacher is being made ready" in " ".join(table.split())
@@ -103,4 +103,4 @@ def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0s"), (59.6, "1m00s"), (3599, "59m59s"), (90_061, "25h01m")])
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert display.duration(seconds) == said
+    assert live_table.duration(seconds) == said

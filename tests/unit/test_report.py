@@ -16,7 +16,7 @@ from rich.console import Console
 from ctkd_study.analysis.strategies import ArmPlan, evaluate
 from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
 from ctkd_study.records.results import History
-from ctkd_study.report import facts, figures, terminal
+from ctkd_study.report import figures, formatting, terminal
 from ctkd_study.report.as_json import comparison_as_json
 from ctkd_study.report.html import page
 from tests.tabulated import failed, history, question, quickstart, strategies, trial
@@ -264,7 +264,7 @@ def test_text_of_a_study_is_printed_as_it_is() -> None:
 )
 def test_what_went_wrong_is_noted_under_the_tables_and_on_the_page(note: str) -> None:
     assert note in printed(CASES["battered"])
-    assert any(note in each for each in facts.notes(CASES["battered"]))
+    assert any(note in each for each in formatting.notes(CASES["battered"]))
 
 
 def test_the_marks_stand_at_the_names_and_failures_in_the_table() -> None:
@@ -275,10 +275,10 @@ def test_the_marks_stand_at_the_names_and_failures_in_the_table() -> None:
 
 def test_a_clean_study_has_only_the_note_on_the_teachers_cost() -> None:
     values = {"grid": [95.0, 96.0, 97.0], "global": [95.1, 96.3, 97.2]}
-    (note,) = facts.notes(compare(question(seeds=(0, 1, 2)), strategies(values)))
+    (note,) = formatting.notes(compare(question(seeds=(0, 1, 2)), strategies(values)))
     assert note.startswith("The teacher's own 30.0 device-seconds")
     charged = compare(question(seeds=(0, 1, 2), charges_teacher=True), strategies(values))
-    assert facts.notes(charged) == []
+    assert formatting.notes(charged) == []
 
 
 @pytest.mark.parametrize(
@@ -291,13 +291,13 @@ def test_a_clean_study_has_only_the_note_on_the_teachers_cost() -> None:
     ],
 )
 def test_a_temperature_that_sits_at_a_bound_is_noted(last: float, notes: list[str]) -> None:
-    assert facts.at_bounds([history("global", seed, [15.0, last]) for seed in range(2)]) == notes
+    assert formatting.at_bounds([history("global", seed, [15.0, last]) for seed in range(2)]) == notes
 
 
 def test_only_the_trials_at_a_bound_are_counted_and_other_temperatures_have_none() -> None:
     paths = [history("global", 0, [20.95]), history("global", 1, [12.0]), history("global", 2, [])]
-    assert facts.at_bounds(paths) == ["global: T sits at its upper bound 21 at the end of 1 of 3 trials."]
-    assert facts.at_bounds([dataclasses.replace(paths[0], bounds=None)]) == []
+    assert formatting.at_bounds(paths) == ["global: T sits at its upper bound 21 at the end of 1 of 3 trials."]
+    assert formatting.at_bounds([dataclasses.replace(paths[0], bounds=None)]) == []
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_only_the_trials_at_a_bound_are_counted_and_other_temperatures_have_none
     ],
 )
 def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
-    assert facts.number(value) == text
+    assert formatting.number(value) == text
 
 
 # -- page ------------------------------------------------------------------------------------------------------------
@@ -366,13 +366,13 @@ def test_the_page_is_well_formed_and_needs_nothing_else(comparison: Comparison) 
 def test_the_page_says_what_the_terminal_says(comparison: Comparison) -> None:
     parsed = Tags(page(comparison, HISTORIES))
     assert comparison.sentence in parsed.texts
-    for note in facts.notes(comparison, HISTORIES):
+    for note in formatting.notes(comparison, HISTORIES):
         assert note in parsed.texts
     for summary in comparison.summaries:
-        assert facts.name(summary, comparison.question.teacher) in parsed.texts
-        assert facts.plus_minus(summary.test_top1) in parsed.texts
+        assert formatting.name(summary, comparison.question.teacher) in parsed.texts
+        assert formatting.plus_minus(summary.test_top1) in parsed.texts
     for pair in comparison.pairs:
-        assert facts.difference(pair) in parsed.texts
+        assert formatting.difference(pair) in parsed.texts
 
 
 def test_what_comes_from_a_study_is_text_and_nothing_else() -> None:
