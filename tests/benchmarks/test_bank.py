@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests import settings
 from tests.benchmarks.measuring import cpu_rounds, report
 from tests.benchmarks.training import BATCH, arrays, config, epoch, network, trainer_of
+from tests.support import settings
 from trainables import numerics, streams, teacher
 from trainables.bank import Table, keys_of, share_of
 from trainables.bank_filling import Glance

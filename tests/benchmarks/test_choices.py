@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests import settings
 from tests.benchmarks.measuring import cpu_rounds, ratios, report
 from tests.benchmarks.training import BATCH, SIZE, arrays, config, epoch, network, trainer_of
-from tests.unit.test_trainer import trainer_of as digits_trainer
+from tests.support import settings
+from tests.support.trials import trainer_of as digits_trainer
 from trainables import forward, trainer
 from trainables.bank_filling import fastest
 from trainables.config import Numerics

@@ -18,9 +18,8 @@ from ctkd_study.cluster.feed import InOrder, Item, ListSearch
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
-from tests import settings
 from tests.benchmarks.measuring import report
-from tests.integration import tracking_cases
+from tests.support import settings, tracking_cases
 from trainables import record, teacher
 from trainables.config import RunOptions
 from trainables.storage import Storage

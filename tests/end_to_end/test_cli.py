@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from ctkd_study.cli import main
 from ctkd_study.tracking.snapshot import metric_name
-from tests import settings
-from tests.integration.tracking_cases import contents, held
+from tests.support import settings
+from tests.support.tracking_cases import contents, held
 from trainables import record
 from trainables.storage import Storage
 

@@ -10,30 +10,13 @@ from ray import tune
 
 from ctkd_study import Study, StudyError
 from ctkd_study.launch.inline import InlineRunner
-from tests import settings
-from tests.integration.test_trainable import space, tuned
-from tests.unit.test_bank import CROP, banked
-from tests.unit.test_trial import same
+from tests.support.banks import BASE, banked
+from tests.support.trials import same
+from tests.support.tuning import space, tuned
 from trainables import record, teacher
 from trainables.storage import Storage
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-BASE: dict[str, Any] = {
-    "name": "banked",
-    "data": CROP,
-    "teacher": settings.TEACHER,
-    "student": settings.STUDENT,
-    "recipe": settings.RECIPE,
-    "distiller": {"name": "kd"},
-    "seeds": 2,
-    "margin": 1.0,
-    "arms": {
-        "two": {"temperature": {"kind": "fixed", "value": 2}},
-        "pkt": {"temperature": {"kind": "fixed", "value": 4}, "distiller": {"name": "pkt"}},
-        "alone": {"distiller": {"name": "none"}},
-    },
-}
 
 
 def manifests(folder: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_banked_study import BASE
+from tests.support.banks import BASE
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 

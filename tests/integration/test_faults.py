@@ -23,8 +23,8 @@ from click.testing import CliRunner
 from ctkd_study.cli import main
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.study import Study
-from tests import settings
-from tests.unit.test_trial import same
+from tests.support import settings
+from tests.support.trials import same
 from trainables import record
 from trainables.record import Checkpoint
 from trainables.storage import Storage

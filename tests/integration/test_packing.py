@@ -13,9 +13,9 @@ from ray import tune
 from ctkd_study import Study, StudyError
 from ctkd_study.cluster import placement
 from ctkd_study.errors import ClusterError
-from tests import settings
-from tests.integration.test_banked_study import BASE
-from tests.integration.test_trainable import space
+from tests.support import settings
+from tests.support.banks import BASE
+from tests.support.tuning import space
 from trainables import probe
 from trainables.trainable import CTKDTrainable
 

@@ -13,7 +13,7 @@ from ctkd_study import Study, StudyError, grid
 from ctkd_study.errors import LeaseError
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.records.lease import Lease
-from tests import settings
+from tests.support import settings
 from trainables import record
 from trainables.config import TrialConfig
 from trainables.models import MODELS

@@ -21,7 +21,7 @@ from ctkd_study.tracking.projection import TEACHER, sync
 from ctkd_study.tracking.server import comparison_url
 from ctkd_study.tracking.snapshot import metric_name
 from ctkd_study.tracking.tracker import Tracker
-from tests.integration.tracking_cases import START_MS, Server, Study, contents, free_port, held, history
+from tests.support.tracking_cases import START_MS, Server, Study, contents, free_port, held, history
 from trainables.storage import Storage
 
 SYNC = """

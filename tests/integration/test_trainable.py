@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from ray import tune
 
-from tests import settings
-from tests.unit.test_trainer import without_clock
-from tests.unit.test_trial import finished, same
+from tests.support import settings
+from tests.support.trials import finished, same, without_clock
+from tests.support.tuning import space, tuned
 from trainables import record
-from trainables.config import TrialConfig
 from trainables.record import Checkpoint
 from trainables.storage import Storage
 from trainables.trainable import CTKDTrainable, parse
@@ -27,32 +26,8 @@ def newest(folder: Path) -> Checkpoint:
     return found
 
 
-def tuned(config: dict[str, Any], folder: Path, cpus: float = 2.0) -> list[tune.Result]:
-    """Runs a configuration in a plain Tuner; two cores a trial make trials follow each other in one reused actor."""
-    tuner = tune.Tuner(
-        tune.with_resources(CTKDTrainable, {"cpu": cpus}),
-        param_space=config,
-        tune_config=tune.TuneConfig(reuse_actors=True),
-        run_config=tune.RunConfig(
-            name="plain",
-            storage_path=str(folder),
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
-        ),
-    )
-    results = tuner.fit()
-    assert not results.errors
-    return [results[index] for index in range(len(results))]
-
-
 def _seed(result: tune.Result) -> int:
     return int((result.config or {})["seed"])
-
-
-def space(config: TrialConfig) -> dict[str, Any]:
-    plain = config.plain()
-    plain["run"] = {key: value for key, value in plain["run"].items() if key in ("teachers", "checkpoint")}
-    return plain
 
 
 def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path) -> None:

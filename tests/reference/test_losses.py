@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tests.reference import cases
 from tests.reference.checks import check_dkd, check_kd, close, gradients
-from tests.unit.networks import TinyNetwork, pair
+from tests.support.networks import TinyNetwork, pair
 from trainables.distillers import DISTILLERS, Batch, Distiller
 from trainables.distillers.crd import CRD
 from trainables.distillers.dkd import dkd_loss

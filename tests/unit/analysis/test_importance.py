@@ -1,0 +1,120 @@
+"""Effects by hand, importances of a known truth, and what is looked at of a study's trials."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from rich.console import Console
+
+from ctkd_study import StudyError
+from ctkd_study.analysis.importance import SEED, Effect, Point, effects, importances, points
+from ctkd_study.launch.inline import InlineRunner, tabulated
+from ctkd_study.launch.launch import launch
+from ctkd_study.plan.plan import make_plan
+from ctkd_study.report import effects as report
+from ctkd_study.spec.study_spec import from_mapping
+from tests.support.studies import plain
+from trainables.config import TrialConfig
+from trainables.record import Row
+from trainables.storage import Storage
+
+
+def product(accuracy: Callable[[str, str, int], float], seeds: int = 4) -> list[Point]:
+    """Two options of three values each, crossed."""
+    return [
+        Point(seed, {"end": end, "kind": kind}, accuracy(end, kind, seed))
+        for seed, end, kind in itertools.product(range(seeds), ("1", "2", "3"), ("a", "b", "c"))
+    ]
+
+
+def test_effects_are_differences_to_the_seeds_mean() -> None:
+    found = effects(product(lambda end, kind, seed: 80 + int(end) + 10 * seed))
+    assert [(e.option, e.value, e.settings) for e in found] == [
+        *(("end", value, 3) for value in "123"),
+        *(("kind", value, 3) for value in "abc"),
+    ]
+    assert [e.difference for e in found] == pytest.approx([-1, 0, 1, 0, 0, 0])
+    assert [e.high for e in found] == pytest.approx([-1, 0, 1, 0, 0, 0]), "the seeds agree"
+
+
+def test_the_interval_is_over_seeds() -> None:
+    moved = {"1": 1.0, "2": 0.0, "3": -1.0}
+    found = effects(product(lambda end, kind, seed: 80 + moved[end] * (seed - 1), seeds=3))
+    assert found[0].difference == pytest.approx(0)
+    assert found[0].high == pytest.approx(4.302653 / np.sqrt(3), rel=1e-5)  # t at 0.975 with 2 degrees of freedom
+    assert (effects(product(lambda *_: 80.0, seeds=2))[0].low, effects([])) == (None, [])
+
+
+def test_the_option_that_decides_is_the_important_one() -> None:
+    noise = iter(np.random.default_rng(0).normal(0, 0.2, size=36))
+    shares = importances(product(lambda end, kind, seed: 80 + 2 * int(end) + 0.5 * seed + next(noise)))
+    assert list(shares)[:2] == ["end", SEED]
+    assert shares["end"] > 0.6
+    assert shares["kind"] < 0.05
+    assert sum(shares.values()) <= 1 + 1e-6
+
+
+def test_chance_is_named_where_it_decides() -> None:
+    shares = importances(product(lambda end, kind, seed: 80 + 3 * seed + 0.1 * int(end)))
+    assert next(iter(shares)) == SEED
+    assert "but no more than the seed" in report.sentence(shares, 36)
+
+
+def test_they_are_the_same_each_time_and_leave_optuna_as_it_was() -> None:
+    found = product(lambda end, kind, seed: 80 + int(end) * seed)
+    before = optuna.logging.get_verbosity()
+    assert importances(found) == importances(list(found))
+    assert optuna.logging.get_verbosity() == before
+
+
+def test_nothing_to_explain() -> None:
+    assert set(importances(product(lambda *_: 80.0)).values()) == {0.0}
+    with pytest.raises(StudyError, match="trials that differ, but there are 1"):
+        importances(product(lambda *_: 80.0)[:1])
+    with pytest.raises(StudyError, match="there are 0"):
+        importances([])
+
+
+def test_the_options_of_the_arms_that_differ_are_looked_at(tmp_path: Path) -> None:
+    def rows(config: TrialConfig) -> list[Row]:
+        if config.seed == 2:
+            raise RuntimeError("lost")
+        row: Row = {"epoch": 1, "val_loss": 0.1, "val_top1": 90.0, "test_loss": 0.1, "test_top1": 80.0 + config.seed}
+        return [{**row, "time_ms": 1, "epoch_seconds": 1.0, "device_seconds": 1.0, "eval_seconds": 0.0, "tflop": 1.0}]
+
+    (tmp_path / "t.pth").write_bytes(b"never opened")
+    curriculum = {"kind": {"grid": ["cosine", "step"]}, "end": {"grid": [1, 2]}}
+    arms = {
+        "fixed": {"temperature": {"kind": "fixed", "value": 4}},
+        "spans": {"temperature": {"kind": "global"}, "curriculum": curriculum},
+        "each": {"temperature": {"kind": "instance"}, "curriculum": {"kind": "cosine"}},
+    }
+    teacher = {"model": "resnet8", "checkpoint": str(tmp_path / "t.pth")}
+    plan = make_plan(from_mapping(plain(teacher=teacher, arms=arms)))
+    runner = InlineRunner(tabulated(rows))
+    outcome = launch(plan, Storage.at(str(tmp_path / "results")), runner, Console(quiet=True))
+    found = points([trial for trial in plan.trials if trial.arm == "spans"], outcome.manifests)
+    assert [(point.seed, dict(point.options), point.top1) for point in found] == [
+        (seed, {"curriculum.kind": kind, "curriculum.end": end}, 80.0 + seed)
+        for seed, kind, end in itertools.product((0, 1), ("cosine", "step"), ("1", "2"))
+    ], "the third seed failed"
+    both = points([trial for trial in plan.trials if trial.arm != "fixed"], outcome.manifests)
+    assert set(both[0].options) == {"temperature.kind", "curriculum.kind", "curriculum.end"}
+    assert points([], outcome.manifests) == []
+
+
+def test_the_table_and_the_figure(tmp_path: Path) -> None:
+    known = [Effect("end", "0.1", -0.25, -0.5, 0.0, 3), Effect("kind", "cosine", 0.125, None, None, 9)]
+    assert report.table(known).splitlines()[2:] == [
+        "| `end` | 0.1 | 3 | -0.25 | -0.50 to +0.00 |",
+        "| `kind` | cosine | 9 | +0.12 | - |",
+    ]
+    file = tmp_path / "effects.svg"
+    report.plot(known, file)
+    for label in ("end", "kind", "0.1", "cosine"):
+        assert f">{label}<" in file.read_text()
+    with pytest.raises(StudyError, match="an option that varies"):
+        report.plot([], file)

@@ -1,0 +1,106 @@
+"""What a launch counts, and what it shows of it."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from ctkd_study.launch.progress import Progress
+from ctkd_study.plan.plan import Plan, make_plan
+from ctkd_study.report import live_table
+from ctkd_study.spec.study_spec import from_mapping
+from tests.support.studies import plain
+from trainables.record import Row
+
+
+class Clock:
+    """Stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """One arm, three seeds of ten epochs."""
+    return make_plan(from_mapping(plain(recipe={"epochs": 10})))
+
+
+def row(epoch: int) -> Row:
+    return {"epoch": epoch, "epoch_seconds": 2.0, "eval_seconds": 1.0, "teacher_seconds": 0.5, "device_seconds": 4.0}
+
+
+def test_time_left_is_told_by_the_pace_of_trials_alone(plan: Plan, clock: Clock) -> None:
+    progress = Progress(plan.trials, {})
+    first, second, third = (trial.id for trial in plan.trials)
+    progress.note = "the teacher is being made ready"
+    clock.now += 500
+    progress.row(first, row(1))  # some trials need no teacher
+    clock.now += 10
+    progress.row(first, row(2))
+    assert progress.seconds_left() is None, "nobody knows how long the teacher will take"
+    progress.note = ""
+    clock.now += 60
+    progress.row(first, row(3))
+    assert progress.seconds_left() is None, "one report has no pace"
+    clock.now += 6
+    progress.row(first, row(4))
+    progress.row(second, row(1))
+    assert progress.seconds_left() is None, "an epoch takes 3.5 s: both trials may have begun it before"
+    clock.now += 2
+    assert progress.seconds_left() == pytest.approx(25 * 8 / 2)
+    progress.ended(first, "failed")  # its other epochs will never be, and were not trained either
+    assert progress.seconds_left() == pytest.approx(19 * 8 / 2)
+    for trial_id in (second, third):
+        progress.ended(trial_id, "finished")
+    assert progress.seconds_left() == 0
+
+
+def test_a_row_is_counted_in_device_seconds_and_lost_with_its_worker(plan: Plan) -> None:
+    progress = Progress(plan.trials, {})
+    trial = plan.trials[0].id
+    progress.row(trial, row(1))
+    assert progress.device_seconds == 4
+    assert progress.busy_seconds == 4 + 2 * (1.0 + 0.5), "evaluation and teacher occupy as many devices as training"
+    progress.saved(trial)
+    progress.row(trial, row(2))
+    assert progress.unsaved() == {trial: 4}
+    progress.recovered(trial)
+    assert (progress.wasted, progress.unsaved()) == ({trial: 4}, {})
+
+
+def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
+    progress = Progress(plan.trials, {})
+    first, second, _ = (trial.id for trial in plan.trials)
+    progress.row(first, row(9))
+    progress.row(first, row(10))
+    progress.ended(first, "finished")
+    progress.ended(second, "failed")
+    clock.now += 90
+    said = live_table.line(progress, 3600.0)
+    assert said == ("finished: four 1/3; failed: 1; 1m30s so far; about 15m00s left; 8 device-seconds; cost 8.00")
+    progress.note = "the teacher is being made ready"
+    console = Console(file=io.StringIO(), width=100)
+    console.print(live_table.table(progress, None))
+    assert isinstance(console.file, io.StringIO)
+    table = console.file.getvalue()
+    assert "the teacher is being made ready" in " ".join(table.split())
+    assert [line.split() for line in table.splitlines() if "four" in line] == [
+        ["│", "four", "│", "1", "│", "0", "│", "1", "│", "1", "│"]
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0s"), (59.6, "1m00s"), (3599, "59m59s"), (90_061, "25h01m")])
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert live_table.duration(seconds) == said

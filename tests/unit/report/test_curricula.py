@@ -1,0 +1,90 @@
+"""What `plan --plot` draws: each distinct course of λ and of a scheduled T once, with all that share it."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+from click.testing import CliRunner
+
+from ctkd_study import StudyError
+from ctkd_study.cli import main
+from ctkd_study.report import curricula
+from ctkd_study.spec.study_spec import StudySpec, from_mapping
+from tests.support.studies import file_with, plain
+
+LEARNS = "  learns: {temperature: {kind: global}}"
+LEARNED = {"temperature": {"kind": "global"}}
+LINEAR = {"kind": "linear", "epochs": 4}
+ARMS: dict[str, Any] = {
+    "fixed": {"temperature": {"kind": "fixed", "value": 4}},
+    "one": {**LEARNED, "curriculum": LINEAR},
+    "same": {"temperature": {"kind": "instance"}, "curriculum": LINEAR},
+    "ends": {**LEARNED, "curriculum": {**LINEAR, "end": {"grid": [1, 2]}}},
+    "rising": {"temperature": {"kind": "schedule", "start": 1, "end": 5, "path": "linear", "epochs": 3}},
+    "short": {**LEARNED, "curriculum": LINEAR, "recipe": {"epochs": 2}},
+}
+
+
+def study(**arms: Any) -> StudySpec:
+    return from_mapping(plain(recipe={"epochs": 5}, arms=arms or ARMS))
+
+
+def test_each_course_is_there_once() -> None:
+    assert {course.label: course.values for course in curricula.strengths(study())} == {
+        "one; same; ends: end=1": (0.25, 0.5, 0.75, 1.0, 1.0),
+        "ends: end=2": (0.5, 1.0, 1.5, 2.0, 2.0),
+        "short": (0.25, 0.5),
+    }
+    assert [(course.label, course.values) for course in curricula.temperatures(study())] == [
+        ("rising", (1.0, 3.0, 5.0, 5.0, 5.0))
+    ]
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_the_ending_of_the_file_is_its_format(ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"plan.{ending}"
+    curricula.plot(study(), file)
+    content = file.read_bytes()
+    assert content.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[ending])
+    curricula.plot(study(), file)
+    assert file.read_bytes() == content, "the same study gives the same file"
+
+
+def test_every_line_is_named_and_drawn(tmp_path: Path) -> None:
+    file = tmp_path / "plan.svg"
+    curricula.plot(study(), file)
+    text = file.read_text()
+    for label in ("one; same; ends: end=1", "ends: end=2", "short", "rising", "epoch", "λ"):
+        assert f">{label}<" in text
+    curricula.plot(study(), file.with_suffix(".png"))
+    pixels = matplotlib.image.imread(file.with_suffix(".png"))
+    assert pixels.std() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("arms", "name", "rule"),
+    [
+        ({"fixed": ARMS["fixed"]}, "plan.svg", "must be a curriculum or a scheduled temperature"),
+        (ARMS, "plan.txt", r"must end in one of .*\.svg"),
+        (ARMS, "plan", r"must end in one of .*\.svg"),
+        (ARMS, "nowhere/plan.svg", "cannot be written: No such file or directory"),
+    ],
+)
+def test_refusals(arms: dict[str, Any], name: str, rule: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=rule):
+        curricula.plot(study(**arms), tmp_path / name)
+
+
+def test_the_command_draws_before_it_measures(tmp_path: Path) -> None:
+    file, figure = tmp_path / "study.yaml", tmp_path / "plan.svg"
+    missing = tmp_path / "no data here"
+    file.write_text(file_with({2: f"data: {{name: cifar100, validation: 100, folder: '{missing}'}}", 10: LEARNS}))
+    result = CliRunner().invoke(main, ["plan", str(file), "--plot", str(figure), "--storage", str(tmp_path)])
+    assert result.exit_code == 2
+    assert figure.exists()
+    file.write_text(file_with({10: LEARNS}))
+    figure.unlink()
+    result = CliRunner().invoke(main, ["plan", str(file), "--plot", str(figure), "--storage", str(tmp_path)])
+    assert (result.exit_code, figure.exists()) == (0, True)
+    assert "3 trials" in result.output

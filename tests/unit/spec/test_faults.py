@@ -1,0 +1,308 @@
+"""What is wrong with a study file: every fault, with its line, and no other."""
+
+from pathlib import Path
+
+import pytest
+
+from ctkd_study.errors import SpecError
+from ctkd_study.spec import document
+from ctkd_study.spec.study_spec import from_mapping, grid
+from tests.support.studies import Expected, assert_faults, file_with, only, plain, read
+from trainables.curriculum import Cosine
+from trainables.data import DATASETS
+
+# -- faults ----------------------------------------------------------------------------------------------------------
+
+FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
+    "name": ({1: "name: Small Study"}, [(1, "name", 'but got "Small Study"')]),
+    "name is required": ({1: "protocol: validation"}, [(1, "name", "is required")]),
+    "unknown key": ({8: "marginn: 5"}, [(1, "margin", "is required"), (8, "marginn", "did you mean 'margin'?")]),
+    "merge key": ({8: "margin: 5\n<<: {}"}, [(9, "<<", "unknown key")]),
+    "margin": ({8: "margin: 0"}, [(8, "margin", "greater than 0 and of at most 100, but got 0")]),
+    "margin is no text": (
+        {8: "margin: '5'"},
+        [(8, "margin", 'must be a number greater than 0 and of at most 100, but got "5"')],
+    ),
+    "infinite margin": ({8: "margin: .inf"}, [(8, "margin", "but got Infinity")]),
+    "data set": (
+        {2: "data: {name: digit, validation: 9}"},
+        [(2, "data.name", f"must be one of {', '.join(DATASETS)}")],
+    ),
+    "data without a name": (
+        {2: "data: {validation: 9}"},
+        [(2, "data.name", f"is required: one of {', '.join(DATASETS)}")],
+    ),
+    "data is text": (
+        {2: "data: digits"},
+        [(2, "data", f"must be a mapping with 'name', one of {', '.join(DATASETS)}")],
+    ),
+    "number as a name": ({2: "data: {name: 3, validation: 9}"}, [(2, "data.name", "but got 3")]),
+    "misspelt tag": ({4: "student: {modle: resnet8}"}, [(4, "student.modle", "did you mean 'model'?")]),
+    "number as text": (
+        {5: "recipe: {epochs: '3'}"},
+        [(5, "recipe.epochs", 'a whole number from 1 to 100000, but got "3"')],
+    ),
+    "fraction": (
+        {5: "recipe: {epochs: 3.5}"},
+        [(5, "recipe.epochs", "must be a whole number from 1 to 100000, but got 3.5")],
+    ),
+    "truth as a number": ({5: "recipe: {epochs: true}"}, [(5, "recipe.epochs", "but got true")]),
+    "nested key": (
+        {5: "recipe:\n  epochs: 3\n  schedule:\n    kind: step\n    milestone: [1]"},
+        [
+            (7, "recipe.schedule.milestones", "is required"),
+            (9, "recipe.schedule.milestone", "did you mean 'milestones'?"),
+        ],
+    ),
+    "list item": (
+        {5: "recipe: {epochs: 3, schedule: {kind: step, milestones: [1,\n  x]}}"},
+        [(6, "recipe.schedule.milestones[1]", 'must be a whole number, but got "x"')],
+    ),
+    "choice": (
+        {11: "numerics: {device: cud}"},
+        [(11, "numerics.device", "auto, cpu, cuda, but got \"cud\"; did you mean 'cuda'?")],
+    ),
+    "no teacher": ({3: "teacher: null"}, [(3, "teacher", "distiller 'kd' needs a teacher")]),
+    "teacher left out": ({3: "question: why?"}, [(1, "teacher", "distiller 'kd' needs a teacher")]),
+    "teacher from nowhere": (
+        {3: "teacher: {model: resnet8}"},
+        [(3, "teacher", "either a recipe (train it) or a checkpoint")],
+    ),
+    "teacher's own recipe": (
+        {3: "teacher: {model: resnet8, recipe: {epochs: 0}}"},
+        [(3, "teacher.recipe.epochs", "must be a whole number from 1 to 100000, but got 0")],
+    ),
+    "study's recipe is at fault once": ({5: "recipe: {epochs: 3, lr: -1}"}, [(5, "recipe.lr", "but got -1")]),
+    "recipe lacks epochs": ({5: "recipe: {lr: 0.1}"}, [(5, "recipe.epochs", "is required")]),
+    "validation in the paper's protocol": (
+        {1: "name: small\nprotocol: paper"},
+        [(3, "data.validation", "must be 0, but got 100")],
+    ),
+    "no validation": ({2: "data: {name: digits, validation: 0}"}, [(2, "data.validation", "must be at least 1")]),
+    "seeds": ({7: "seeds: 0"}, [(7, "seeds", "must be a number of seeds from 1 to 10000")]),
+    "seeds twice": ({7: "seeds: [1, 2, 1]"}, [(7, "seeds", "a list of different whole numbers, but got [1, 2, 1]")]),
+    "no seeds": ({7: "seeds: []"}, [(7, "seeds", "but got []")]),
+    "fractional seeds": ({7: "seeds: [0.5]"}, [(7, "seeds", "but got [0.5]")]),
+    "fewer planned": ({11: "seeds_planned: 2"}, [(11, "seeds_planned", "at least the number of seeds, 3, but got 2")]),
+    "baseline": ({11: "baseline: for"}, [(11, "baseline", "must be one of the arms: four; did you mean 'four'?")]),
+    "later: search": ({11: "search: {by: tpe}"}, [(11, "search", "unknown key")]),
+    "later: workers": ({11: "resources: {workers: 2}"}, [(11, "resources.workers", "unknown key")]),
+    "grid outside arms": (
+        {5: "recipe: {epochs: {grid: [1, 2]}}", 7: "seeds: {grid: [1]}"},
+        [(5, "recipe.epochs", "a grid may stand only"), (7, "seeds", "a grid may stand only")],
+    ),
+    "no arms": ({9: "arms: {}", 10: ""}, [(9, "arms", "must be a mapping that is not empty, but got {}")]),
+    "arms are a list": ({10: "  - four"}, [(9, "arms", "must be a mapping")]),
+    "arm's name": (
+        {10: "  Four: {temperature: {kind: fixed, value: 4}}"},
+        [(10, "arms.Four", "the name of an arm must match")],
+    ),
+    "arm is text": ({10: "  four: 4"}, [(10, "arms.four", "must be a mapping with any of student, recipe")]),
+    "arm without temperature": (
+        {10: "  four: {}"},
+        [(10, "arms.four.temperature", "distiller 'kd' needs a temperature")],
+    ),
+    "arm overrides data": (
+        {11: "  b: {data: {validation: 3}, seeds: 4, margin: 1, teacher: null, temperature: {kind: global}}"},
+        [(11, f"arms.b.{key}", f"may not override '{key}'") for key in ("data", "seeds", "margin", "teacher")],
+    ),
+    "arm's unknown key": (
+        {11: "  b: {temprature: {kind: global}}"},
+        [(11, "arms.b.temprature", "did you mean 'temperature'?"), (11, "arms.b.temperature", "needs a temperature")],
+    ),
+    "arm's kind": (
+        {10: "  four: {temperature: {kind: fixd, value: 4}}"},
+        [(10, "arms.four.temperature.kind", "did you mean 'fixed'?")],
+    ),
+    "arm lacks a value": (
+        {10: "  four:\n    temperature:\n      kind: fixed"},
+        [(11, "arms.four.temperature.value", "is required: a number")],
+    ),
+    "value of another kind": (
+        {11: "temperature: {kind: fixed, value: 2}", 10: "  four: {temperature: {kind: global, value: 4}}"},
+        [(10, "arms.four.temperature.value", "unknown key")],
+    ),
+    "stated temperature that cannot apply": (
+        {11: "  b: {distiller: {name: none}, temperature: {kind: global}}"},
+        [(11, "arms.b.temperature", "distiller 'none' takes no temperature")],
+    ),
+    "stated curriculum that cannot apply": (
+        {11: "  b: {temperature: {kind: fixed, value: 1}, curriculum: {kind: cosine}}"},
+        [(11, "arms.b.curriculum", "needs a learned temperature")],
+    ),
+    "inherited fault": (
+        {5: "recipe: {epochs: 3, lr: 0}", 11: "  b: {recipe: {epochs: 9}, temperature: {kind: global}}"},
+        [(5, "recipe.lr", "but got 0")],
+    ),
+    "arm's list item": (
+        {11: "  b: {temperature: {kind: global}, student: {widths: [1, 2,\n 0, 4]}}"},
+        [(12, "arms.b.student.widths[2]", "but got 0")],
+    ),
+    "grid's values": (
+        {10: "  four: {temperature: {kind: fixed, value: {grid: [1,\n -2,\n 4,\n x]}}}"},
+        [(11, "arms.four.temperature.value", "but got -2"), (13, "arms.four.temperature.value", 'but got "x"')],
+    ),
+    "grid is empty": (
+        {10: "  four: {temperature: {kind: fixed, value: {grid: []}}}"},
+        [(10, "arms.four.temperature.value", "a list of at least one value, but got []")],
+    ),
+    "grid is a number": (
+        {10: "  four: {temperature: {kind: fixed, value: {grid: 4}}}"},
+        [(10, "arms.four.temperature.value", "a list of at least one value, but got 4")],
+    ),
+    "grid holds a value twice": (
+        {10: "  four: {temperature: {kind: fixed, value: {grid: [1, 4, 4.0]}}}"},
+        [(10, "arms.four.temperature.value.grid[2]", "no value twice, but got 4.0 again")],
+    ),
+    "grid of grids": (
+        {10: "  four: {temperature: {kind: fixed, value: {grid: [1, {grid: [2]}, [3]]}}}"},
+        [
+            (10, "arms.four.temperature.value.grid[1]", "plain values alone"),
+            (10, "arms.four.temperature.value.grid[2]", "plain values alone, but got [3]"),
+        ],
+    ),
+    "grid has a neighbour": (
+        {10: "  four: {temperature: {kind: fixed, value: {grid: [1], also: 2}}}"},
+        [(10, "arms.four.temperature.value.grid", "with no other key beside it")],
+    ),
+    "grid of blocks": (
+        {10: "  four: {temperature: {grid: [{kind: global}]}}"},
+        [(10, "arms.four.temperature.grid[0]", "plain values alone")],
+    ),
+    "grid in place of a block": (
+        {10: "  four: {temperature: {grid: [1]}}"},
+        [(10, "arms.four.temperature", "must be a mapping")],
+    ),
+    "grid in place of an arm": (
+        {11: "  b: {grid: [1, 2]}"},
+        [(11, "arms.b.grid", "a grid may stand only"), (11, "arms.b.temperature", "needs a temperature")],
+    ),
+    "grid is too large": (
+        {
+            10: f"  four: {{temperature: {{kind: fixed, value: {{grid: {list(range(1, 102))}}}}}, "
+            f"recipe: {{epochs: {{grid: {list(range(1, 102))}}}}}}}"
+        },
+        [(10, "arms.four", "at most 10,000 settings, but the grids of this one make 10,201")],
+    ),
+    "later: searches": (
+        {10: "  four: {temperature: {kind: fixed, value: {uniform: [1, 8]}}, search: {by: tpe}}"},
+        [(10, "arms.four.search", "unknown key"), (10, "arms.four.temperature.value", 'but got {"uniform": [1, 8]}')],
+    ),
+    "nothing is said of what could not be read": (
+        {4: "student: &s {model: resnet8}", 10: "  four: {student: *s, temperature: !x {kind: y}}"},
+        [(4, "student", "anchors"), (10, "arms.four.student", "anchors"), (10, "arms.four.temperature", "tags")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_faults(case: str, tmp_path: Path) -> None:
+    changes, expected = FAULTS[case]
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, file_with(changes))
+    assert_faults(caught.value.faults, expected)
+    assert {fault.file for fault in caught.value.faults} == {str(tmp_path / "study.yaml")}
+
+
+def test_every_fault_at_once(tmp_path: Path) -> None:
+    text = """\
+name: A
+data: {name: digits, validation: -1, validation: 5}
+teacher: {model: resnet8, recipe: {epochs: 2, batchsize: 3}}
+student: {model: resnet7}
+recipe: {epochs: 0, lr: 0.1, lr: 0.2}
+distiller: {name: kd, ce_weight: a}
+seeds: none
+margin: !!float 4
+numerics: {threads: 0}
+arms:
+  a: {temperature: {kind: fixed, value: {grid: [0, 4]}}, curriculum: {kind: cosin}}
+  b: {distiller: {name: none}, temperature: {kind: global, tau: 1}, data: {}}
+  B: {distiller: {name: none}, curriculum: {kind: cosine}}
+"""
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, text, "recipe.momentum=2", "margins=3")
+    assert_faults(
+        caught.value.faults,
+        [
+            (1, "name", 'but got "A"'),
+            (2, "data.validation", "there already"),
+            (2, "data.validation", "but got -1"),
+            (3, "teacher.recipe.batchsize", "did you mean 'batch_size'?"),
+            (4, "student.model", "did you mean 'resnet"),
+            (5, "recipe.lr", "there already"),
+            (5, "recipe.epochs", "but got 0"),
+            (6, "distiller.ce_weight", 'but got "a"'),
+            (7, "seeds", 'but got "none"'),
+            (8, "margin", "tags are not allowed"),
+            (9, "numerics.threads", "but got 0"),
+            (11, "arms.a.temperature.value", "but got 0"),
+            (11, "arms.a.curriculum.kind", "did you mean 'cosine'?"),
+            (12, "arms.b.data", "may not override"),
+            (12, "arms.b.temperature.tau", "unknown key"),
+            (13, "arms.B", "must match"),
+            (13, "arms.B.curriculum", "needs a learned temperature"),
+            (None, "recipe.momentum", "but got 2"),
+            (None, "margins", "did you mean 'margin'?"),
+        ],
+    )
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'study.yaml'}:1: name: must be text")
+    assert lines[-2].startswith("--set recipe.momentum=2: recipe.momentum: must be a number of at least 0 and less")
+
+
+def test_faults_hold_the_value() -> None:
+    with pytest.raises(SpecError) as caught:
+        from_mapping(
+            plain(margin=-1, seeds=[1, 1], arms={"a": {"temperature": {"kind": "fixed", "value": grid(1, -2)}}})
+        )
+    assert [(fault.key, fault.value) for fault in caught.value.faults] == [
+        ("seeds", [1, 1]),
+        ("margin", -1),
+        ("arms.a.temperature.value", -2),
+    ]
+
+
+def test_a_mapping_has_the_same_faults_as_a_file(tmp_path: Path) -> None:
+    for changes, _ in FAULTS.values():
+        text = file_with(changes)
+        parsed = document.parse(text)
+        if parsed.faults:
+            continue  # what the writing of a file can say wrong, a mapping can't
+        with pytest.raises(SpecError) as of_file:
+            read(tmp_path, text)
+        with pytest.raises(SpecError) as of_mapping:
+            from_mapping(parsed.data)
+        assert {(fault.key, fault.message) for fault in of_mapping.value.faults} == {
+            (fault.key, fault.message) for fault in of_file.value.faults
+        }
+        assert all(fault.line is None and fault.file is None for fault in of_mapping.value.faults)
+
+
+# -- overrides -------------------------------------------------------------------------------------------------------
+
+
+def test_overrides_change_the_study(tmp_path: Path) -> None:
+    spec = read(
+        tmp_path, file_with(), "recipe.weight_decay=1e-3", "seeds=[5]", "arms.more={temperature: {kind: global}}"
+    )
+    assert spec.recipe.weight_decay == 1e-3
+    assert spec.teacher is not None
+    assert spec.teacher.recipe is not None
+    assert spec.teacher.recipe.weight_decay == 1e-3
+    assert spec.seeds == (5,)
+    assert only(spec, "more").config.curriculum == Cosine()
+
+
+def test_faults_of_overrides_name_them(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, file_with({8: "margin: 0"}), "arms.four.temperature.value=x", "seeds")
+    assert [str(fault.place) for fault in caught.value.faults] == [
+        f"{tmp_path / 'study.yaml'}:8",
+        "--set seeds",
+        "--set arms.four.temperature.value=x",
+    ]
+
+
+def test_an_override_mends_a_fault(tmp_path: Path) -> None:
+    assert read(tmp_path, file_with({8: "margin: 0"}), "margin=2").margin == 2.0

@@ -1,0 +1,186 @@
+"""What all arms of a seed share, and what a trial's numbers depend on."""
+
+import hashlib
+import math
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support import settings
+from tests.support.trials import trainer_of, without_clock
+from trainables import probe
+from trainables.bank import TeacherSource
+from trainables.config import TrialConfig
+from trainables.models import Features
+from trainables.trainer import Materials, NotFinite, Trainer
+
+
+class _Listening(TeacherSource):
+    """Passes on what another source gives, and notes what was asked for."""
+
+    def __init__(self, source: TeacherSource) -> None:
+        self.source = source
+        self.ids: list[Tensor] = []
+        self.views: list[Tensor] = []
+        self.images: list[Tensor] = []
+
+    def start(self, ids: Tensor, views: Tensor) -> None:
+        self.ids.append(ids)
+        self.views.append(views)
+        self.source.start(ids, views)
+
+    def batch(self, begin: int, end: int, images: Tensor) -> Features:
+        self.images.append(images)
+        return self.source.batch(begin, end, images)
+
+
+def state_hash(trainer: Trainer) -> str:
+    digest = hashlib.sha256()
+    for key, value in trainer.student.state_dict().items():
+        digest.update(key.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def listened(config: TrialConfig, epochs: int) -> tuple[str, list[Any]]:
+    trainer = trainer_of(config)
+    assert trainer.materials.source is not None
+    source = _Listening(trainer.materials.source)
+    materials = Materials(trainer.materials.arrays, trainer.materials.split, trainer.materials.teacher, source)
+    trainer = Trainer(config, materials, trainer.device)
+    initial = state_hash(trainer)
+    for _ in range(epochs):
+        trainer.train_epoch()
+    return initial, [torch.stack(source.ids), torch.stack(source.views), torch.cat(source.images)]
+
+
+def test_arms_of_a_seed_share_initial_student_order_and_views(tmp_path: Path) -> None:
+    views = {"name": "digits", "validation": 100, "train_examples": 64, "views": {"kind": "crop", "padding": 1}}
+    arms = {
+        arm: listened(settings.trial(tmp_path, 5, arm, data=views, teacher_source="online"), 3)
+        for arm in ("fixed", "global", "instance")
+    }
+    initial, drawn = arms["fixed"]
+    for other_initial, other in arms.values():
+        assert other_initial == initial
+        for ours, theirs in zip(drawn, other, strict=True):
+            assert torch.equal(ours, theirs)
+    ids, chosen, _ = drawn
+    assert not torch.equal(ids[0], ids[2]), "epochs 1 and 3 must differ in order"
+    assert not torch.equal(chosen[0], chosen[2]), "and in views"
+    assert trainer_of(settings.trial(tmp_path, 5, "alone", data=views)).student.state_dict().keys()
+    assert state_hash(trainer_of(settings.trial(tmp_path, 5, "alone", data=views))) == initial
+    assert listened(settings.trial(tmp_path, 6, "fixed", data=views, teacher_source="online"), 1)[0] != initial
+
+
+def test_views_belong_to_examples_whatever_the_subset(tmp_path: Path) -> None:
+    def by_example(count: int) -> dict[int, int]:
+        data = {"name": "digits", "validation": 100, "train_examples": count, "views": {"kind": "crop"}}
+        _, (ids, views, _) = listened(settings.trial(tmp_path, 1, "fixed", data=data, teacher_source="online"), 1)
+        return dict(zip(ids[0].tolist(), views[0].tolist(), strict=True))
+
+    small, large = by_example(40), by_example(80)
+    assert small.keys() < large.keys()
+    assert all(large[example] == view for example, view in small.items())
+
+
+@pytest.mark.parametrize("arm", ["fixed", "global", "instance", "alone"])
+def test_straight_run_twice_is_bit_identical(tmp_path: Path, arm: str) -> None:
+    first, second = (trainer_of(settings.trial(tmp_path, 3, arm)) for _ in range(2))
+    for _ in range(3):
+        assert without_clock(first.train_epoch()) == without_clock(second.train_epoch())
+    assert state_hash(first) == state_hash(second)
+
+
+def test_online_teacher_agrees_with_the_bank(tmp_path: Path) -> None:
+    banked = trainer_of(settings.trial(tmp_path))
+    online = trainer_of(settings.trial(tmp_path, teacher_source="online"))
+    ids = torch.from_numpy(banked.materials.split.student)
+    zeros = torch.zeros_like(ids)
+    arrays = banked.materials.arrays
+    images = banked._inputs(arrays.train_images[ids])
+    outputs = []
+    for trainer in (banked, online):
+        assert trainer.materials.source is not None
+        trainer.materials.source.start(ids, zeros)
+        outputs.append(trainer.materials.source.batch(0, len(ids), images).logits)
+    assert (outputs[0] - outputs[1]).abs().max() < 1e-5
+    assert banked.materials.source is not None
+    assert banked.materials.source.tflop_per_image == 0.0
+    assert online.materials.source is not None
+    assert online.materials.source.tflop_per_image > 0.0
+
+
+def test_row_has_every_name_and_percent(tmp_path: Path) -> None:
+    row = trainer_of(settings.trial(tmp_path, arm="instance")).train_epoch()
+    assert set(row) == {
+        *("epoch", "time_ms", "train_loss", "ce_loss", "kd_loss", "other_loss", "train_top1"),
+        *("val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5"),
+        *("temperature", "temperature_min", "temperature_max", "temperature_std", "lambda", "lr"),
+        *("epoch_seconds", "eval_seconds", "teacher_seconds", "device_seconds", "images_per_second"),
+        *("tflop", "eval_tflop", "teacher_tflop"),
+    }
+    assert row["train_loss"] == pytest.approx(0.1 * _number(row["ce_loss"]) + 0.9 * _number(row["kd_loss"]), rel=1e-5)
+    for name in ("train_top1", "val_top1", "val_top5", "test_top1", "test_top5"):
+        assert 0 <= _number(row[name]) <= 100
+    assert _number(row["val_top5"]) >= _number(row["val_top1"])
+    assert 1 < _number(row["temperature_min"]) <= _number(row["temperature"]) <= _number(row["temperature_max"]) < 21
+    assert row["lambda"] == pytest.approx((1 - math.cos(math.pi / 10)) / 2)
+
+
+def test_evaluation_counts_what_the_network_gets_right(tmp_path: Path) -> None:
+    trainer = trainer_of(settings.trial(tmp_path))
+    row = trainer.train_epoch()
+    assert trainer.selected is not None
+    arrays = trainer.materials.arrays
+    with torch.no_grad():
+        logits = trainer.student(trainer._inputs(arrays.test_images))
+    right = (logits.argmax(1) == arrays.test_labels).numpy()
+    assert np.array_equal(trainer.selected.correct, right)
+    assert row["test_top1"] == pytest.approx(100 * right.mean())
+    fifth = (logits.topk(5, dim=1).indices == arrays.test_labels[:, None]).any(1).double().mean()
+    assert row["test_top5"] == pytest.approx(100 * float(fifth))
+
+
+def test_validation_selects_the_epoch_and_paper_protocol_the_test_set(tmp_path: Path) -> None:
+    recipe = {**settings.RECIPE, "epochs": 8}
+    for protocol, part in (("validation", "val"), ("paper", "test")):
+        data = {"name": "digits", "validation": 100 if protocol == "validation" else 0, "train_examples": 100}
+        trainer = trainer_of(settings.trial(tmp_path, recipe=recipe, data=data, protocol=protocol))
+        rows = [trainer.train_epoch() for _ in range(8)]
+        best = max(rows, key=lambda row: (_number(row[f"{part}_top1"]), -_number(row[f"{part}_loss"])))
+        assert trainer.selected is not None
+        assert trainer.selected.row == best
+        assert (rows[0]["val_top1"] is None) == (protocol == "paper")
+
+
+def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    trainer = trainer_of(settings.trial(tmp_path, recipe={**settings.RECIPE, "lr": 1000.0, "weight_decay": 1.0}))
+    with pytest.raises(NotFinite, match=r"_loss is (nan|inf) in epoch \d"):
+        deque((trainer.train_epoch() for _ in range(20)), maxlen=0)
+
+
+def test_arithmetic_is_three_times_forward_but_for_the_first_layer(tmp_path: Path) -> None:
+    trainer = trainer_of(settings.trial(tmp_path))
+    row = trainer.train_epoch()
+    evaluated = 100 + len(trainer.materials.arrays.test_labels)
+    training, forward = _number(row["tflop"]) / 100, _number(row["eval_tflop"]) / evaluated
+    assert 2.8 < training / forward < 3.0
+
+
+def test_arithmetic_is_counted_for_the_examples_that_a_distiller_compares_with(tmp_path: Path) -> None:
+    config = settings.trial(tmp_path, distiller={"name": "crd"}, teacher_source="online")
+    whole = trainer_of(config)
+    part = probe.trainer(config, whole.materials.arrays, steps=1, tested=10)
+    of_part, of_whole = (_number(trainer.train_epoch()["tflop"]) for trainer in (part, whole))
+    assert of_part / 32 < of_whole / 100
+    assert _number(trainer_of(config).train_epoch()["tflop"]) == of_whole
+
+
+def _number(value: float | int | None) -> float:
+    assert value is not None
+    return float(value)
