@@ -2,29 +2,7 @@
 
 import dataclasses
 
-from ctkd_study.spec import Setting, StudySpec
-from trainables.config import TrialConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedTrial:
-    """A setting with a seed."""
-
-    setting: Setting
-    seed: int
-
-    @property
-    def id(self) -> str:
-        return f"{self.setting.arm}-{self.setting.key}-s{self.seed}"
-
-    @property
-    def arm(self) -> str:
-        return self.setting.arm
-
-    @property
-    def config(self) -> TrialConfig:
-        """The trial's configuration, its ``run`` still empty."""
-        return self.setting.config.model_copy(update={"seed": self.seed})
+from ctkd_study.spec import PlannedTrial, StudySpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,4 +16,4 @@ class Plan:
 def make_plan(spec: StudySpec) -> Plan:
     """The study's trials: for each seed every setting of every arm, in the order of the file."""
     settings = spec.settings()
-    return Plan(spec, tuple(PlannedTrial(setting, seed) for seed in spec.seeds for setting in settings))
+    return Plan(spec, tuple(setting.trial(seed) for seed in spec.seeds for setting in settings))

@@ -4,14 +4,17 @@ Takes the text of a study file with its overrides, or plain values. Gives a ``St
 ``SpecError`` that names every fault with its line.
 """
 
-from ctkd_study.spec.arms import NAME
+from ctkd_study.spec.arms import Arm, PlannedTrial, Setting
 from ctkd_study.spec.published import Published
+from ctkd_study.spec.resolver import NAME
 from ctkd_study.spec.schema import json_schema
-from ctkd_study.spec.study_spec import GpuShare, Setting, StudySpec, from_mapping, grid, load, warnings
+from ctkd_study.spec.study_spec import GpuShare, StudySpec, from_mapping, grid, load, warnings
 
 __all__ = [
     "NAME",
+    "Arm",
     "GpuShare",
+    "PlannedTrial",
     "Published",
     "Setting",
     "StudySpec",

@@ -3,20 +3,28 @@
 ``load`` reads a file, ``from_mapping`` a Python mapping; their ``StudySpec`` is valid as a whole, with its arms.
 """
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ctkd_study.errors import Fault, KeyPath, Place, SpecError, dotted
-from ctkd_study.spec.arms import NAME, Arm, Resolver, Setting, is_overlays, merge
+from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.document import Document, from_plain, read
 from ctkd_study.spec.problems import Problem, problems_of, suggestion
 from ctkd_study.spec.published import Published
+from ctkd_study.spec.resolver import NAME, is_overlays, merge, resolve_arms
 from trainables.config import TEACHERS, CheckpointOptions, Numerics, TeacherOptions, TeacherSource
 from trainables.curriculum import CURRICULA, CurriculumOptions
 from trainables.data import DATASETS, DataOptions
@@ -27,8 +35,6 @@ from trainables.presets import expanded
 from trainables.recipe import Recipe
 from trainables.registry import OneOf
 from trainables.temperatures import TEMPERATURES, TemperatureOptions
-
-__all__ = ["Resources", "Setting", "StudySpec", "from_mapping", "grid", "load", "warnings"]
 
 _MAX_SEEDS = 10_000
 _MAX_SEED = 2**31
@@ -192,26 +198,32 @@ class StudySpec(Options):
             raise PydanticCustomError("baseline", "{rule}", {"rule": rule})
         return value
 
-    def settings(self) -> tuple[Setting, ...]:
-        """Every setting: arm by arm in the order of the file, each arm's grid in the order of its product.
+    _resolved_arms: tuple[Arm, ...] = PrivateAttr(())
 
-        Raises:
-            SpecError: an arm is at fault; never for a study that ``load`` or ``from_mapping`` gave.
-        """
-        return self._settings
+    def model_post_init(self, context: Any) -> None:
+        """Resolve the arms, unless the context brings them."""
+        self._resolved_arms = context["arms"] if context and "arms" in context else self._resolve()
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "StudySpec":
-        """A copy, some fields replaced by valid values; its settings are resolved anew."""
+        """Return a copy, some fields replaced by valid values; its arms are resolved anew."""
         copied = super().model_copy(update=update, deep=deep)
-        vars(copied).pop("_settings", None)
+        copied._resolved_arms = copied._resolve()
         return copied
 
-    @functools.cached_property
-    def _settings(self) -> tuple[Setting, ...]:
-        arms, problems = _resolved(self.plain(), None)
+    def _resolve(self) -> tuple[Arm, ...]:
+        arms, problems = resolve_arms(self.plain(), None)
         if problems:
             raise SpecError(Fault(dotted(problem.path), problem.value, problem.message) for problem in problems)
-        return tuple(setting for arm in arms.values() for setting in arm.settings)
+        return arms
+
+    @property
+    def resolved_arms(self) -> tuple[Arm, ...]:
+        """The arms with their settings, in the order of the file."""
+        return self._resolved_arms
+
+    def settings(self) -> tuple[Setting, ...]:
+        """Return every setting: arm by arm in the order of the file, each arm's grid in the order of its product."""
+        return tuple(setting for arm in self._resolved_arms for setting in arm.settings)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> StudySpec:
@@ -305,22 +317,21 @@ def _study(document: Document, folder: Path) -> StudySpec:
         SpecError: every fault.
     """
     data = _with_whole_recipes(document.data)
+    arms, of_arms = resolve_arms(data, folder)
+    if not of_arms and arms:
+        data = {**data, "arms": {arm.name: arm.block for arm in arms}}
     spec, problems = None, []
     try:
-        spec = StudySpec.model_validate(data, context={"folder": folder})
+        spec = StudySpec.model_validate(data, context={"folder": folder, "arms": arms})
     except ValidationError as error:
+        # What is wrong with an arm, the resolver says better.
         blocks = data.get("arms")
-        # Of each arm the resolver says it better.
-        resolved = isinstance(blocks, dict) and len(blocks) > 0
-        found = [problem for problem in problems_of(error, StudySpec) if problem.path != ("arms",) or not resolved]
-        problems += [_of_study(problem, document) for problem in found]
-    arms, of_arms = _resolved(data, folder)
-    problems += [_of_study(problem, document) for problem in of_arms]
-    faults = [*document.faults, *_placed(problems, document)]
+        has_arms = isinstance(blocks, dict) and len(blocks) > 0
+        problems = [problem for problem in problems_of(error, StudySpec) if problem.path != ("arms",) or not has_arms]
+    placed = [_of_study(problem, document) for problem in (*problems, *of_arms)]
+    faults = [*document.faults, *_placed(placed, document)]
     if faults or spec is None:
         raise SpecError(sorted(faults, key=lambda fault: (fault.place.override is not None, fault.line or 0)))
-    spec = spec.model_copy(update={"arms": {name: arm.block for name, arm in arms.items()}})
-    vars(spec)["_settings"] = tuple(setting for arm in arms.values() for setting in arm.settings)
     return spec
 
 
@@ -342,17 +353,6 @@ def _with_preset(block: Any) -> Any:
     if not isinstance(block, dict):
         return block
     return {key: expanded(value) if key == "recipe" else value for key, value in block.items()}
-
-
-def _resolved(data: Mapping[str, Any], folder: Path | None) -> tuple[dict[str, Arm], list[Problem]]:
-    blocks = data.get("arms")
-    arms, problems, resolver = {}, [], Resolver(data, folder)
-    for name, block in blocks.items() if isinstance(blocks, dict) else ():
-        arm, found = resolver.resolve(name, block)
-        problems += found
-        if arm is not None:
-            arms[name] = arm
-    return arms, problems
 
 
 def _of_study(problem: Problem, document: Document) -> Problem:

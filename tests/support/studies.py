@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ctkd_study.errors import Fault
-from ctkd_study.spec import document
-from ctkd_study.spec.study_spec import Setting, StudySpec, load
+from ctkd_study.spec import Setting, StudySpec, document, load
 
 #: Line, key, and a part of the message of each fault.
 Expected = Sequence[tuple[int | None, str, str]]
