@@ -101,7 +101,8 @@ def run(
     if outcome.unfinished:
         click.echo(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
         sys.exit(_INTERRUPTED)
-    terminal.show(loaded.compare(storage=storage), console, loaded.histories(storage))
+    found = loaded.compare(storage, state=outcome.state)
+    terminal.show(found, console, loaded.histories(storage, state=outcome.state))
     if outcome.failed:
         sys.exit(_FAILED)
 
@@ -122,7 +123,7 @@ def plan(
     from ctkd_study.study import Study
 
     loaded = Study.from_file(study, overrides)
-    planned = loaded.plan()
+    planned = loaded.plan(storage)
     if plot is not None:
         from ctkd_study.report import curricula
 

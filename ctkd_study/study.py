@@ -1,6 +1,7 @@
 """A study as Python sees it: read or built, planned, run, compared."""
 
 import contextlib
+import dataclasses
 import os
 import socket
 import subprocess
@@ -16,12 +17,12 @@ from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFact
 from ctkd_study.cluster import RayRunner, check_address, check_local, local_slots, on_this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
-from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
-from ctkd_study.records import STUDY, History, StudyFolder, TrialResult
+from ctkd_study.plan import Estimate, Plan, StudyState, check_networks, estimate
+from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
 from ctkd_study.report.live_table import shown
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
-from trainables import record, teacher
+from trainables import teacher
 from trainables.bank import BankCost
 from trainables.config import TrialConfig
 from trainables.storage import Storage
@@ -70,27 +71,28 @@ class Study:
             raise StudyError(f"a study is a file that ends in .yaml, or a name of [a-z0-9_-], but got {study!r}")
         return cls.from_spec(StudyFolder(_storage(storage), study).stored()[0])
 
-    def plan(self) -> Plan:
-        """The study's trials, in order."""
-        return make_plan(self.spec)
+    def plan(self, storage: str = "results") -> Plan:
+        """The study's trials, in order, as ``run`` would record them in this storage."""
+        return self._state(storage).plan
 
     def estimate(self, storage: str = "results") -> Estimate:
-        """What the study will take: from finished trials, else from a few steps on this machine; trains nothing.
+        """Say what the study will take: from finished trials, else from a few steps on this machine; trains nothing.
 
         Raises:
             StudyError: the data set cannot be read.
         """
-        place, resources = _storage(storage), self.spec.resources
+        resources = self.spec.resources
         cpu = resources.cpu or float(self.spec.numerics.threads)
         with _readable_faults():
-            plan = self._planned(place)
-            check_networks(plan)
-            configs = [setting.config for setting in plan.spec.settings()]
+            state = self._state(storage).read()
+            check_networks(state.plan)
+            configs = [setting.config for setting in state.spec.settings()]
             gpu = on_this_machine(resources.gpu, configs, cpu)
             fits = max(local_slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
-            slots = min(fits, self.spec.concurrency or len(plan.trials))
-            finished = StudyFolder(place, self.spec.name).manifests(plan)
-            return estimate(plan, finished, slots, self._teacher_ready(place), place.location, gpu)
+            slots = min(fits, self.spec.concurrency or len(state.plan.trials))
+            config = _teacher_config(state)
+            ready = config is None or teacher.record_of(config, state.storage) is not None
+            return estimate(state.plan, state.manifests, slots, ready, state.storage.location, gpu)
 
     def run(
         self,
@@ -103,17 +105,17 @@ class Study:
         console: Console | None = None,
         runner: Runner | None = None,
     ) -> Outcome:
-        """Runs what is left of the study.
+        """Run what is due of the study.
 
         Args:
             storage: a folder or ``s3://bucket/prefix``.
-            tracking_uri: MLflow's; by default ``mlflow.db`` in the storage.
-            address: of a running Ray cluster; by default that of the environment variable RAY_ADDRESS, else one is
+            tracking_uri: MLflow's; default: ``mlflow.db`` in the storage.
+            address: of a running Ray cluster; default: that of the environment variable RAY_ADDRESS, else one is
                 started on this machine.
-            fresh: starts anew; the old records are renamed.
-            retry: runs failed trials again.
-            console: where progress is shown; by default nowhere.
-            runner: how trials are run; by default as Ray Tune trials.
+            fresh: start anew; the old records are renamed.
+            retry: run failed trials again.
+            console: where progress is shown; default: nowhere.
+            runner: how trials are run; default: as Ray Tune trials.
 
         Raises:
             StudyError: see ``launch``.
@@ -123,23 +125,22 @@ class Study:
         address = None if address == "local" else address  # as Ray names what it starts itself
         uri = tracking_uri or tracking.default_uri(place)
         tracking.check_uri(uri)
-        if address is None:  # on a cluster, the data may be on its nodes alone
-            check_networks(self.plan())
-            resources, numerics = self.spec.resources, self.spec.numerics
-            check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
-        else:
+        if address is not None:
             check_address(address)
         with _readable_faults():
-            plan = self._planned(place, fresh)
+            state = StudyState(self.spec, place, fresh)
+            if address is None:  # on a cluster, the data may be on its nodes alone
+                check_networks(state.plan)
+                resources, numerics = self.spec.resources, self.spec.numerics
+                check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
             return launch(
-                plan,
-                place,
+                state,
                 runner or RayRunner(address),
                 console,
-                watch=lambda progress: shown(progress, console, self.spec.price_per_device_hour),
                 fresh=fresh,
                 retry=retry,
-                tracked=lambda folder, uid: self._tracked(folder, uid, uri, console),
+                watch=lambda progress: shown(progress, console, self.spec.price_per_device_hour),
+                track=lambda uid: _tracked(_projection(state, uid, uri), console),
             )
 
     def compare(
@@ -149,29 +150,26 @@ class Study:
         baseline: str | None = None,
         margin: float | None = None,
         charge_teacher: bool = False,
+        state: StudyState | None = None,
     ) -> Comparison:
-        """Compares the study's strategies from the records that there are, and records that somebody looked.
+        """Compare the study's strategies, as far as there are records, and record that somebody looked.
 
         Args:
             storage: a folder or ``s3://bucket/prefix``.
-            baseline: the arm that the others are compared with; by default the study's.
-            margin: accuracy points that would not matter; by default the study's.
+            baseline: the arm that the others are compared with; default: the study's.
+            margin: accuracy points that would not matter; default: the study's.
             charge_teacher: whether every strategy pays the teacher's training, its work in the trials, and evaluation.
+            state: the records, where they have been read already, e.g. ``Outcome.state`` of a run.
 
         Raises:
             StudyError: there are no records, or the baseline is not an arm.
         """
         if margin is not None and not 0 < margin <= 100:
             raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
-        place = _storage(storage)
-        folder = StudyFolder(place, self.spec.name)
-        folder.stored()
-        plan, wasted = self._planned(place), folder.wasted()
-        manifests = folder.manifests(plan)
-        folder.refuse_changes(plan, manifests)
-        results = [TrialResult.from_manifest(m, wasted.get(key, 0.0)) for key, m in manifests.items()]
-        facts = self._teacher_facts(place)
-        spec = self.spec
+        state = state or self._recorded(storage)
+        lost = wasted(state.folder)
+        results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
+        teacher_facts, spec = _teacher_facts(state), self.spec
         question = Question(
             study=spec.name,
             text=spec.question,
@@ -180,8 +178,8 @@ class Study:
             seeds=spec.seeds,
             data=getattr(spec.data, "name", ""),
             validation=spec.data.validation,
-            test=next((m.test_examples for m in manifests.values() if m.test_examples), None),
-            teacher=facts,
+            test=next((m.test_examples for m in state.manifests.values() if m.test_examples), None),
+            teacher=teacher_facts,
             seeds_planned=spec.seeds_planned,
             baseline=baseline or spec.baseline,
             price_per_device_hour=spec.price_per_device_hour,
@@ -192,41 +190,34 @@ class Study:
             if spec.published
             else (),
         )
-        teacher_cost = (facts.cost if facts is not None else None) or Cost()
+        teacher_cost = (teacher_facts.cost if teacher_facts is not None else None) or Cost()
         strategies = evaluate(
-            _arm_plans(plan), spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
+            _arm_plans(state.plan), spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
         )
         found = compare(question, strategies, looks=0)
         seen = max((len(pair.seeds) for pair in found.pairs), default=0)
         if not seen:
             return found
-        looks = folder.look(seen, {pair.a: pair.verdict for pair in found.pairs})
-        return compare(question, strategies, looks)
+        looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in found.pairs})
+        return dataclasses.replace(found, looks=looks)
 
-    def histories(self, storage: str = "results") -> list[History]:
+    def histories(self, storage: str = "results", *, state: StudyState | None = None) -> list[History]:
         """The epochs of the trials with a learned temperature, as far as there are records; for the course of T."""
-        folder = StudyFolder(_storage(storage), self.spec.name)
-        present = set(folder.root.names())
+        state = state or self._recorded(storage)
         found = []
-        for trial in self.plan().trials:
-            temperature = trial.config.temperature
-            if trial.id not in present or temperature is None or not temperature.learned:
-                continue
-            newest = record.scan(folder.trial(trial.id), check_hashes=False).newest
-            if newest is not None:
+        for trial in state.plan.trials:
+            temperature, newest = trial.config.temperature, state.scan_of(trial.id).newest
+            if temperature is not None and temperature.learned and newest is not None:
                 bounds = temperature.bounds if isinstance(temperature, LearnedOptions) else None
                 found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(newest.rows()), bounds))
         return found
 
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
-        """Makes MLflow hold exactly what the records do."""
-        place = _storage(storage)
-        folder = StudyFolder(place, self.spec.name)
-        _, uid = folder.stored()
-        plan = self._planned(place)
-        folder.refuse_changes(plan, folder.manifests(plan))
-        tracking.check_uri(tracking_uri or tracking.default_uri(place))
-        return tracking.sync(self._projection(folder, uid, tracking_uri or tracking.default_uri(place)))
+        """Make MLflow hold exactly what the records do."""
+        state = self._recorded(storage)
+        uri = tracking_uri or tracking.default_uri(state.storage)
+        tracking.check_uri(uri)
+        return tracking.sync(_projection(state, state.folder.stored()[1], uri))
 
     def serve(
         self,
@@ -260,55 +251,62 @@ class Study:
             server.terminate()
             server.wait()
 
-    def bank(self, storage: str = "results") -> BankCost | None:
+    def bank(self, storage: str = "results", *, state: StudyState | None = None) -> BankCost | None:
         """What the banks of the study's teacher cost; None where there are none."""
-        config = self._teacher_config()
-        cost = teacher.bank_cost(config, _storage(storage)) if config is not None else BankCost()
+        state = state or self._state(storage)
+        config = _teacher_config(state)
+        cost = teacher.bank_cost(config, state.storage) if config is not None else BankCost()
         return cost if cost.pairs else None
 
-    def _planned(self, place: Storage, fresh: bool = False) -> Plan:
-        """The plan, with what is chosen at a study's first run as it was chosen there."""
-        folder = StudyFolder(place, self.spec.name)
-        before = folder.stored()[0] if not fresh and folder.root.exists(STUDY) else None
-        return make_plan(settled(self.spec, before))
+    def _state(self, storage: str) -> StudyState:
+        return StudyState(self.spec, _storage(storage))
 
-    def _teacher_config(self) -> TrialConfig | None:
-        """A trial that reads the study's teacher, if there is one."""
-        return next((trial.config for trial in self.plan().trials if trial.config.teacher is not None), None)
+    def _recorded(self, storage: str) -> StudyState:
+        """The study with its records.
 
-    def _teacher_ready(self, place: Storage) -> bool:
-        config = self._teacher_config()
-        return config is None or teacher.record_of(config, place) is not None
+        Raises:
+            UnknownStudyError: it was never run in this storage.
+            ChangedStudyError: its records are of other trials.
+        """
+        StudyFolder(_storage(storage), self.spec.name).stored()
+        return self._state(storage).read().refuse_changes()
 
-    def _teacher_facts(self, place: Storage) -> TeacherFacts | None:
-        config = self._teacher_config()
-        if config is None or config.teacher is None:
-            return None
-        name = getattr(config.teacher, "model", "teacher")
-        if config.teacher.checkpoint is not None:
-            return TeacherFacts(f"{name} from {Path(config.teacher.checkpoint).name}", may_have_seen_validation=True)
-        newest = teacher.record_of(config, place)
-        if newest is None:
-            return TeacherFacts(name)
-        summary, bank = newest.manifest.summary, teacher.bank_cost(config, place)
-        cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
-        return TeacherFacts(name, summary.test_top1, cost)
 
-    def _projection(self, folder: StudyFolder, uid: str, uri: str) -> Projection:
-        config = self._teacher_config()
-        home = None
-        if config is not None and config.teacher is not None and config.teacher.recipe is not None:
-            home = folder.storage.within(teacher.TEACHERS, teacher.fingerprint(config))
-        return Projection(uri, self.spec.name, uid, folder.root, home, self.spec.question)
+def _teacher_config(state: StudyState) -> TrialConfig | None:
+    """A trial that reads the study's teacher, if there is one."""
+    return next((trial.config for trial in state.plan.trials if trial.config.teacher is not None), None)
 
-    @contextlib.contextmanager
-    def _tracked(self, folder: StudyFolder, uid: str, uri: str, console: Console) -> Iterator[Callable[[str], None]]:
-        tracker = Tracker(self._projection(folder, uid, uri))
-        tracker.start()
-        try:
-            yield tracker.changed
-        finally:
-            console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
+
+def _teacher_facts(state: StudyState) -> TeacherFacts | None:
+    config = _teacher_config(state)
+    if config is None or config.teacher is None:
+        return None
+    name = getattr(config.teacher, "model", "teacher")
+    if config.teacher.checkpoint is not None:
+        return TeacherFacts(f"{name} from {Path(config.teacher.checkpoint).name}", may_have_seen_validation=True)
+    newest = teacher.record_of(config, state.storage)
+    if newest is None:
+        return TeacherFacts(name)
+    summary, bank = newest.manifest.summary, teacher.bank_cost(config, state.storage)
+    cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
+    return TeacherFacts(name, summary.test_top1, cost)
+
+
+def _projection(state: StudyState, uid: str, uri: str) -> Projection:
+    config, home = _teacher_config(state), None
+    if config is not None and config.teacher is not None and config.teacher.recipe is not None:
+        home = state.storage.within(teacher.TEACHERS, teacher.fingerprint(config))
+    return Projection(uri, state.spec.name, uid, state.folder.root, home, state.spec.question)
+
+
+@contextlib.contextmanager
+def _tracked(projection: Projection, console: Console) -> Iterator[Callable[[str], None]]:
+    tracker = Tracker(projection)
+    tracker.start()
+    try:
+        yield tracker.changed
+    finally:
+        console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
 
 
 def _arm_plans(plan: Plan) -> list[ArmPlan]:

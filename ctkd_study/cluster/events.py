@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune import Callback
 
 from ctkd_study.cluster.feed import TeacherState
-from ctkd_study.launch import Progress
+from ctkd_study.launch import LaunchProgress, TrialQueue
 
 #: Id of the trial that makes the teacher ready, and what those of parts of its bank and of actors that stand by
 #: meanwhile begin with; their folders hold nothing of use.
@@ -20,16 +20,17 @@ class TuneEvents(Callback):
     Args:
         progress: is told of epochs, saves, recoveries and ends.
         saved: is called with the id of a trial that has a new complete checkpoint.
+        queue: is told of trials that ended or crashed.
         preparations: ids of the trials that make the teacher ready: the training, then parts of its bank.
     """
 
-    def __init__(self, progress: Progress, saved: Callable[[str], None], preparations: Collection[str]) -> None:
-        self.progress, self.saved = progress, saved
+    def __init__(
+        self, progress: LaunchProgress, saved: Callable[[str], None], queue: TrialQueue, preparations: Collection[str]
+    ) -> None:
+        self.progress, self.saved, self.queue = progress, saved, queue
         self._preparing = set(preparations)
         self.teacher: TeacherState = "waiting" if preparations else "ready"
         self.teacher_fault = ""
-        self.crashed: dict[str, str] = {}
-        """Why trials crashed beyond their retries, by id."""
         progress.note = "the teacher is being made ready" if preparations else ""
 
     def __reduce__(self) -> Any:
@@ -63,7 +64,12 @@ class TuneEvents(Callback):
             return
         self.progress.recovered(trial.trial_id)
         self.progress.ended(trial.trial_id, "failed")
-        self.crashed[trial.trial_id] = fault
+        self.queue.crashed(trial.trial_id, fault)
+        self.saved(trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if not _prepares(trial.trial_id):
+            self.queue.ended(trial.trial_id)
 
     def released(self, trial_id: str) -> bool:
         """Whether an actor that stands by is to get work: the teacher is there."""

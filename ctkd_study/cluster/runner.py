@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctkd_study.cluster import placement, session
 from ctkd_study.errors import TeacherError
-from ctkd_study.launch import Context, Todo
+from ctkd_study.launch import LaunchContext, PendingTrial, TrialQueue
 from trainables import record, teacher
 from trainables.config import TrialConfig
 
@@ -26,24 +26,27 @@ class RayRunner:
 
     address: str | None = None
 
-    def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
+    def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
         # Set after Ray has set its own, which print a stack and end the process.
         with session.joined(self.address), _terminated_like_interrupted():
-            return _tune(todo, context)
+            _tune(queue, context)
 
 
-def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
+def _tune(queue: TrialQueue, context: LaunchContext) -> None:
     from ray import tune
 
     from ctkd_study.cluster.events import TuneEvents
     from ctkd_study.cluster.feed import InOrder, Item, ListSearch
     from trainables.trainable import CTKDTrainable
 
+    todo: list[PendingTrial] = []
+    while (pending := queue.pull()) is not None:
+        todo.append(pending)
     gpu = placement.on_cluster(context.gpu, [item.config for item in todo], context.cpu)
     prepared = _preparations([item.config for item in todo if item.needs_teacher], context, gpu)
     trials = [
         Item(
-            item.trial.id,
+            item.id,
             _with_share(item.config, gpu).plain(),
             item.checkpoint,
             item.first_index,
@@ -51,7 +54,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
         )
         for item in todo
     ]
-    events = TuneEvents(context.progress, context.saved, [item.id for item in prepared])
+    events = TuneEvents(context.progress, context.saved, queue, [item.id for item in prepared])
     free = sum(item.awaits == "nothing" for item in trials)
     standing_by = _standing_by(min(session.slots(context.cpu, gpu), context.concurrency or len(trials)), prepared, free)
     search = ListSearch([*prepared, *trials, *standing_by], lambda: events.teacher, context.concurrency)
@@ -71,7 +74,7 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
             storage_filesystem=None if root.is_local else root.filesystem,
             verbose=0,
             callbacks=[events],
-            failure_config=tune.FailureConfig(max_failures=context.retries),
+            failure_config=tune.FailureConfig(max_failures=context.retry.lost_workers),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
         ),
     )
@@ -79,10 +82,9 @@ def _tune(todo: Sequence[Todo], context: Context) -> dict[str, str]:
     tuner.fit()
     if events.teacher == "failed":
         raise TeacherError(f"the teacher could not be made ready: {events.teacher_fault}")
-    return dict(events.crashed)
 
 
-def _preparations(needing: Sequence[TrialConfig], context: Context, gpu: float) -> "list[Item]":
+def _preparations(needing: Sequence[TrialConfig], context: LaunchContext, gpu: float) -> "list[Item]":
     """What is to be run before the trials that need the teacher: its training, then its bank, in parts."""
     from ctkd_study.cluster.events import BANK, TEACHER
     from ctkd_study.cluster.feed import Item

@@ -1,11 +1,24 @@
-"""The loop that runs what is left of a study, and what it counts meanwhile.
+"""The loop that runs what is due of a study, and what it counts meanwhile.
 
-Takes a plan, a storage and a runner. Gives an ``Outcome`` once nothing is left to run; ``Progress`` tells where a
-launch stands. ``InlineRunner`` runs trials in this process; the one for Ray is in ``cluster``.
+Takes a ``StudyState`` and a runner. Gives an ``Outcome`` once nothing is due; ``LaunchProgress`` tells where a launch
+stands. A runner pulls trials from a ``TrialQueue``: ``InlineRunner`` runs them in this process; the one for Ray is in
+``cluster``.
 """
 
 from ctkd_study.launch.inline import InlineRunner, tabulated
-from ctkd_study.launch.launch import Context, Outcome, Runner, Todo, launch
-from ctkd_study.launch.progress import Progress
+from ctkd_study.launch.launch import LaunchContext, Outcome, RetryPolicy, Runner, launch
+from ctkd_study.launch.progress import LaunchProgress
+from ctkd_study.launch.queue import PendingTrial, TrialQueue
 
-__all__ = ["Context", "InlineRunner", "Outcome", "Progress", "Runner", "Todo", "launch", "tabulated"]
+__all__ = [
+    "InlineRunner",
+    "LaunchContext",
+    "LaunchProgress",
+    "Outcome",
+    "PendingTrial",
+    "RetryPolicy",
+    "Runner",
+    "TrialQueue",
+    "launch",
+    "tabulated",
+]

@@ -4,7 +4,8 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from ctkd_study.launch.launch import Context, Todo
+from ctkd_study.launch.launch import LaunchContext
+from ctkd_study.launch.queue import TrialQueue
 from trainables import record, teacher
 from trainables.config import TrialConfig
 from trainables.record import Manifest, Row
@@ -48,21 +49,18 @@ class InlineRunner:
 
     train: TrainFunction = train
 
-    def __call__(self, todo: Sequence[Todo], context: Context) -> dict[str, str]:
-        crashed = {}
-        for item in todo:
-            trial_id = item.trial.id
+    def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
+        while (pending := queue.pull()) is not None:
 
-            def on_row(row: Row, trial_id: str = trial_id) -> None:
+            def on_row(row: Row, trial_id: str = pending.id) -> None:
                 context.progress.row(trial_id, row)
 
             try:
-                manifest = self.train(item.config, context.folder.trial(trial_id), on_row)
+                self.train(pending.config, context.folder.trial(pending.id), on_row)
             except Exception as error:  # a plug-in may raise anything; the other trials go on
-                log.exception("trial %s crashed", trial_id)
-                crashed[trial_id] = f"{type(error).__name__}: {error}"
-                context.progress.ended(trial_id, "failed")
-                continue
-            context.progress.ended(trial_id, manifest.status)
-            context.saved(trial_id)
-        return crashed
+                log.exception("trial %s crashed", pending.id)
+                queue.crashed(pending.id, f"{type(error).__name__}: {error}")
+                context.progress.ended(pending.id, "failed")
+            else:
+                context.progress.ended(pending.id, queue.ended(pending.id) or "running")
+            context.saved(pending.id)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from ctkd_study.plan import PlannedTrial
+from ctkd_study.spec import PlannedTrial
 from trainables.record import Manifest, Row, Status
 
 _PACE_SECONDS = 3.0  # short epochs are reported in bursts; a pace seen for less would be a burst's
@@ -22,7 +22,7 @@ class ArmProgress:
     failed: int = 0
 
 
-class Progress:
+class LaunchProgress:
     """Counts what happens in a launch. Its methods may be called from any thread, and take microseconds.
 
     Args:

@@ -1,7 +1,7 @@
-"""Whether a study's teacher is banked: whether a bank saves work, and fits.
+"""Where a study's trials read the teacher's outputs: in a bank if that saves work and fits, else online.
 
-The choice is made at the study's first run and stored with it, for it is part of every trial's fingerprint: more seeds
-or arms change what a bank would save, but not where outputs come from.
+The choice is made at the study's first run and stored with it, because it is part of every trial's fingerprint: more
+seeds or arms change what a bank would save, but not where outputs come from.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import dataclasses
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import StudySpec
 from trainables.bank import PRECISIONS, row_bytes, share_of
-from trainables.config import TrialConfig
+from trainables.config import TeacherSource, TrialConfig
 from trainables.data import split
 
 LEAST_SAVED = 0.1
@@ -17,11 +17,13 @@ LEAST_SAVED = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class Outlook:
+class BankForecast:
     """What a bank would do for a study, per example of the training subset."""
 
     config: TrialConfig
     """Of a trial that would read it; one that reads pooled vectors, if any does."""
+    source: TeacherSource
+    """The bank's precision, as ``teacher_source`` names it."""
     reads: int
     """How often trials will read the teacher's outputs."""
     views: float
@@ -33,7 +35,7 @@ class Outlook:
         return self.views <= (1 - LEAST_SAVED) * self.reads
 
     def bytes(self) -> float:
-        """Size of the bank; the data set is read for it."""
+        """Size of the bank; reads the data set."""
         config = self.config
         if config.teacher is None:
             raise TypeError("a trial that reads a bank has a teacher")
@@ -41,18 +43,20 @@ class Outlook:
         head = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size).head
         widths = (arrays.classes, *((head.in_features,) if config.distiller.needs == "pooled" else ()))
         examples = len(split(arrays.train_labels, config.data).student)
-        return examples * self.views * row_bytes(PRECISIONS[str(config.teacher_source)], *widths)
+        return examples * self.views * row_bytes(PRECISIONS[self.source], *widths)
 
 
-def outlook(spec: StudySpec) -> Outlook | None:
-    """What a bank would do for a study; None where no trial would read one."""
-    configs = [setting.config for setting in spec.settings() if setting.config.teacher_source in PRECISIONS]
-    if not configs:
+def forecast(spec: StudySpec) -> BankForecast | None:
+    """Forecast what a bank would do for a study; None where no trial would read one."""
+    configs = [setting.config for setting in spec.settings() if setting.config.distiller.needs in ("logits", "pooled")]
+    if not configs or spec.teacher_source == "online":
         return None
     widest = max(configs, key=lambda config: config.distiller.needs == "pooled")
     longest = max(config.recipe.epochs for config in configs)
     reads = len(spec.seeds) * sum(config.recipe.epochs for config in configs)
-    return Outlook(widest, reads, share_of(dict.fromkeys(spec.seeds, longest), widest.data.views.count))
+    views = widest.data.views.count
+    source = spec.teacher_source or ("bank32" if views == 1 else "bank16")
+    return BankForecast(widest, source, reads, share_of(dict.fromkeys(spec.seeds, longest), views))
 
 
 def settled(spec: StudySpec, before: StudySpec | None) -> StudySpec:
@@ -67,15 +71,14 @@ def settled(spec: StudySpec, before: StudySpec | None) -> StudySpec:
     """
     if spec.teacher_source is None and before is not None and before.teacher_source is not None:
         return spec.model_copy(update={"teacher_source": before.teacher_source})
-    found = outlook(spec)
+    found = forecast(spec)
     if found is None:
         return spec
     most = spec.bank.max_bytes
     size = found.bytes() if most is not None else 0.0
     fits = most is None or size <= most
     if spec.teacher_source is None:
-        source = found.config.teacher_source if found.pays and fits else "online"
-        return spec.model_copy(update={"teacher_source": source})
+        return spec.model_copy(update={"teacher_source": found.source if found.pays and fits else "online"})
     if not fits and before is None:
         raise StudyError(
             f"teacher_source {spec.teacher_source} needs a bank of about {size:.3g} bytes, but bank.max_bytes is "

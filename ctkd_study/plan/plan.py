@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ctkd_study.plan.due import due
 from ctkd_study.spec import PlannedTrial, StudySpec
 
 
@@ -14,6 +15,5 @@ class Plan:
 
 
 def make_plan(spec: StudySpec) -> Plan:
-    """The study's trials: for each seed every setting of every arm, in the order of the file."""
-    settings = spec.settings()
-    return Plan(spec, tuple(setting.trial(seed) for seed in spec.seeds for setting in settings))
+    """Plan a study: all that is due where nothing is recorded yet."""
+    return Plan(spec, due(spec, {}))

@@ -18,7 +18,6 @@ from ctkd_study.errors import LeaseError
 from trainables.storage import Storage
 
 LEASE = "lease.json"
-_HEARTBEAT_SECONDS = 5.0
 _STALE_SECONDS = 60.0
 
 
@@ -32,10 +31,16 @@ class Lease:
     Args:
         folder: the study's folder.
         status: what to store with each heartbeat, as plain values.
+        heartbeat_seconds: between two renewals.
+
+    Raises:
+        LeaseError: on entry, if another driver holds it.
     """
 
-    def __init__(self, folder: Storage, status: Callable[[], dict[str, Any]] = dict) -> None:
-        self.folder, self.status = folder, status
+    def __init__(
+        self, folder: Storage, status: Callable[[], dict[str, Any]] = dict, heartbeat_seconds: float = 5.0
+    ) -> None:
+        self.folder, self.status, self._heartbeat_seconds = folder, status, heartbeat_seconds
         self.token = uuid.uuid4().hex
         self.owner = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
         self.lost = threading.Event()
@@ -46,6 +51,13 @@ class Lease:
         self._started = _now()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._file: filelock.BaseFileLock | None = None
+
+    @property
+    def unsaved_of_dead_owner(self) -> dict[str, float]:
+        """Device-seconds of work that the last owner lost when it died, by trial id; empty if it ended properly."""
+        if not self.previous or self.previous.get("released", True):
+            return {}
+        return dict(self.previous.get("status", {}).get("unsaved", {}))
 
     def __enter__(self) -> "Lease":
         if self.folder.is_local:
@@ -61,7 +73,7 @@ class Lease:
             raise self._refusal(self.previous)
         self._write(released=False)
         if not self.folder.is_local:
-            # Two drivers may have written at once; the store keeps the last, and both look again.
+            # Two drivers may have written at once: the store keeps the last, and both read again.
             time.sleep(1.0)
             if (current := self._read()).get("token") != self.token:
                 raise self._refusal(current)
@@ -92,7 +104,7 @@ class Lease:
         )
 
     def _beat(self) -> None:
-        while not self._stop.wait(_HEARTBEAT_SECONDS):
+        while not self._stop.wait(self._heartbeat_seconds):
             if self._read().get("token", self.token) != self.token:
                 self.lost.set()
                 return

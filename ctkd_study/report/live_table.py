@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ctkd_study.launch import Progress
+from ctkd_study.launch import LaunchProgress
 
 _PLAIN_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def shown(progress: Progress, console: Console, price: float | None) -> Iterator[None]:
+def shown(progress: LaunchProgress, console: Console, price: float | None) -> Iterator[None]:
     """Shows the progress inside the block.
 
     Args:
@@ -44,7 +44,7 @@ def shown(progress: Progress, console: Console, price: float | None) -> Iterator
         console.print(line(progress, price), highlight=False, soft_wrap=True)
 
 
-def table(progress: Progress, price: float | None) -> Table:
+def table(progress: LaunchProgress, price: float | None) -> Table:
     """Trials by arm and state, time left, cost so far."""
     view = Table(title=None, caption=_status(progress, price), caption_justify="left")
     view.add_column("arm")
@@ -56,7 +56,7 @@ def table(progress: Progress, price: float | None) -> Table:
     return view
 
 
-def line(progress: Progress, price: float | None) -> str:
+def line(progress: LaunchProgress, price: float | None) -> str:
     """The same in one line."""
     arms = progress.arms()
     counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
@@ -64,7 +64,7 @@ def line(progress: Progress, price: float | None) -> str:
     return f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
 
 
-def _status(progress: Progress, price: float | None) -> str:
+def _status(progress: LaunchProgress, price: float | None) -> str:
     left = progress.seconds_left()
     parts = [f"{duration(time.monotonic() - progress.began)} so far"]
     if left is not None:

@@ -110,7 +110,7 @@ def test_start_up() -> None:
 def test_comparing_5000_trials_of_240_epochs(tmp_path: Path) -> None:
     study, storage = Study(**LARGE), Storage.at(str(tmp_path))
     folder = StudyFolder(storage, "large")
-    folder.open(study.spec)
+    folder.store(study.spec)
     rows = tracking_cases.history("global", EPOCHS)
     files: dict[str, record.FileStamp] = {}
     first = tmp_path / "first"

@@ -13,7 +13,7 @@ from ctkd_study import StudyError
 from ctkd_study.analysis.importance import SEED, Effect, Point, effects, importances, points
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.launch.launch import launch
-from ctkd_study.plan.plan import make_plan
+from ctkd_study.plan import StudyState
 from ctkd_study.report import effects as report
 from ctkd_study.spec.study_spec import from_mapping
 from tests.support.studies import plain
@@ -93,9 +93,8 @@ def test_the_options_of_the_arms_that_differ_are_looked_at(tmp_path: Path) -> No
         "each": {"temperature": {"kind": "instance"}, "curriculum": {"kind": "cosine"}},
     }
     teacher = {"model": "resnet8", "checkpoint": str(tmp_path / "t.pth")}
-    plan = make_plan(from_mapping(plain(teacher=teacher, arms=arms)))
-    runner = InlineRunner(tabulated(rows))
-    outcome = launch(plan, Storage.at(str(tmp_path / "results")), runner, Console(quiet=True))
+    state = StudyState(from_mapping(plain(teacher=teacher, arms=arms)), Storage.at(str(tmp_path / "results")))
+    plan, outcome = state.plan, launch(state, InlineRunner(tabulated(rows)), Console(quiet=True))
     found = points([trial for trial in plan.trials if trial.arm == "spans"], outcome.manifests)
     assert [(point.seed, dict(point.options), point.top1) for point in found] == [
         (seed, {"curriculum.kind": kind, "curriculum.end": end}, 80.0 + seed)

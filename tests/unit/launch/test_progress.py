@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from ctkd_study.launch.progress import Progress
+from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.plan.plan import Plan, make_plan
 from ctkd_study.report import live_table
 from ctkd_study.spec.study_spec import from_mapping
@@ -42,7 +42,7 @@ def row(epoch: int) -> Row:
 
 
 def test_time_left_is_told_by_the_pace_of_trials_alone(plan: Plan, clock: Clock) -> None:
-    progress = Progress(plan.trials, {})
+    progress = LaunchProgress(plan.trials, {})
     first, second, third = (trial.id for trial in plan.trials)
     progress.note = "the teacher is being made ready"
     clock.now += 500
@@ -68,7 +68,7 @@ def test_time_left_is_told_by_the_pace_of_trials_alone(plan: Plan, clock: Clock)
 
 
 def test_a_row_is_counted_in_device_seconds_and_lost_with_its_worker(plan: Plan) -> None:
-    progress = Progress(plan.trials, {})
+    progress = LaunchProgress(plan.trials, {})
     trial = plan.trials[0].id
     progress.row(trial, row(1))
     assert progress.device_seconds == 4
@@ -81,7 +81,7 @@ def test_a_row_is_counted_in_device_seconds_and_lost_with_its_worker(plan: Plan)
 
 
 def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
-    progress = Progress(plan.trials, {})
+    progress = LaunchProgress(plan.trials, {})
     first, second, _ = (trial.id for trial in plan.trials)
     progress.row(first, row(9))
     progress.row(first, row(10))

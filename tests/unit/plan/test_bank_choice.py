@@ -7,7 +7,7 @@ import pytest
 
 from ctkd_study import Study, StudyError
 from ctkd_study.launch.inline import InlineRunner
-from ctkd_study.plan.bank_choice import outlook, settled
+from ctkd_study.plan.bank_choice import forecast, settled
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.spec.study_spec import StudySpec, from_mapping
 from tests.support import settings
@@ -48,15 +48,15 @@ def expected(draws: int) -> float:
     ],
 )
 def test_reads_and_views_of_an_example(changes: dict[str, Any], reads: int, views: float) -> None:
-    found = outlook(study(**changes))
+    found = forecast(study(**changes))
     assert found is not None
     assert found.reads == reads
     assert found.views == pytest.approx(views)
 
 
-def test_no_outlook_where_no_trial_would_read_a_bank() -> None:
-    assert outlook(study(distiller={"name": "sp"})) is None
-    assert outlook(study(teacher_source="online")) is None
+def test_no_forecast_where_no_trial_would_read_a_bank() -> None:
+    assert forecast(study(distiller={"name": "sp"})) is None
+    assert forecast(study(teacher_source="online")) is None
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_bank_is_as_large_as_it_was_said_to_be(tmp_path: Path) -> None:
         storage = str(tmp_path / distiller["name"])
         ours = Study(**plain(**changes, distiller=distiller))
         ours.run(storage, runner=InlineRunner())
-        bank, found = ours.bank(storage), outlook(ours.spec)
+        bank, found = ours.bank(storage), forecast(ours.spec)
         assert bank is not None
         assert found is not None
         headers = sum(128 for _ in Path(storage).rglob("*.npy"))
