@@ -77,8 +77,8 @@ def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runn
         options.storage, tracking_uri=options.tracking_uri, address=options.address, console=console, runner=runner
     )
     terminal.show_outcome(outcome, console)
-    found = study.compare(options.storage, state=outcome.state)
-    terminal.show(found, console, study.histories(options.storage, state=outcome.state))
+    comparison = study.compare(options.storage, state=outcome.state)
+    terminal.show(comparison, console, study.histories(options.storage, state=outcome.state))
     found = points([trial for trial in outcome.plan.trials if trial.arm in measured], outcome.manifests)
     moved = effects(found)
     print(f"\n{report.table(moved)}\n\n{report.sentence(importances(found), len(found))}")
