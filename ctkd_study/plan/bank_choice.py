@@ -22,6 +22,8 @@ class Outlook:
 
     config: TrialConfig
     """Of a trial that would read it; one that reads pooled vectors, if any does."""
+    source: str
+    """The bank to read: the study's own, else ``bank32`` where an example has one view, else ``bank16``."""
     reads: int
     """How often trials will read the teacher's outputs."""
     views: float
@@ -41,18 +43,24 @@ class Outlook:
         head = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size).head
         widths = (arrays.classes, *((head.in_features,) if config.distiller.needs == "pooled" else ()))
         examples = len(split(arrays.train_labels, config.data).student)
-        return examples * self.views * row_bytes(PRECISIONS[str(config.teacher_source)], *widths)
+        return examples * self.views * row_bytes(PRECISIONS[self.source], *widths)
 
 
 def outlook(spec: StudySpec) -> Outlook | None:
     """What a bank would do for a study; None where no trial would read one."""
-    configs = [setting.config for setting in spec.settings() if setting.config.teacher_source in PRECISIONS]
+    configs = [
+        setting.config
+        for setting in spec.settings()
+        if setting.config.distiller.needs in ("logits", "pooled") and setting.config.teacher_source != "online"
+    ]
     if not configs:
         return None
     widest = max(configs, key=lambda config: config.distiller.needs == "pooled")
     longest = max(config.recipe.epochs for config in configs)
     reads = len(spec.seeds) * sum(config.recipe.epochs for config in configs)
-    return Outlook(widest, reads, share_of(dict.fromkeys(spec.seeds, longest), widest.data.views.count))
+    views = widest.data.views.count
+    source = widest.teacher_source or ("bank32" if views == 1 else "bank16")
+    return Outlook(widest, source, reads, share_of(dict.fromkeys(spec.seeds, longest), views))
 
 
 def settled(spec: StudySpec, before: StudySpec | None) -> StudySpec:
@@ -74,7 +82,7 @@ def settled(spec: StudySpec, before: StudySpec | None) -> StudySpec:
     size = found.bytes() if most is not None else 0.0
     fits = most is None or size <= most
     if spec.teacher_source is None:
-        source = found.config.teacher_source if found.pays and fits else "online"
+        source = found.source if found.pays and fits else "online"
         return spec.model_copy(update={"teacher_source": source})
     if not fits and before is None:
         raise StudyError(
