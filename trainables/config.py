@@ -114,26 +114,43 @@ class RunOptions(Options):
     checkpoint: CheckpointOptions = CheckpointOptions()
 
 
-class TrialConfig(Options):
+class TrialParts(Options):
+    """The parts of a trial that a study states for all its trials; each decides the trial's numbers."""
+
+    protocol: Literal["validation", "paper"] = Field(
+        "validation",
+        description="`validation` selects epochs and settings, and the test set only reports; `paper` reproduces the "
+        "literature (all training data, best epoch and setting by test accuracy) and gives no verdict.",
+    )
+    data: Annotated[DataOptions, OneOf(DATASETS)] = Field(description="The data set, its splits and views.")
+    teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = Field(
+        None, description="The teacher, trained or loaded."
+    )
+    teacher_source: TeacherSource | None = Field(
+        None,
+        description="Where the teacher's outputs come from; default: a bank (`bank32` where an example has one view, "
+        "else `bank16`) if it saves work and fits, else `online`; chosen at the first run. A distiller that reads "
+        "feature maps runs the teacher online in any case.",
+    )
+    student: Annotated[ModelOptions, OneOf(MODELS)] = Field(description="The network that learns.")
+    recipe: Recipe = Field(description="How the student is trained, and, where it says nothing else, the teacher.")
+    distiller: Annotated[DistillerOptions, OneOf(DISTILLERS)] = Field(
+        description="How the student learns from the teacher."
+    )
+    temperature: Annotated[TemperatureOptions, OneOf(TEMPERATURES)] | None = Field(
+        None, description="How T is set, in arms that do not say it themselves and have a distiller that takes one."
+    )
+    curriculum: Annotated[CurriculumOptions, OneOf(CURRICULA)] | None = Field(
+        None,
+        description="The schedule of λ, in arms that learn T and don't say it themselves; default: the paper's cosine.",
+    )
+    numerics: Numerics = Field(Numerics(), description="What the arithmetic depends on besides the method.")
+
+
+class TrialConfig(TrialParts):
     """One setting with one seed."""
 
     seed: int = Field(ge=0, le=2**31, description="Seed of student, batch order, views, and whatever else is random.")
-    protocol: Literal["validation", "paper"] = Field(
-        "validation", description="`paper`: all training data, best epoch by test accuracy, as the literature reports."
-    )
-    data: Annotated[DataOptions, OneOf(DATASETS)]
-    teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = None
-    teacher_source: TeacherSource | None = Field(
-        None,
-        description="`bank32`, `bank16`: outputs computed once for each view, kept in 32 or 16 bits a number; "
-        "`online`: at every step.",
-    )
-    student: Annotated[ModelOptions, OneOf(MODELS)]
-    recipe: Recipe
-    distiller: Annotated[DistillerOptions, OneOf(DISTILLERS)]
-    temperature: Annotated[TemperatureOptions, OneOf(TEMPERATURES)] | None = None
-    curriculum: Annotated[CurriculumOptions, OneOf(CURRICULA)] | None = None
-    numerics: Numerics = Numerics()
     run: RunOptions = RunOptions()
 
     @model_validator(mode="before")

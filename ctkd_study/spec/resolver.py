@@ -178,16 +178,15 @@ class Resolver:
         return is_overlays(overlay[head], self._study.get(head), path[1:])
 
     def _needed(self, parts: dict[str, Any]) -> dict[str, Any]:
-        """The parts of the configuration, without a teacher where nothing is needed of it."""
-        distiller = parts.get("distiller")
-        if distiller is None:
-            return parts
-        if distiller.needs == "nothing":
+        """Return the parts of the configuration, with what the distiller needs of the teacher.
+
+        The study may leave ``teacher_source`` open; the plan decides it then.
+        """
+        needs = parts["distiller"].needs if "distiller" in parts else None
+        if needs == "nothing":
             return {**parts, "teacher": None, "teacher_source": None}
-        if distiller.needs == "maps":
+        if needs == "maps":
             return {**parts, "teacher_source": "online"}  # no bank holds feature maps
-        if parts.get("teacher_source") is None and "data" in parts:
-            return {**parts, "teacher_source": "bank32" if parts["data"].views.count == 1 else "bank16"}
         return parts
 
     def _setting(self, arm: str, own: dict[str, Any], parts: Mapping[str, _Part], grids: list[Grid]) -> Setting:

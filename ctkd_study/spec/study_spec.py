@@ -25,16 +25,9 @@ from ctkd_study.spec.document import Document, from_plain, read
 from ctkd_study.spec.problems import Problem, problems_of, suggestion
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.resolver import NAME, is_overlays, merge, resolve_arms
-from trainables.config import TEACHERS, CheckpointOptions, Numerics, TeacherOptions, TeacherSource
-from trainables.curriculum import CURRICULA, CurriculumOptions
-from trainables.data import DATASETS, DataOptions
-from trainables.distillers import DISTILLERS, DistillerOptions
-from trainables.models import MODELS, ModelOptions
+from trainables.config import CheckpointOptions, TrialParts
 from trainables.options import Options
 from trainables.presets import expanded
-from trainables.recipe import Recipe
-from trainables.registry import OneOf
-from trainables.temperatures import TEMPERATURES, TemperatureOptions
 
 _MAX_SEEDS = 10_000
 _MAX_SEED = 2**31
@@ -94,41 +87,18 @@ class BankOptions(Options):
     )
 
 
-class StudySpec(Options):
-    """One question: data, teacher, student, recipe, arms, seeds."""
+class _Heading(Options):
+    """What a study file begins with."""
 
     name: str = Field(
         pattern=f"^{NAME.pattern}$", description="Name of the study: of its folder, and of its experiment in MLflow."
     )
     question: str = Field("", max_length=2000, description="What the study is to answer, in words.")
-    protocol: Literal["validation", "paper"] = Field(
-        "validation",
-        description="`validation` selects epochs and settings, and the test set only reports; `paper` reproduces the "
-        "literature (all training data, best epoch and setting by test accuracy) and gives no verdict.",
-    )
-    data: Annotated[DataOptions, OneOf(DATASETS)] = Field(description="The data set, its splits and views.")
-    teacher: Annotated[TeacherOptions, OneOf(TEACHERS)] | None = Field(
-        None, description="The teacher, trained or loaded."
-    )
-    teacher_source: TeacherSource | None = Field(
-        None,
-        description="Where the teacher's outputs come from; default: a bank (`bank32` where an example has one view, "
-        "else `bank16`) if it saves work and fits, else `online`; chosen at the first run. A distiller that reads "
-        "feature maps runs the teacher online in any case.",
-    )
-    bank: BankOptions = Field(BankOptions(), description="The bank of the teacher's outputs.")
-    student: Annotated[ModelOptions, OneOf(MODELS)] = Field(description="The network that learns.")
-    recipe: Recipe = Field(description="How the student is trained, and, where it says nothing else, the teacher.")
-    distiller: Annotated[DistillerOptions, OneOf(DISTILLERS)] = Field(
-        description="How the student learns from the teacher."
-    )
-    temperature: Annotated[TemperatureOptions, OneOf(TEMPERATURES)] | None = Field(
-        None, description="How T is set, in arms that do not say it themselves and have a distiller that takes one."
-    )
-    curriculum: Annotated[CurriculumOptions, OneOf(CURRICULA)] | None = Field(
-        None,
-        description="The schedule of λ, in arms that learn T and don't say it themselves; default: the paper's cosine.",
-    )
+
+
+class StudySpec(TrialParts, _Heading):
+    """One question: data, teacher, student, recipe, arms, seeds."""
+
     seeds: Seeds = Field(description="A number of seeds, or a list of them; every arm runs with each.")
     seeds_planned: int | None = Field(
         None,
@@ -158,7 +128,7 @@ class StudySpec(Options):
     concurrency: int | None = Field(
         None, ge=1, le=100_000, description="Trials at once, at most; default: as many as fit."
     )
-    numerics: Numerics = Field(Numerics(), description="What the arithmetic depends on besides the method.")
+    bank: BankOptions = Field(BankOptions(), description="The bank of the teacher's outputs.")
     checkpoint: CheckpointOptions = Field(CheckpointOptions(), description="When a trial saves itself.")
 
     @field_validator("seeds_planned")
@@ -171,11 +141,11 @@ class StudySpec(Options):
             )
         return value
 
-    @field_validator("numerics")
+    @field_validator("resources")
     @classmethod
-    def _a_gpu_where_one_is_asked_for(cls, value: Numerics, info: ValidationInfo) -> Numerics:
-        resources = info.data.get("resources")
-        if value.device == "cuda" and resources is not None and resources.gpu == 0:
+    def _a_gpu_where_one_is_asked_for(cls, value: Resources, info: ValidationInfo) -> Resources:
+        numerics = info.data.get("numerics")
+        if value.gpu == 0 and numerics is not None and numerics.device == "cuda":
             raise PydanticCustomError("device", "device cuda needs a share of a GPU, but resources.gpu is 0")
         return value
 

@@ -90,7 +90,7 @@ def test_kinds_for_the_cpu_are_given_no_gpu() -> None:
 
 
 def test_cuda_without_a_gpu_is_refused() -> None:
-    with pytest.raises(StudyError, match=r"numerics: .*needs a share of a GPU, but resources.gpu is 0"):
+    with pytest.raises(StudyError, match=r"resources: .*needs a share of a GPU, but resources.gpu is 0"):
         Study(**{**BASE, "resources": {"gpu": 0}, "numerics": {"device": "cuda"}})
 
 

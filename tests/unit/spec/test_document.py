@@ -15,6 +15,11 @@ SCALARS: Mapping[str, Any] = {
     "5e-4": 5e-4,
     "1E+3": 1000.0,
     ".5": 0.5,
+    ".5e3": 500.0,
+    "0b1": "0b1",
+    "-0x1F": "-0x1F",
+    "1_0.5": "1_0.5",
+    "=": "=",
     "-3.": -3.0,
     "12": 12,
     "+7": 7,
@@ -47,6 +52,28 @@ def test_scalars_follow_yaml_12(text: str, value: Any) -> None:
     assert type(got) is type(value)
 
 
+def test_quoted_text_is_text() -> None:
+    for text in ("true", "~", "12", ".5", ""):
+        assert parse(f"key: '{text}'\nother: |-\n  {text}").data == {"key": text, "other": text}
+
+
+def test_keys_are_text_whatever_they_look_like() -> None:
+    assert parse("1: a\nnull: b\ntrue: c\n2024-01-01: d\n").data == {
+        "1": "a",
+        "null": "b",
+        "true": "c",
+        "2024-01-01": "d",
+    }
+
+
+def test_a_study_may_be_as_deep_as_the_limit() -> None:
+    depth = "".join("{a: " for _ in range(MAX_DEPTH)) + "1" + "}" * MAX_DEPTH
+    data = parse(depth).data
+    assert from_plain(data).data == data
+    with pytest.raises(SpecError, match="levels deep"):
+        parse(f"{{a: {depth}}}")
+
+
 def test_not_a_number_is_read_as_one() -> None:
     assert math.isnan(parse("key: .NaN").data["key"])
 
@@ -57,9 +84,6 @@ def test_values_know_their_lines() -> None:
     assert lines == {"": 1, "a": 1, "b": 2, "b.c": 3, "b.c.0": 3, "b.c.1": 4, "b.d": 5, "b.d.e": 5}
     assert document.place(("b", "d", "missing", 3)).line == 5
     assert document.place(("missing",)).line == 1
-    assert document.states(("b", "c", 1))
-    assert not document.states(("b", "c", 2))
-    assert not document.states(("a", "b"))
 
 
 #: Faults that leave the rest readable: the text, and (line, key, part of the message) of each.
@@ -74,7 +98,6 @@ LESSER: dict[str, tuple[str, Expected]] = {
     "list as key": ("a: 1\n? [b, c]\n: 2\n", [(2, "", "keys must be plain text")]),
     "directive": ("%YAML 1.1\n---\na: no\n", [(2, "", "YAML 1.2, but got 1.1")]),
     "tag directive": ("%TAG ! tag:x,2000:\n---\na: 1\n", [(2, "", "tags are not allowed")]),
-    "two documents": ("a: 1\n---\nb: 2\n", [(2, "", "one document")]),
     "control character": ('a: 1\nb: "x\\0"\n', [(2, "b", "no control characters")]),
     "half surrogate": ('a: "\\ud800"\n', [(1, "a", "no half surrogates")]),
     "half surrogate as key": ('"\\ud800": 1\n', [(1, "", "keys must be text without control characters")]),
@@ -95,10 +118,12 @@ FATAL: dict[str, tuple[str, Expected]] = {
     "beyond Unicode": ('a: 1\nb: "\\U00110000"\n', [(2, "", "this is not YAML")]),
     "unknown version": ("%YAML 1.99\n---\na: 1\n", [(1, "", "this is not YAML")]),
     "deep": ("a: 1\nb: " + "[" * 5000, [(2, "", f"at most {MAX_DEPTH} levels deep")]),
-    "deep mapping": ("\n".join(f"{' ' * level}a:" for level in range(200)), [(MAX_DEPTH, "", "levels deep")]),
+    "deep mapping": ("\n".join(f"{' ' * level}a:" for level in range(200)), [(MAX_DEPTH + 1, "", "levels deep")]),
     "bell": ("a: 1\nb: \a\n", [(2, "", "no control characters, but got U+0007")]),
     "line separator": ("a: 1\nb: x\u2028y\n", [(2, "", "no control characters, but got U+2028")]),
-    "syntax after a lesser fault": ("a: !x 1\nb: ]\n", [(1, "a", "tags"), (2, "", "this is not YAML")]),
+    "syntax after a lesser fault": ("a: !x 1\nb: ]\n", [(2, "", "this is not YAML")]),
+    "two documents": ("a: 1\n---\nb: 2\n", [(2, "", "one document, but another begins here")]),
+    "tagged root": ("!!map\na: 1\n", [(1, "", "tags are not allowed")]),
 }
 
 

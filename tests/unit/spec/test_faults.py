@@ -62,6 +62,10 @@ FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
         {11: "numerics: {device: cud}"},
         [(11, "numerics.device", "auto, cpu, cuda, but got \"cud\"; did you mean 'cuda'?")],
     ),
+    "cuda without a GPU": (
+        {11: "numerics: {device: cuda}\nresources: {gpu: 0}"},
+        [(12, "resources", "device cuda needs a share of a GPU, but resources.gpu is 0")],
+    ),
     "no teacher": ({3: "teacher: null"}, [(3, "teacher", "distiller 'kd' needs a teacher")]),
     "teacher left out": ({3: "question: why?"}, [(1, "teacher", "distiller 'kd' needs a teacher")]),
     "teacher from nowhere": (

@@ -18,6 +18,7 @@ from trainables.recipe import StepSchedule
 from trainables.temperatures import TEMPERATURES
 from trainables.temperatures.fixed import FixedOptions
 
+FIXED = {"temperature": {"kind": "fixed", "value": 4}}
 QUICKSTART = Path(__file__).parents[3] / "studies" / "digits" / "quickstart.yaml"
 
 # -- the quickstart --------------------------------------------------------------------------------------------------
@@ -47,7 +48,7 @@ def test_quickstart_is_what_it_says() -> None:
     alone = only(spec, "student_alone").config
     assert (alone.teacher, alone.teacher_source, alone.temperature, alone.curriculum) == (None, None, None, None)
     taught = only(spec, "global").config
-    assert (taught.teacher, taught.teacher_source) == (spec.teacher, "bank32")
+    assert (taught.teacher, taught.teacher_source) == (spec.teacher, None)
     assert warnings(spec) == []
 
 
@@ -179,16 +180,15 @@ def test_study_level_defaults_reach_the_arms_that_can_use_them() -> None:
     assert only(spec, "fixed").config.curriculum is None
 
 
-def test_teacher_source_follows_the_views_unless_it_is_said() -> None:
-    def source(**changes: Any) -> str | None:
-        return only(from_mapping(plain(**changes)), "four").config.teacher_source
+def test_teacher_source_is_the_studys_unless_the_distiller_decides_it() -> None:
+    def source(distiller: str, stated: str | None) -> str | None:
+        arms = {"a": {"distiller": {"name": distiller}, **({} if distiller == "none" else FIXED)}}
+        return only(from_mapping(plain(arms=arms, teacher_source=stated)), "a").config.teacher_source
 
-    crop = {"name": "digits", "validation": 100, "views": {"kind": "crop"}}
-    assert source() == "bank32"
-    assert source(data=crop) == "bank16"
-    assert source(data=crop, distiller={"name": "pkt"}) == "bank16"
-    assert source(distiller={"name": "sp"}) == "online", "no bank holds feature maps"
-    assert source(teacher_source="online") == "online"
+    for stated in (None, "bank16", "bank32", "online"):
+        assert source("none", stated) is None
+        assert source("kd", stated) == source("pkt", stated) == stated
+        assert source("sp", stated) == "online", "no bank holds feature maps"
 
 
 def test_changes_of_student_and_epochs_are_marked() -> None:
