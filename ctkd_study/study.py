@@ -22,7 +22,7 @@ from ctkd_study.report.live_table import shown
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import record, teacher
-from trainables.bank import BankCost
+from trainables.bank import BankCost, bank_cost
 from trainables.config import TrialConfig
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
@@ -263,7 +263,7 @@ class Study:
     def bank(self, storage: str = "results") -> BankCost | None:
         """What the banks of the study's teacher cost; None where there are none."""
         config = self._teacher_config()
-        cost = teacher.bank_cost(config, _storage(storage)) if config is not None else BankCost()
+        cost = bank_cost(config, _storage(storage)) if config is not None else BankCost()
         return cost if cost.pairs else None
 
     def _planned(self, place: Storage, fresh: bool = False) -> Plan:
@@ -290,7 +290,7 @@ class Study:
         newest = teacher.record_of(config, place)
         if newest is None:
             return TeacherFacts(name)
-        summary, bank = newest.manifest.summary, teacher.bank_cost(config, place)
+        summary, bank = newest.manifest.summary, bank_cost(config, place)
         cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
         return TeacherFacts(name, summary.test_top1, cost)
 
