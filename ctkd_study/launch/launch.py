@@ -38,7 +38,7 @@ class Todo:
 
     @property
     def needs_teacher(self) -> bool:
-        return self.config.teacher is not None and self.config.distiller.needs != "nothing"
+        return self.config.uses_teacher
 
 
 @dataclasses.dataclass(frozen=True)
