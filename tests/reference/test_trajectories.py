@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from tests.reference import cases
 from tests.reference.weights import fill
-from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.distillers.crd import CRD
 from trainables.distillers.vid import VID
-from trainables.epoch import Clock, Seen
+from trainables.epoch import Clock, EpochTotals
+from trainables.materials import Materials
 from trainables.models import Features, Network
-from trainables.trainer import Materials, Trainer
+from trainables.sources import TeacherOutputs
+from trainables.trainer import Trainer
 
 SETTINGS: dict[str, dict[str, Any]] = cases.load_json("trajectories.json")
 
@@ -77,7 +78,7 @@ def fill_distiller(trainer: Trainer, case: dict[str, Any], count: int) -> None:
         distiller.negatives = _GivenNegatives(torch.from_numpy(drawn[:, 1:]))
 
 
-class _Given(TeacherSource):
+class _Given(TeacherOutputs):
     """The teacher looks at the images themselves."""
 
     def __init__(self, teacher: Network) -> None:
@@ -178,15 +179,15 @@ def test_trainer_follows_the_authors_trajectory(case_name: str, memory_format: s
     losses, temperatures, coefficients = [], [], []
     for _ in range(case["epochs"]):
         trainer.epoch += 1
-        progress = trainer._progress()
-        seen = Seen(Clock(trainer.device))
+        progress = trainer.progress()
+        totals = EpochTotals(Clock(trainer.device))
         for begin in range(0, len(images), size):
             span = slice(begin, begin + size)
             places = torch.arange(begin, begin + size)
-            trainer._step(images[span], labels[span], places, (begin, begin + size), progress, seen)
+            trainer.step(images[span], labels[span], places, (begin, begin + size), progress, totals)
             coefficients.append(-progress.strength)
-        losses += [float(parts[0].detach()) for parts in seen.losses]
-        temperatures += [float(value) for value in seen.temperatures]
+        losses += [float(parts[0].detach()) for parts in totals.losses]
+        temperatures += [float(value) for value in totals.temperatures]
     assert cases.difference(np.array(losses), expected["loss"]) < cases.TRAJECTORY
     assert cases.difference(np.array(temperatures), expected["temperature"]) < cases.TRAJECTORY
     if case["learnable_temperature"]:

@@ -5,15 +5,16 @@
 import contextlib
 import dataclasses
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
 
+from trainables.contract import Contract
 from trainables.models.base import Features, Network
 from trainables.options import Options
 from trainables.registry import Registry
-from trainables.temperatures.base import Progress, Temperature, Use
+from trainables.temperatures.base import Temperature, TrainingProgress, Use
 
 #: What a distiller reads of the teacher, each including the ones before it.
 Needs = Literal["nothing", "logits", "pooled", "maps"]
@@ -29,7 +30,7 @@ class Batch:
     """The place of each example in the training subset, shape (B,), int64, from 0 on: addresses of memories."""
     teacher: Features | None
     """The teacher's outputs, without gradient; what the distiller does not need may be an empty tensor."""
-    progress: Progress
+    progress: TrainingProgress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,14 +43,17 @@ class Losses:
     other: Tensor | None = None
 
 
-class Distiller(nn.Module):
+class Distiller(Contract, nn.Module):
     """Turns a batch's outputs into a loss. Its parameters (regressors, embeddings) train with the student.
 
     A loss waits for no device: nothing in it reads a tensor's numbers. What a distiller remembers from step to step is
     in its state dict, and what it draws is addressed by seed, epoch and position: a resumed trial goes on as if never
     stopped.
+
+    A subclass defines ``compute``. It cannot override ``losses``, which calls ``compute`` with autocast off.
     """
 
+    @final
     def losses(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
         """The loss of one batch, in float32 whatever the student's precision, also under autocast.
 
@@ -72,7 +76,7 @@ def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[obje
     return contextlib.nullcontext()
 
 
-def guided(batch: Batch, temperature: Temperature | None) -> tuple[Features, Temperature]:
+def require_teacher(batch: Batch, temperature: Temperature | None) -> tuple[Features, Temperature]:
     """The teacher's outputs and the temperature, for distillers that cannot be without.
 
     Raises:

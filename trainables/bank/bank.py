@@ -1,0 +1,195 @@
+"""A bank as it lies in a storage: a folder of segments, opened, read and extended."""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.bank.keys import Keys
+from trainables.bank.segments import BankCost, Precision, Rows, Segment, Table
+from trainables.data import Arrays, DataOptions
+from trainables.data.files import cache_folder
+from trainables.hashing import digest, file_sha256
+from trainables.storage import Storage
+
+log = logging.getLogger(__name__)
+
+_KEYS, _LOGITS, _POOLED, _META = "keys", "logits", "pooled", "segment.json"
+_VERSION = 1
+
+
+class OpenBank:
+    """The segments of a bank that were complete when it was opened.
+
+    Args:
+        segments: all of one precision.
+        views: of an example.
+    """
+
+    def __init__(self, segments: Sequence[Segment], views: int) -> None:
+        self.segments, self.views = tuple(segments), views
+
+    def missing(self, keys: Keys) -> Keys:
+        """Those of the keys, ascending, that it lacks."""
+        found = np.zeros(len(keys), dtype=np.bool_)
+        for _, _, span, hit in self._found(keys):
+            found[span] |= hit
+        return keys[~found]
+
+    def rows(self, keys: Keys) -> Rows:
+        """The outputs for keys in any order.
+
+        Raises:
+            KeyError: it lacks some.
+        """
+        order = np.argsort(keys)
+        ordered, lacks = keys[order], np.ones(len(keys), dtype=np.bool_)
+        logits: NDArray[np.float32] | None = None
+        pooled: NDArray[np.float32] | None = None
+        for segment, places, span, hit in self._found(ordered):
+            if logits is None:
+                logits = np.empty((len(keys), segment.logits.width), np.float32)
+                if segment.pooled is not None:
+                    pooled = np.empty((len(keys), segment.pooled.width), np.float32)
+            target, source = order[span][hit], places[hit]
+            logits[target] = segment.logits.read(source)
+            if pooled is not None and segment.pooled is not None:
+                pooled[target] = segment.pooled.read(source)
+            lacks[span] &= ~hit
+        if logits is None or lacks.any():
+            example, view = divmod(int(ordered[np.argmax(lacks)]) if len(keys) else 0, self.views)
+            raise KeyError(
+                f"the bank must hold all {len(keys)} pairs of example and view, but it lacks {int(lacks.sum())}, "
+                f"e.g. example {example}, view {view}"
+            )
+        return logits, pooled
+
+    def _found(self, ordered: Keys) -> Iterator[tuple[Segment, Keys, slice, NDArray[np.bool_]]]:
+        """For each segment: places in it of a slice of the ordered keys, the slice, and which of these it has."""
+        for segment in self.segments:
+            low, high = np.searchsorted(ordered, (segment.first, segment.last + 1))
+            if low < high:
+                span = slice(int(low), int(high))
+                places = np.searchsorted(segment.keys, ordered[span])
+                yield segment, places, span, segment.keys[places] == ordered[span]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bank:
+    """The bank of one teacher and one data set, in one precision, as it lies in a storage."""
+
+    folder: Storage
+    views: int
+    precision: Precision
+    pooled: bool
+    """Whether pooled vectors are asked for, too; segments without them then do not count."""
+
+    @classmethod
+    def at(
+        cls, banks: Storage, teacher: str, data: DataOptions, arrays: Arrays, precision: Precision, pooled: bool
+    ) -> "Bank":
+        """The bank in a folder of banks, by the teacher's fingerprint, and the pixels and views of the data."""
+        mark = digest({"pixels": arrays.fingerprint(), "views": data.views.plain()})
+        return cls(banks.within(f"{teacher}-{mark}"), data.views.count, precision, pooled)
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.folder.root.rpartition("/")[2]
+
+    def open(self) -> OpenBank:
+        """Opens the complete segments; from object storage they are first copied to this machine, once."""
+        return OpenBank([segment for name in self.folder.names() if (segment := self._segment(name))], self.views)
+
+    def write(self, keys: Keys, rows: Rows, cost: BankCost) -> BankCost:
+        """Adds a segment, and returns its cost with its bytes. The keys ascend; rows are kept in the bank's precision.
+
+        Raises:
+            ValueError: an output is not finite.
+        """
+        tables = {name: table for name, table in zip((_LOGITS, _POOLED), rows, strict=True) if table is not None}
+        contents = {_KEYS: _npy(keys)}
+        for file, table in tables.items():
+            if not np.isfinite(table).all():
+                raise ValueError("the teacher's outputs must be finite, but some are not")
+            kept = Table.of(table, self.precision)
+            contents[file] = _npy(kept.values)
+            if kept.scale is not None:
+                contents[f"{file}.scale"] = _npy(kept.scale)
+        name = f"segment-{uuid.uuid4().hex}"
+        for file, content in contents.items():
+            self.folder.write(f"{name}/{file}.npy", content)
+        stamps = {file: {"size": len(content), "sha256": _sha256(content)} for file, content in contents.items()}
+        cost = dataclasses.replace(cost, bytes=sum(len(content) for content in contents.values()))
+        meta = {
+            "version": _VERSION,
+            "views": self.views,
+            "precision": self.precision,
+            "cost": dataclasses.asdict(cost),
+            "files": stamps,
+        }
+        self.folder.write(f"{name}/{_META}", json.dumps(meta, indent=1).encode())
+        return cost
+
+    def _segment(self, name: str) -> Segment | None:
+        try:
+            meta = json.loads(self.folder.read(f"{name}/{_META}"))
+        except FileNotFoundError:
+            return None  # being written, or what a crash left
+        except ValueError:
+            log.warning("%s is damaged and passed over", self.folder.path(name))
+            return None
+        tables = (_LOGITS, *((_POOLED,) if self.pooled else ()))
+        if meta["precision"] != self.precision or not meta["files"].keys() >= set(tables):
+            return None
+        scales = [f"{table}.scale" for table in tables] if self.precision == "fixed16" else []
+        files = {f"{file}.npy": meta["files"][file] for file in (_KEYS, *tables, *scales)}
+        here = Path(self.folder.path(name)) if self.folder.is_local else _copied(self.folder, name, files)
+        for file, stamp in files.items():
+            path = here / file
+            if not path.exists() or path.stat().st_size != stamp["size"] or file_sha256(str(path)) != stamp["sha256"]:
+                log.warning("%s is damaged and passed over, with its segment", path)
+                return None
+        arrays = {file.removesuffix(".npy"): np.load(here / file, mmap_mode="r", allow_pickle=False) for file in files}
+        found = {table: Table(arrays[table], arrays.get(f"{table}.scale")) for table in tables}
+        return Segment(arrays[_KEYS], found[_LOGITS], found.get(_POOLED))
+
+
+def paid(folder: Storage) -> BankCost:
+    """The cost of all complete segments in a bank's folder, by what they say of themselves."""
+    total = BankCost()
+    for name in folder.names():
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            total = total + BankCost(**json.loads(folder.read(f"{name}/{_META}"))["cost"])
+    return total
+
+
+def _copied(folder: Storage, name: str, files: Mapping[str, Mapping[str, Any]]) -> Path:
+    """A segment's folder on this machine; its files are fetched by the first process that asks."""
+    here = cache_folder().parent / "banks" / folder.root.rpartition("/")[2] / name
+    here.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{here}.lock"):
+        for file, stamp in files.items():
+            if not (here / file).exists() or (here / file).stat().st_size != stamp["size"]:
+                Storage.at(str(here)).write(file, folder.read(f"{name}/{file}"))
+    return here
+
+
+def _npy(table: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, table, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
