@@ -6,7 +6,7 @@ stands. A runner pulls trials from a ``TrialQueue``: ``InlineRunner`` runs them 
 """
 
 from ctkd_study.launch.inline import InlineRunner, tabulated
-from ctkd_study.launch.launch import LaunchContext, Outcome, RetryPolicy, Runner, launch
+from ctkd_study.launch.loop import LaunchContext, Outcome, RetryPolicy, Runner, launch
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import PendingTrial, TrialQueue
 

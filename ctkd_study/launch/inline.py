@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from ctkd_study.launch.launch import LaunchContext
+from ctkd_study.launch.loop import LaunchContext
 from ctkd_study.launch.queue import TrialQueue
 from trainables import preparation, record
 from trainables.config import TrialConfig

@@ -187,9 +187,3 @@ def test_one_driver_at_a_time(storage: str) -> None:
         study.run(storage, runner=InlineRunner(tabulated(table)))
     assert lease.owner in str(refused.value)
     assert study.run(storage, runner=InlineRunner(tabulated(table))).trained == 40
-
-
-def test_unknown_study_names_the_known_ones(storage: str) -> None:
-    Study(**BASE).run(storage, runner=InlineRunner(tabulated(table)))
-    with pytest.raises(StudyError, match="it holds tabulated"):
-        Study.named("tabulate", storage)

@@ -12,7 +12,7 @@ from rich.console import Console
 from ctkd_study import StudyError
 from ctkd_study.analysis.importance import SEED, Effect, Point, effects, importances, points
 from ctkd_study.launch.inline import InlineRunner, tabulated
-from ctkd_study.launch.launch import launch
+from ctkd_study.launch.loop import launch
 from ctkd_study.plan import StudyState
 from ctkd_study.report import effects as report
 from ctkd_study.spec.study_spec import from_mapping

@@ -1,0 +1,223 @@
+"""A launch runs what is due, tells whoever watches, and leaves records that the next one goes on from."""
+
+import contextlib
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ctkd_study.errors import ChangedStudyError, LeaseError
+from ctkd_study.launch import (
+    InlineRunner,
+    LaunchContext,
+    LaunchProgress,
+    Outcome,
+    RetryPolicy,
+    TrialQueue,
+    launch,
+    tabulated,
+)
+from ctkd_study.plan import StudyState
+from ctkd_study.records import Lease, wasted
+from ctkd_study.spec import from_mapping
+from tests.support.studies import plain
+from trainables.config import TrialConfig
+from trainables.record import Row
+from trainables.storage import Storage
+
+ARMS = {"fixed": {"temperature": {"kind": "fixed", "value": 4}}, "alone": {"distiller": {"name": "none"}}}
+
+
+def state(folder: Path, fresh: bool = False, **changes: Any) -> StudyState:
+    return StudyState(from_mapping(plain(**{"arms": ARMS, "seeds": 2, **changes})), Storage.at(str(folder)), fresh)
+
+
+def rows(config: TrialConfig) -> list[Row]:
+    row: Row = {"epoch": 1, "time_ms": 1, "val_loss": 0.1, "val_top1": 90.0, "test_loss": 0.1, "test_top1": 80.0}
+    return [{**row, "epoch_seconds": 2.0, "device_seconds": 2.0, "eval_seconds": 1.0, "teacher_seconds": 0.5}]
+
+
+TABLE = InlineRunner(tabulated(rows))
+
+
+def run(study: StudyState, runner: Any = TABLE, **options: Any) -> Outcome:
+    return launch(study, runner, Console(quiet=True), **options)
+
+
+def test_all_that_is_due_runs_once_and_the_outcome_says_so(tmp_path: Path) -> None:
+    outcome = run(state(tmp_path))
+    assert (outcome.attempt, outcome.trained, outcome.failed, outcome.unfinished) == (1, 4, {}, [])
+    assert outcome.busy_seconds == 4 * 3.5
+    assert outcome.wall_seconds > 0
+    assert outcome.cores >= 1
+    assert outcome.damaged == {}
+    assert {m.status for m in outcome.manifests.values()} == {"finished"}
+    assert [trial.id for trial in outcome.plan.trials] == list(outcome.manifests)
+    stored = json.loads((tmp_path / "small" / "study.json").read_text())
+    assert stored["uid"] == outcome.uid
+    again = run(state(tmp_path))
+    assert (again.attempt, again.trained, again.uid) == (2, 0, outcome.uid)
+    more = run(state(tmp_path, seeds=3))
+    assert (more.attempt, more.trained, len(more.manifests)) == (3, 2, 6)
+    assert {m.attempt for m in more.manifests.values()} == {1, 3}
+
+
+def test_a_runner_gets_the_study_s_resources_and_the_policy(tmp_path: Path) -> None:
+    seen: list[LaunchContext] = []
+
+    def runner(queue: TrialQueue, context: LaunchContext) -> None:
+        seen.append(context)
+        TABLE(queue, context)
+
+    changes: dict[str, Any] = {"numerics": {"threads": 3}, "resources": {"gpu": 0.5}, "concurrency": 7}
+    run(state(tmp_path / "a", **changes), runner)
+    run(state(tmp_path / "b", resources={"cpu": 1.5}), runner)
+    first, second = seen
+    assert (first.cpu, first.gpu, first.concurrency, first.attempt) == (3.0, 0.5, 7, 1)
+    assert (second.cpu, second.gpu, second.concurrency) == (1.5, "auto", None)
+    assert first.retry == RetryPolicy(lost_workers=3)
+    assert first.folder.name == "small"
+
+
+def test_whoever_watches_and_tracks_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    @contextlib.contextmanager
+    def track(uid: str) -> Iterator[Callable[[str], None]]:
+        told.append(f"begin {len(uid)}")
+        yield told.append
+        told.append("end")
+
+    @contextlib.contextmanager
+    def watch(progress: LaunchProgress) -> Iterator[None]:
+        told.append("watch")
+        yield
+
+    study = state(tmp_path, seeds=1)
+    ids = [trial.id for trial in study.plan.trials]
+    run(study, watch=watch, track=track)
+    assert told == ["begin 32", "watch", *ids, "end"]
+    told.clear()
+    run(state(tmp_path, seeds=1), watch=watch, track=track)
+    assert told == ["begin 32", "end"], "nothing to watch, but MLflow may be behind"
+
+
+def test_a_changed_study_and_a_second_driver_run_nothing(tmp_path: Path) -> None:
+    run(state(tmp_path))
+
+    def never(queue: TrialQueue, context: LaunchContext) -> None:
+        raise AssertionError
+
+    with pytest.raises(ChangedStudyError):
+        run(state(tmp_path, recipe={"epochs": 4}, seeds=3), never)
+    with Lease(Storage.at(str(tmp_path)).within("small")), pytest.raises(LeaseError):
+        run(state(tmp_path, seeds=3), never)
+    assert len(json.loads((tmp_path / "small" / "launches.json").read_text())) == 1
+
+
+def test_a_fresh_start_keeps_the_old_folder(tmp_path: Path) -> None:
+    first = run(state(tmp_path))
+    console = Console(file=io.StringIO(), width=200)
+    study = state(tmp_path, fresh=True, recipe={"epochs": 4})
+    fresh = launch(study, TABLE, console, fresh=True)
+    assert (fresh.attempt, fresh.trained) == (1, 4)
+    assert fresh.uid != first.uid
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == f"The old records are kept in {tmp_path}/small.1.\n"
+    assert (tmp_path / "small.1" / "study.json").exists()
+    quiet = launch(state(tmp_path / "new", fresh=True), TABLE, console, fresh=True)
+    assert quiet.trained == 4
+    assert console.file.getvalue().count("\n") == 1, "there was nothing to keep"
+
+
+def test_a_crash_is_final_until_it_is_retried(tmp_path: Path) -> None:
+    def partly(config: TrialConfig) -> list[Row]:
+        if config.seed == 1 and config.uses_teacher:
+            raise RuntimeError("no room")
+        return rows(config)
+
+    outcome = run(state(tmp_path), InlineRunner(tabulated(partly)))
+    (crashed,) = outcome.failed
+    assert outcome.failed == {crashed: "RuntimeError: no room"}
+    assert (crashed.startswith("fixed-"), crashed.endswith("-s1")) == (True, True)
+    assert outcome.unfinished == []
+    assert run(state(tmp_path)).trained == 0
+    retried = run(state(tmp_path), retry=True)
+    assert (retried.trained, retried.failed) == (1, {})
+
+
+def test_a_stopped_launch_names_what_is_unfinished_and_the_next_goes_on(tmp_path: Path) -> None:
+    def stop_after_one(queue: TrialQueue, context: LaunchContext) -> None:
+        def only_one(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return tabulated(rows)(config, folder, on_row)
+
+        left = 1
+        with contextlib.suppress(KeyboardInterrupt):
+            InlineRunner(only_one)(queue, context)
+
+    study = state(tmp_path)
+    outcome = run(study, stop_after_one)
+    ids = [trial.id for trial in study.plan.trials]
+    assert (outcome.trained, outcome.unfinished) == (1, ids[1:])
+    assert run(state(tmp_path)).trained == 3
+
+
+def test_work_that_faults_lost_is_added_up_over_launches(tmp_path: Path) -> None:
+    first_id, second_id, *_ = [trial.id for trial in state(tmp_path).plan.trials]
+
+    def losing(queue: TrialQueue, context: LaunchContext) -> None:
+        for trial_id in (first_id, first_id, second_id):
+            context.progress.row(trial_id, {"epoch": 1, "epoch_seconds": 2.0, "device_seconds": 2.0})
+            context.progress.recovered(trial_id)
+
+    run(state(tmp_path), losing)
+    assert wasted(state(tmp_path).folder) == {first_id: 4.0, second_id: 2.0}
+    run(state(tmp_path), losing)
+    assert wasted(state(tmp_path).folder) == {first_id: 8.0, second_id: 4.0}
+
+    # A driver that dies says nothing; the next one reads in its lease what it had not saved.
+    lease = json.loads((tmp_path / "small" / "lease.json").read_text())
+    lease.update(released=False, host="elsewhere", heartbeat_ms=0, status={"unsaved": {first_id: 16.0}})
+    (tmp_path / "small" / "lease.json").write_text(json.dumps(lease))
+    run(state(tmp_path))
+    assert wasted(state(tmp_path).folder) == {first_id: 24.0, second_id: 4.0}
+
+
+def test_the_heartbeat_tells_what_would_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quick(Lease):
+        def __init__(self, folder: Storage, status: Callable[[], dict[str, Any]] = dict) -> None:
+            super().__init__(folder, status, heartbeat_seconds=0.02)
+
+    monkeypatch.setattr("ctkd_study.launch.loop.Lease", Quick)
+    lease = tmp_path / "small" / "lease.json"
+
+    def working(queue: TrialQueue, context: LaunchContext) -> None:
+        pending = queue.pull()
+        assert pending is not None
+        context.progress.row(pending.id, {"epoch": 1, "epoch_seconds": 2.0, "device_seconds": 2.0})
+        end = time.monotonic() + 10
+        while json.loads(lease.read_text())["status"] != {"unsaved": {pending.id: 2.0}}:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    run(state(tmp_path), working)
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
+    study = state(tmp_path)
+    run(study)
+    trial_id = study.plan.trials[0].id
+    (tmp_path / "small" / trial_id / "checkpoint_010000" / "history.jsonl").write_text("{}")
+    outcome = run(state(tmp_path))
+    assert list(outcome.damaged) == [trial_id]
+    assert outcome.damaged[trial_id][0].startswith("checkpoint_010000: history.jsonl has")
+    assert outcome.trained == 1
