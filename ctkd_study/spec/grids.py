@@ -7,6 +7,7 @@ from typing import Any
 
 from ctkd_study.errors import KeyPath
 from ctkd_study.spec.problems import GRID_ELSEWHERE, Problem, show
+from ctkd_study.spec.values import put
 from trainables.config import canonical
 
 
@@ -61,24 +62,3 @@ def chosen(block: dict[str, Any], grids: list[Grid], choice: tuple[int, ...]) ->
     for grid, index in zip(grids, choice, strict=True):
         put(overlay, grid.path, grid.values[index])
     return overlay
-
-
-def put(block: Any, path: KeyPath, value: Any) -> None:
-    """Sets the value at a path that is not empty."""
-    for part in path[:-1]:
-        block = block[part]
-    block[path[-1]] = value
-
-
-def get(block: Any, path: KeyPath) -> Any:
-    """The value at a path."""
-    for part in path:
-        block = block[part]
-    return block
-
-
-def project(overlay: Any, plain: Any) -> Any:
-    """The validated values at the keys that the overlay states."""
-    if isinstance(overlay, dict) and isinstance(plain, dict):
-        return {key: project(value, plain[key]) for key, value in overlay.items()}
-    return plain

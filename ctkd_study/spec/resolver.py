@@ -11,8 +11,7 @@ import functools
 import itertools
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,16 +19,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from ctkd_study.errors import KeyPath, dotted
 from ctkd_study.spec.arms import Arm, Setting
-from ctkd_study.spec.grids import Grid, chosen, find_grids, get, project, put
+from ctkd_study.spec.grids import Grid, chosen, find_grids
 from ctkd_study.spec.problems import Problem, problems_of, show, unknown_key
-from trainables.config import TrialConfig, canonical, combination_faults, digest
+from ctkd_study.spec.values import NAME, get, leaves, project, put, text
+from trainables.config import TrialConfig, combination_faults, digest
 from trainables.models import MODELS
 from trainables.options import Options
 
 ARM_KEYS = ("student", "recipe", "distiller", "temperature", "curriculum")
 STUDY_KEYS = ("protocol", "data", "teacher", "teacher_source", "numerics")
 MAX_SETTINGS = 10_000
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _KEY_DIGITS = 8
 
 
@@ -286,19 +285,11 @@ def _clashes(at: KeyPath, settings: list[Setting]) -> list[Problem]:
 
 def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[KeyPath]) -> str:
     """What varies, by its symbol where it has one; for an arm of one setting its symbols, or its name."""
-    titled = [path for path in _leaves(own, ()) if _title(values, path) is not None]
+    titled = [path for path, _ in leaves(own) if _title(values, path) is not None]
     paths = grids or titled
     names = [_title(values, path) or _last(path) for path in paths]
     shown = [name if names.count(name) == 1 else dotted(path) for name, path in zip(names, paths, strict=True)]
-    return ", ".join(f"{name}={_text(get(own, path))}" for name, path in zip(shown, paths, strict=True)) or arm
-
-
-def _leaves(block: Any, path: KeyPath) -> Iterator[KeyPath]:
-    if isinstance(block, dict):
-        for key, value in block.items():
-            yield from _leaves(value, (*path, key))
-    else:
-        yield path
+    return ", ".join(f"{name}={text(get(own, path))}" for name, path in zip(shown, paths, strict=True)) or arm
 
 
 def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:
@@ -317,7 +308,3 @@ def _last(path: KeyPath) -> str:
     """The last key, with the number of a list's item."""
     start = max(number for number, part in enumerate(path) if isinstance(part, str))
     return dotted(path[start:])
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical(value)

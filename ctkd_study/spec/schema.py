@@ -6,8 +6,9 @@ arm's block may leave out any key and hold grids, and the teacher's recipe may l
 
 from typing import Any
 
-from ctkd_study.spec.resolver import ARM_KEYS, NAME
+from ctkd_study.spec.resolver import ARM_KEYS
 from ctkd_study.spec.study_spec import StudySpec
+from ctkd_study.spec.values import NAME
 from trainables.config import TeacherOptions
 
 Schema = dict[str, Any]

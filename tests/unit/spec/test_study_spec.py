@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ctkd_study.errors import SpecError
-from ctkd_study.spec.study_spec import from_mapping, grid, load, warnings
+from ctkd_study.spec import from_mapping, grid, load, warnings
 from tests.support.studies import file_with, only, plain, read
 from trainables.config import TrialConfig
 from trainables.models import MODELS
