@@ -1,4 +1,4 @@
-"""What is wrong with a study file: every fault, with its line, and no other."""
+"""From a study file to a study: what it holds, its paths, and every fault with its line and no other."""
 
 from pathlib import Path
 
@@ -331,3 +331,23 @@ def test_faults_of_overrides_name_them(tmp_path: Path) -> None:
 
 def test_an_override_mends_a_fault(tmp_path: Path) -> None:
     assert read(tmp_path, file_with({8: "margin: 0"}), "margin=2").margin == 2.0
+
+
+# -- paths -----------------------------------------------------------------------------------------------------------
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    spec = read(tmp_path, file_with({3: "teacher: {model: resnet8, checkpoint: ../weights/t.pth}"}))
+    assert spec.teacher is not None
+    assert spec.teacher.checkpoint == str(tmp_path / "../weights/t.pth")
+    assert only(spec, "four").config.teacher == spec.teacher
+    assert from_mapping(spec.plain(), base_dir="/elsewhere") == spec
+
+
+def test_paths_of_a_mapping_are_relative_to_the_folder_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = {"model": "resnet8", "checkpoint": "t.pth"}
+    spec = from_mapping(plain(teacher=teacher), base_dir=tmp_path)
+    assert spec.teacher is not None
+    assert spec.teacher.checkpoint == str(tmp_path / "t.pth")
+    monkeypatch.chdir(tmp_path)
+    assert from_mapping(plain(teacher=teacher)) == spec
