@@ -1,4 +1,4 @@
-"""Grids within an arm's block: where they stand, and the block with one value in the place of each."""
+"""The grids of an arm's block: where they stand, and the block with one value in place of each."""
 
 import copy
 import dataclasses
@@ -18,12 +18,12 @@ class Grid:
     path: KeyPath
     values: list[Any]
     numbers: list[int]
-    """The place of each value in the list as written. Empty for a grid that is at fault as a whole: its
-    only value is None then, of which nothing more is to be said."""
+    """The place of each value in the list as written; empty for a grid that is wrong as a whole, whose only value is
+    then None and not checked further."""
 
 
 def find_grids(block: Any, at: KeyPath) -> tuple[list[Grid], list[Problem]]:
-    """The grids of an arm's block, their paths within it, and what is wrong with them."""
+    """Return the grids of an arm's block, with paths relative to the block, and what is wrong with them."""
     grids, problems = [], []
     for path, node in _nodes(block, ()):
         where, values = (*at, *path), node["grid"]
@@ -57,7 +57,7 @@ def _nodes(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]
 
 
 def chosen(block: dict[str, Any], grids: list[Grid], choice: tuple[int, ...]) -> dict[str, Any]:
-    """The block with one value in the place of each grid."""
+    """Return the block with one value in place of each grid."""
     overlay = copy.deepcopy(block)
     for grid, index in zip(grids, choice, strict=True):
         put(overlay, grid.path, grid.values[index])

@@ -16,7 +16,7 @@ from trainables.presets import expanded
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> StudySpec:
-    """Reads a study file.
+    """Read a study file.
 
     Args:
         path: a YAML file; the paths in it are relative to its folder.
@@ -32,7 +32,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> StudySpec:
 
 
 def from_mapping(data: Mapping[str, Any], base_dir: str | Path | None = None) -> StudySpec:
-    """A study from plain Python values or options objects, in the form of a study file.
+    """Return the study of plain Python values or options objects, in the form of a study file.
 
     Args:
         data: keys as in a study file.
@@ -45,12 +45,12 @@ def from_mapping(data: Mapping[str, Any], base_dir: str | Path | None = None) ->
 
 
 def grid(*values: Any) -> dict[str, list[Any]]:
-    """For a scalar of an arm: one setting for each of the values."""
+    """Return a grid for a scalar of an arm: one setting for each of the values."""
     return {"grid": list(values)}
 
 
 def _study(document: Document, folder: Path) -> StudySpec:
-    """The study that a document describes.
+    """Return the study that a document describes.
 
     Raises:
         SpecError: every fault.
@@ -63,7 +63,7 @@ def _study(document: Document, folder: Path) -> StudySpec:
     try:
         spec = StudySpec.model_validate(data, context={"folder": folder, "arms": arms})
     except ValidationError as error:
-        # What is wrong with an arm, the resolver says better.
+        # Of the arms themselves, the resolver reports more.
         blocks = data.get("arms")
         has_arms = isinstance(blocks, dict) and len(blocks) > 0
         problems = [problem for problem in problems_of(error, StudySpec) if problem.path != ("arms",) or not has_arms]
@@ -75,9 +75,9 @@ def _study(document: Document, folder: Path) -> StudySpec:
 
 
 def _with_whole_recipes(data: dict[str, Any]) -> dict[str, Any]:
-    """The study, presets replaced by their keys, and the teacher's recipe merged over the study's.
+    """Return the study with presets replaced by their keys, and the teacher's recipe merged over the study's.
 
-    What an arm overrides never reaches the teacher.
+    An arm's overrides do not reach the teacher.
     """
     data = _with_preset(data)
     teacher, arms = data.get("teacher"), data.get("arms")
@@ -95,7 +95,7 @@ def _with_preset(block: Any) -> Any:
 
 
 def _of_study(problem: Problem, document: Document) -> Problem:
-    """The same where the user wrote it: what the teacher's recipe takes from the study's is the study's fault."""
+    """Return a problem of what the teacher's recipe takes from the study's as one of the study's recipe."""
     path, data = problem.path, document.data
     if path[:2] == ("teacher", "recipe") and not is_overlays(data["teacher"]["recipe"], data.get("recipe"), path[2:]):
         return problem._replace(path=path[1:])
@@ -103,7 +103,7 @@ def _of_study(problem: Problem, document: Document) -> Problem:
 
 
 def _placed(problems: list[Problem], document: Document) -> list[Fault]:
-    """Faults with their places, each once, and none about a value that could not be read in the first place."""
+    """Return each fault once, with its place; values that could not be read have no further faults."""
     faults: dict[tuple[str, str, Place], Fault] = {}
     for path, value, message, at in problems:
         if not any(path[:length] in document.broken for length in range(len(path) + 1)):

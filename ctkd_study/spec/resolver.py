@@ -1,4 +1,4 @@
-"""Arms -> settings: what an arm's block and its grids mean on top of the study.
+"""From an arm's block in the study file to the arm's settings.
 
 An arm's block merges into the study's key by key, unless it changes what the block is about (its ``name`` or ``kind``,
 or its ``model`` to another family of networks): then it replaces it. ``{grid: [...]}`` at a scalar is one setting per
@@ -39,7 +39,7 @@ class _Part:
     value: Any = None
     plain: Any = None
     problems: tuple[Problem, ...] | None = ()
-    """None where the part is missing, which is said elsewhere."""
+    """None where the part is missing: the study's own validation reports that."""
 
     @property
     def valid(self) -> bool:
@@ -60,7 +60,7 @@ class Resolver:
         self._shared = {key: self._study_part(key) for key in STUDY_KEYS}
 
     def resolve(self, name: str, block: Any) -> tuple[Arm | None, list[Problem]]:
-        """An arm, and all that is wrong with it; None where it has no setting because of that."""
+        """Return an arm, or None where its faults leave it without settings, and all that is wrong with it."""
         at: KeyPath = ("arms", name)
         problems = [] if NAME.fullmatch(name) else [Problem(at, name, f"the name of an arm must match {NAME.pattern}")]
         if not isinstance(block, dict):
@@ -106,7 +106,7 @@ class Resolver:
                 parts[key] = self._part(key, merge(self._study.get(key), overlay[key]))
             else:
                 parts[key] = self._study_part(key)
-        # What the study says for all its arms is dropped where it can't apply; what an arm says itself must.
+        # A temperature or curriculum of the study is dropped in arms that can't use it; one of the arm itself is not.
         distiller, temperature = parts["distiller"], parts["temperature"]
         if distiller.valid and distiller.value.takes is None and "temperature" not in overlay:
             temperature = parts["temperature"] = _Part()
@@ -168,12 +168,12 @@ class Resolver:
         return placed
 
     def _is_arms(self, overlay: Mapping[str, Any], path: KeyPath) -> bool:
-        """Whether the arm, not the study, is where this part of a merged configuration comes from."""
+        """Whether the arm, not the study, states the value at this path of a merged configuration."""
         head = str(path[0])
         if head not in ARM_KEYS:
             return False
         if head not in overlay:
-            return head not in self._study  # what neither says is said of the arm that lacks it
+            return head not in self._study  # where neither states it, the arm lacks it
         return is_overlays(overlay[head], self._study.get(head), path[1:])
 
     def _needed(self, parts: dict[str, Any]) -> dict[str, Any]:
@@ -219,14 +219,14 @@ def resolve_arms(study: Mapping[str, Any], folder: Path | None) -> tuple[tuple[A
 
 
 def merge(base: Any, overlay: Any) -> Any:
-    """The base with the overlay's keys put in, level by level; blocks about something else are replaced."""
+    """Return the base with the overlay's keys put in, level by level; a block about something else replaces it."""
     if not (isinstance(base, dict) and isinstance(overlay, dict)) or _is_another(base, overlay):
         return overlay
     return {**base, **{key: merge(base.get(key), value) for key, value in overlay.items()}}
 
 
 def is_overlays(overlay: Any, base: Any, path: KeyPath) -> bool:
-    """Whether a path of ``merge(base, overlay)`` comes from the overlay; what neither has is the base's."""
+    """Whether ``merge(base, overlay)`` takes its value at a path from the overlay; False where neither has one."""
     for key in path:
         if not isinstance(overlay, dict) or not isinstance(base, dict) or _is_another(base, overlay):
             return True
@@ -284,7 +284,7 @@ def _clashes(at: KeyPath, settings: list[Setting]) -> list[Problem]:
 
 
 def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[KeyPath]) -> str:
-    """What varies, by its symbol where it has one; for an arm of one setting its symbols, or its name."""
+    """Return what varies in the arm, e.g. ``T=4``; for an arm of one setting, its options with symbols, or its name."""
     titled = [path for path, _ in leaves(own) if _title(values, path) is not None]
     paths = grids or titled
     names = [_title(values, path) or _last(path) for path in paths]
@@ -293,7 +293,7 @@ def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list
 
 
 def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:
-    """The symbol of an option, e.g. T."""
+    """Return the symbol of an option, e.g. T, or None."""
     options: Any = values[str(path[0])]
     title = None
     for part in path[1:]:
@@ -305,6 +305,6 @@ def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:
 
 
 def _last(path: KeyPath) -> str:
-    """The last key, with the number of a list's item."""
+    """Return the last key of a path, with the numbers of list items after it: ``widths[1]``."""
     start = max(number for number, part in enumerate(path) if isinstance(part, str))
     return dotted(path[start:])

@@ -3,15 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
 from ctkd_study.errors import Fault, SpecError, dotted
 from ctkd_study.spec.arms import Arm, Setting
@@ -33,8 +25,9 @@ def _seeds(value: Any) -> Any:
         whole = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= _MAX_SEED for seed in value)
         if whole and len(set(value)) == len(value):
             return tuple(value)
-    rule = f"must be a number of seeds from 1 to {_MAX_SEEDS} (8: 0 to 7), or a list of different whole numbers"
-    raise PydanticCustomError("seeds", "{rule}", {"rule": rule})
+    raise ValueError(
+        f"must be a number of seeds from 1 to {_MAX_SEEDS} (8: 0 to 7), or a list of different whole numbers"
+    )
 
 
 _SEEDS_SCHEMA = {
@@ -128,9 +121,7 @@ class StudySpec(TrialParts, _Heading):
     def _no_more_seeds_than_planned(cls, value: int | None, info: ValidationInfo) -> int | None:
         seeds = info.data.get("seeds", ())
         if value is not None and value < len(seeds):
-            raise PydanticCustomError(
-                "seeds_planned", "must be at least the number of seeds, {seeds}", {"seeds": len(seeds)}
-            )
+            raise ValueError(f"must be at least the number of seeds, {len(seeds)}")
         return value
 
     @field_validator("resources")
@@ -138,7 +129,7 @@ class StudySpec(TrialParts, _Heading):
     def _a_gpu_where_one_is_asked_for(cls, value: Resources, info: ValidationInfo) -> Resources:
         numerics = info.data.get("numerics")
         if value.gpu == 0 and numerics is not None and numerics.device == "cuda":
-            raise PydanticCustomError("device", "device cuda needs a share of a GPU, but resources.gpu is 0")
+            raise ValueError("device cuda needs a share of a GPU, but resources.gpu is 0")
         return value
 
     @field_validator("published")
@@ -147,8 +138,9 @@ class StudySpec(TrialParts, _Heading):
         arms = info.data.get("arms")
         if value is not None and arms is not None and (unknown := [arm for arm in value.arms if arm not in arms]):
             near = suggestion(unknown[0], arms)
-            rule = f"published numbers must be of the arms {', '.join(arms)}, but name {', '.join(unknown)}{near}"
-            raise PydanticCustomError("published", "{rule}", {"rule": rule})
+            raise ValueError(
+                f"published numbers must be of the arms {', '.join(arms)}, but name {', '.join(unknown)}{near}"
+            )
         return value
 
     @field_validator("baseline")
@@ -156,8 +148,7 @@ class StudySpec(TrialParts, _Heading):
     def _baseline_is_an_arm(cls, value: str | None, info: ValidationInfo) -> str | None:
         arms = info.data.get("arms")
         if value is not None and arms is not None and value not in arms:
-            rule = f"must be one of the arms: {', '.join(arms)}{suggestion(value, arms)}"
-            raise PydanticCustomError("baseline", "{rule}", {"rule": rule})
+            raise ValueError(f"must be one of the arms: {', '.join(arms)}{suggestion(value, arms)}")
         return value
 
     _resolved_arms: tuple[Arm, ...] = PrivateAttr(())
