@@ -1,4 +1,4 @@
-"""Grids within an arm's block: where they stand, and the block with one value in the place of each."""
+"""The grids of an arm's block: where they stand, and the block with one value in place of each."""
 
 import copy
 import dataclasses
@@ -7,6 +7,7 @@ from typing import Any
 
 from ctkd_study.errors import KeyPath
 from ctkd_study.spec.problems import GRID_ELSEWHERE, Problem, show
+from ctkd_study.spec.values import put
 from trainables.hashing import canonical
 
 
@@ -17,12 +18,12 @@ class Grid:
     path: KeyPath
     values: list[Any]
     numbers: list[int]
-    """The place of each value in the list as written. Empty for a grid that is at fault as a whole: its
-    only value is None then, of which nothing more is to be said."""
+    """The place of each value in the list as written; empty for a grid that is wrong as a whole, whose only value is
+    then None and not checked further."""
 
 
 def find_grids(block: Any, at: KeyPath) -> tuple[list[Grid], list[Problem]]:
-    """The grids of an arm's block, their paths within it, and what is wrong with them."""
+    """Return the grids of an arm's block, with paths relative to the block, and what is wrong with them."""
     grids, problems = [], []
     for path, node in _nodes(block, ()):
         where, values = (*at, *path), node["grid"]
@@ -56,29 +57,8 @@ def _nodes(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]
 
 
 def chosen(block: dict[str, Any], grids: list[Grid], choice: tuple[int, ...]) -> dict[str, Any]:
-    """The block with one value in the place of each grid."""
+    """Return the block with one value in place of each grid."""
     overlay = copy.deepcopy(block)
     for grid, index in zip(grids, choice, strict=True):
         put(overlay, grid.path, grid.values[index])
     return overlay
-
-
-def put(block: Any, path: KeyPath, value: Any) -> None:
-    """Sets the value at a path that is not empty."""
-    for part in path[:-1]:
-        block = block[part]
-    block[path[-1]] = value
-
-
-def get(block: Any, path: KeyPath) -> Any:
-    """The value at a path."""
-    for part in path:
-        block = block[part]
-    return block
-
-
-def project(overlay: Any, plain: Any) -> Any:
-    """The validated values at the keys that the overlay states."""
-    if isinstance(overlay, dict) and isinstance(plain, dict):
-        return {key: project(value, plain[key]) for key, value in overlay.items()}
-    return plain

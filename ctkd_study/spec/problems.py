@@ -1,24 +1,52 @@
-"""What is wrong with a value, in words: from pydantic's errors to the rule, then the value."""
+"""What is wrong with a value, in words: from pydantic's errors to the rule, then the value.
+
+A ``Problem`` is a fault that knows its key but not yet its line; once the line is looked up, it becomes a ``Fault``,
+which users see.
+"""
 
 import difflib
 import json
-import types
+import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ctkd_study.errors import KeyPath
+from ctkd_study.spec.values import text
 from trainables.options import Options
 from trainables.registry import OneOf, Registry
 
 GRID_ELSEWHERE = "a grid may stand only at a scalar of an arm"
 _SHOWN = 60
 
+#: The rule of each of pydantic's error types; the limits are in the error's context.
+_RULES = MappingProxyType(
+    {
+        "greater_than": "be greater than {gt}",
+        "greater_than_equal": "be at least {ge}",
+        "less_than": "be less than {lt}",
+        "less_than_equal": "be at most {le}",
+        "finite_number": "be a finite number",
+        "string_pattern_mismatch": "match {pattern}",
+        **dict.fromkeys(("string_too_short", "too_short"), "have a length of at least {min_length}"),
+        **dict.fromkeys(("string_too_long", "too_long"), "have a length of at most {max_length}"),
+        "none_required": "be null",
+        **dict.fromkeys(("int_type", "int_from_float", "int_parsing", "int_parsing_size"), "be a whole number"),
+        **dict.fromkeys(("float_type", "float_parsing"), "be a number"),
+        **dict.fromkeys(("bool_type", "bool_parsing"), "be true or false"),
+        "string_type": "be text",
+        **dict.fromkeys(("list_type", "tuple_type"), "be a list"),
+        **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "be a mapping"),
+    }
+)
+
 
 class Problem(NamedTuple):
-    """A fault that does not know yet where it was written."""
+    """A fault before its line is known."""
 
     path: KeyPath
     value: Any
@@ -28,245 +56,125 @@ class Problem(NamedTuple):
 
 
 def problems_of(error: ValidationError, owner: type[Options], prefix: KeyPath = ()) -> list[Problem]:
-    """What a validation found.
+    """Return what a validation found.
 
     Args:
         error: of ``owner``, or of its field that ``prefix`` names.
         owner: the options class that was validated.
         prefix: put before every location.
     """
-    found = []
+    found: dict[KeyPath, list[Problem]] = {}
+    rules: dict[KeyPath, list[str]] = {}
     for detail in error.errors(include_url=False):
-        where = _Location.of(owner, (*prefix, *detail["loc"]))
-        found += _problems(detail["type"], detail["msg"], detail["input"], where)
-    return found
+        path, field, keys = _located(owner, (*prefix, *detail["loc"]))
+        if (rule := _rule(detail)) is None:
+            found.setdefault(path, []).append(_problem(detail, path, field, keys))
+        else:
+            rules.setdefault(path, []).append(rule)  # the members of a union have one rule each
+            found[path] = [Problem(path, detail["input"], _must(rules[path]) + _but_got(detail))]
+    return [problem for problems in found.values() for problem in problems]
 
 
 def unknown_key(path: KeyPath, value: Any, known: Iterable[str]) -> Problem:
-    """A key that is not one of the known."""
-    known = list(known)
-    key = str(path[-1])
+    """Return the problem of a key that is not one of the known."""
+    known, key = list(known), str(path[-1])
     if key == "grid":
         return Problem(path, value, GRID_ELSEWHERE)
     return Problem(path, value, f"unknown key{suggestion(key, known) or '.'} Known: {', '.join(known)}")
 
 
-def suggestion(text: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or nothing."""
-    near = difflib.get_close_matches(text, list(known), n=1)
+def suggestion(text: Any, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?``, or nothing."""
+    near = difflib.get_close_matches(text, list(known), n=1) if isinstance(text, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def show(value: Any) -> str:
-    """A value as one would write it in a study file, shortened."""
+    """Return a value as one would write it in a study file, shortened."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-class _Location(NamedTuple):
-    """Where pydantic found something, in the user's terms: without the tags of its unions."""
+def _located(owner: type[Options], location: KeyPath) -> tuple[KeyPath, FieldInfo | None, list[str]]:
+    """Return the key path of pydantic's location, the field at fault, and the keys known beside it.
 
-    path: KeyPath
-    field: FieldInfo | None
-    """The field at fault; None for an unknown key and for an object as a whole."""
-    owner: type[Options] | None
-    """The options class that has, or lacks, the last key."""
-
-    @classmethod
-    def of(cls, owner: type[Options], location: tuple[str | int, ...]) -> "_Location":
-        path: list[str | int] = []
-        field: FieldInfo | None = None
-        at: type[Options] | None = None
-        inner: type[Options] | None = owner
-        rest = list(location)
-        while rest:
-            part = rest.pop(0)
-            if inner is None:
-                # Below a plain field: items of a list count, names of a union's members do not.
-                path += [part] if isinstance(part, int) else []
-                continue
-            path.append(part)
-            at, field = inner, inner.model_fields.get(str(part))
-            registry = registry_of(field)
-            if registry is None:
-                inner = _options_class(field.annotation) if field is not None else None
-            else:
-                inner = registry.classes.get(str(rest.pop(0))) if rest else None
-        return cls(tuple(path), field, at)
+    The path leaves out the names of union members. The field is None for an unknown key.
+    """
+    path: list[str | int] = []
+    field: FieldInfo | None = None
+    keys: list[str] = []
+    inner: type[Options] | None = owner
+    rest = iter(location)
+    for part in rest:
+        if inner is None:  # in a plain field: an item of a list, or the name of a union's member
+            path += [part] if isinstance(part, int) else []
+            continue
+        path.append(part)
+        keys, field = list(inner.model_fields), inner.model_fields.get(str(part))
+        registry = _registry_of(field)
+        inner = registry.classes.get(str(next(rest, None))) if registry is not None else _options_of(field)
+    return tuple(path), field, keys
 
 
-def registry_of(field: FieldInfo | None) -> Registry[Any] | None:
-    """The registry that a field's value is one of, if it is."""
+def _registry_of(field: FieldInfo | None) -> Registry[Any] | None:
+    """Return the registry whose options the field holds, if it does."""
     if field is None:
         return None
-    for part in (*field.metadata, *_nested(field.annotation)):
-        if isinstance(part, OneOf):
-            return part.registry
-    return None
+    marks = [*field.metadata, *(mark for member in get_args(field.annotation) for mark in get_args(member))]
+    return next((mark.registry for mark in marks if isinstance(mark, OneOf)), None)
 
 
-def _nested(annotation: Any) -> list[Any]:
-    if get_origin(annotation) is Annotated:
-        return [*annotation.__metadata__, *_nested(annotation.__origin__)]
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [part for member in get_args(annotation) for part in _nested(member)]
-    return []
+def _options_of(field: FieldInfo | None) -> type[Options] | None:
+    """Return the options class that the field holds, if it does."""
+    members = (field.annotation, *get_args(field.annotation)) if field is not None else ()
+    return next((member for member in members if isinstance(member, type) and issubclass(member, Options)), None)
 
 
-def _options_class(annotation: Any) -> type[Options] | None:
-    for member in (annotation, *get_args(annotation)):
-        if isinstance(member, type) and issubclass(member, Options):
-            return member
-    return None
+def _rule(detail: ErrorDetails) -> str | None:
+    """Return what pydantic asks of the value alone, after "must"."""
+    if isinstance(detail["input"], dict) and set(detail["input"]) == {"grid"}:
+        return None
+    if detail["type"] == "literal_error":
+        return f"be one of {', '.join(_choices(detail))}"
+    rule = _RULES.get(detail["type"])
+    return rule and rule.format(**{key: text(limit) for key, limit in detail.get("ctx", {}).items()})
 
 
-def _problems(kind: str, message: str, value: Any, where: _Location) -> list[Problem]:
-    path, field, owner = where
-    registry = registry_of(field)
+def _must(rules: list[str]) -> str:
+    return f"must {' or '.join(rules)}".replace(" or be ", " or ")
+
+
+def _choices(detail: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+
+
+def _but_got(detail: ErrorDetails) -> str:
+    return f", but got {show(detail['input'])}{suggestion(detail['input'], _choices(detail))}"
+
+
+def _problem(detail: ErrorDetails, path: KeyPath, field: FieldInfo | None, keys: list[str]) -> Problem:
+    kind, value, registry = detail["type"], detail["input"], _registry_of(field)
     if kind == "extra_forbidden":
-        return [unknown_key(path, value, owner.model_fields if owner is not None else ())]
+        return unknown_key(path, value, keys)
     if kind == "missing":
-        allowed = [expected(field), field.description] if field is not None else []
-        return [Problem(path, None, f"is required: {'. '.join(text for text in allowed if text)}")]
+        return Problem(path, None, f"is required{f': {field.description}' if field and field.description else ''}")
     if isinstance(value, dict) and set(value) == {"grid"}:
-        return [Problem(path, value, GRID_ELSEWHERE)]
+        return Problem(path, value, GRID_ELSEWHERE)
     if kind.startswith("union_tag") and registry is not None:
-        return _tag_problems(path, value, registry)
-    if kind in _BY_RULE and field is not None:
-        rule = f"must be {_expected_item(field, path)}, but got {show(value)}{_near(field, value)}"
-    else:
-        rule = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        # A rule about a mapping as a whole says itself what it is about.
-        rule = rule if isinstance(value, dict | Options) else f"{rule}, but got {show(value)}"
-    return [Problem(path, value, rule)]
+        return _tag_problem(path, value, registry)
+    rule = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    # A rule about a mapping as a whole names its keys itself.
+    return Problem(path, value, rule if isinstance(value, dict | Options) else f"{rule}, but got {show(value)}")
 
 
-def _tag_problems(path: KeyPath, value: Any, registry: Registry[Any]) -> list[Problem]:
+def _tag_problem(path: KeyPath, value: Any, registry: Registry[Any]) -> Problem:
     tag, known = registry.tag, list(registry)
     choices = f"one of {', '.join(known)}"
     if not isinstance(value, dict):
-        return [Problem(path, value, f"must be a mapping with {tag!r}, {choices}, but got {show(value)}")]
+        return Problem(path, value, f"must be a mapping with {tag!r}, {choices}, but got {show(value)}")
     if tag in value:
         given = value[tag]
-        near = suggestion(given, known) if isinstance(given, str) else ""
-        return [Problem((*path, tag), given, f"must be {choices}, but got {show(given)}{near}")]
-    misspelt = difflib.get_close_matches(tag, [key for key in value if isinstance(key, str)], n=1)
-    if misspelt:
-        return [Problem((*path, misspelt[0]), value[misspelt[0]], f"unknown key; did you mean {tag!r}?")]
-    return [Problem((*path, tag), None, f"is required: {choices}")]
-
-
-def _near(field: FieldInfo | None, value: Any) -> str:
-    if field is None or not isinstance(value, str):
-        return ""
-    literals = [part for part in (field.annotation, *get_args(field.annotation)) if _is_literal(part)]
-    return suggestion(value, [str(choice) for literal in literals for choice in get_args(literal)])
-
-
-def _is_literal(annotation: Any) -> bool:
-    return get_origin(annotation) is Literal
-
-
-#: Pydantic's errors that say no more than the field's declaration does.
-_BY_RULE = frozenset(
-    """
-    greater_than greater_than_equal less_than less_than_equal finite_number literal_error none_required
-    int_type int_from_float int_parsing int_parsing_size float_type float_parsing bool_type bool_parsing
-    string_type string_too_short string_too_long string_pattern_mismatch
-    list_type tuple_type too_short too_long dict_type model_type model_attributes_type
-    """.split()  # noqa: SIM905 - one per line would fill a page
-)
-
-
-def expected(field: FieldInfo) -> str:
-    """What a field takes: ``a number greater than 0 and at most 1000, or null``."""
-    return _describe(field.annotation, list(field.metadata))
-
-
-def _expected_item(field: FieldInfo, path: KeyPath) -> str:
-    """The same of the list's item that the path ends in, if it does."""
-    annotation, metadata = field.annotation, list(field.metadata)
-    start = max(number for number, part in enumerate(path) if isinstance(part, str))
-    for index in path[start + 1 :]:
-        item = _item(annotation, index)
-        if item is None:
-            break
-        annotation, metadata = item, []
-    return _describe(annotation, metadata)
-
-
-def _item(annotation: Any, index: str | int) -> Any:
-    """What a list's item is, or None for what is no list, or longer than it may be."""
-    if get_origin(annotation) is Annotated:
-        return _item(annotation.__origin__, index)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return next((item for member in get_args(annotation) if (item := _item(member, index)) is not None), None)
-    if get_origin(annotation) not in (tuple, list):
-        return None
-    items = _items(annotation)
-    return items[0] if _is_open(annotation) else dict(enumerate(items)).get(int(index))
-
-
-def _items(annotation: Any) -> list[Any]:
-    return [member for member in get_args(annotation) if member is not Ellipsis]
-
-
-def _is_open(annotation: Any) -> bool:
-    return get_origin(annotation) is list or Ellipsis in get_args(annotation)
-
-
-_NAMES = types.MappingProxyType(
-    {float: "a number", int: "a whole number", bool: "true or false", str: "text", type(None): "null"}
-)
-
-
-def _describe(annotation: Any, metadata: list[Any]) -> str:
-    if get_origin(annotation) is Annotated:
-        return _describe(annotation.__origin__, [*metadata, *annotation.__metadata__])
-    if get_origin(annotation) in (Union, types.UnionType):
-        members = sorted(get_args(annotation), key=lambda member: member is type(None))
-        return ", or ".join(_describe(member, metadata if member is not type(None) else []) for member in members)
-    if _is_literal(annotation):
-        return f"one of {', '.join(str(choice) for choice in get_args(annotation))}"
-    limits = _limits(metadata)
-    if any(isinstance(part, OneOf) for part in metadata) or _options_class(annotation) is not None:
-        return "a mapping"
-    if get_origin(annotation) is dict:
-        return "a mapping" + _joined(limits)
-    if get_origin(annotation) in (tuple, list):
-        words = [_describe(item, []) for item in _items(annotation)]
-        if _is_open(annotation):
-            return f"a list{_joined(limits)}, each item {words[0]}"
-        return f"a list of {len(words)}, each {words[0]}" if len(set(words)) == 1 else f"a list of [{', '.join(words)}]"
-    return _NAMES.get(annotation, f"a {getattr(annotation, '__name__', annotation)}") + _joined(limits)
-
-
-def _joined(limits: list[str]) -> str:
-    return f" {' and '.join(limits)}" if limits else ""
-
-
-def _limits(metadata: list[Any]) -> list[str]:
-    """The constraints in words, in the order that reads best."""
-    flat = [part for given in metadata for part in (given.metadata if isinstance(given, FieldInfo) else [given])]
-    bounds = {
-        name: show(getattr(part, name)) for part in flat for name in _BOUNDS if getattr(part, name, None) is not None
-    }
-    if "ge" in bounds and "le" in bounds:
-        bounds["from"] = f"{bounds.pop('ge')} to {bounds.pop('le')}"
-    if bounds.get("min_length") == "1" and "max_length" not in bounds:
-        return ["that is not empty"]
-    return [words.format(bounds[name]) for name, words in _BOUNDS.items() if name in bounds]
-
-
-_BOUNDS = types.MappingProxyType(
-    {
-        "from": "from {}",
-        "gt": "greater than {}",
-        "ge": "of at least {}",
-        "lt": "less than {}",
-        "le": "of at most {}",
-        "min_length": "at least {} long",
-        "max_length": "at most {} long",
-        "pattern": "that matches {}",
-    }
-)
+        return Problem((*path, tag), given, f"must be {choices}, but got {show(given)}{suggestion(given, known)}")
+    if misspelt := difflib.get_close_matches(tag, list(value), n=1):
+        return Problem((*path, misspelt[0]), value[misspelt[0]], f"unknown key; did you mean {tag!r}?")
+    return Problem((*path, tag), None, f"is required: {choices}")

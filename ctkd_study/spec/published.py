@@ -1,10 +1,9 @@
-"""What the literature reports for a study's pair of networks, and how the study differs from it."""
+"""Accuracies that the literature reports for a study's networks, and how the study differs from the literature."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from trainables.data import DataOptions
 from trainables.options import Options
@@ -14,12 +13,10 @@ from trainables.recipe import PresetName, Recipe
 def _accuracies(value: Any) -> Any:
     rule = "must give an accuracy above 0 and at most 100 for each arm that it names"
     if not isinstance(value, dict):
-        raise PydanticCustomError("accuracies", "{rule}", {"rule": rule})
+        raise ValueError(rule)
     for arm, top1 in value.items():
         if isinstance(top1, bool) or not isinstance(top1, int | float) or not 0 < top1 <= 100:
-            raise PydanticCustomError(
-                "accuracies", "{rule}, but gives {top1} for {arm}", {"rule": rule, "top1": repr(top1), "arm": arm}
-            )
+            raise ValueError(f"{rule}, but gives {top1!r} for {arm}")
     return {arm: float(top1) for arm, top1 in value.items()}
 
 
@@ -46,16 +43,15 @@ class Published(Options):
     @model_validator(mode="after")
     def _sources_of_numbers(self) -> "Published":
         if unknown := [arm for arm in self.sources if arm not in self.arms]:
-            rule = f"sources must name arms that have a number, but name {', '.join(unknown)}"
-            raise PydanticCustomError("sources", "{rule}", {"rule": rule})
+            raise ValueError(f"sources must name arms that have a number, but name {', '.join(unknown)}")
         return self
 
     def source_of(self, arm: str) -> str:
-        """Where an arm's number stands."""
+        """Return the source of an arm's number."""
         return self.sources.get(arm, self.source)
 
     def differences(self, protocol: str, data: DataOptions, recipe: Recipe) -> tuple[str, ...]:
-        """What a study does otherwise than the literature, each in words; nothing means that accuracies compare."""
+        """Return, in words, how a study differs from the literature; if it does not, accuracies can be compared."""
         found = []
         if protocol != "paper":
             found.append(

@@ -1,4 +1,4 @@
-"""Arms -> settings: what an arm's block and its grids mean on top of the study.
+"""From an arm's block in the study file to the arm's settings.
 
 An arm's block merges into the study's key by key, unless it changes what the block is about (its ``name`` or ``kind``,
 or its ``model`` to another family of networks): then it replaces it. ``{grid: [...]}`` at a scalar is one setting per
@@ -11,8 +11,7 @@ import functools
 import itertools
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,17 +19,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from ctkd_study.errors import KeyPath, dotted
 from ctkd_study.spec.arms import Arm, Setting
-from ctkd_study.spec.grids import Grid, chosen, find_grids, get, project, put
+from ctkd_study.spec.grids import Grid, chosen, find_grids
 from ctkd_study.spec.problems import Problem, problems_of, show, unknown_key
+from ctkd_study.spec.values import NAME, get, leaves, project, put, text
 from trainables.config import TrialConfig, combination_faults
-from trainables.hashing import canonical, digest
+from trainables.hashing import digest
 from trainables.models import MODELS
 from trainables.options import Options
 
 ARM_KEYS = ("student", "recipe", "distiller", "temperature", "curriculum")
 STUDY_KEYS = ("protocol", "data", "teacher", "teacher_source", "numerics")
 MAX_SETTINGS = 10_000
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _KEY_DIGITS = 8
 
 
@@ -41,7 +40,7 @@ class _Part:
     value: Any = None
     plain: Any = None
     problems: tuple[Problem, ...] | None = ()
-    """None where the part is missing, which is said elsewhere."""
+    """None where the part is missing: the study's own validation reports that."""
 
     @property
     def valid(self) -> bool:
@@ -62,7 +61,7 @@ class Resolver:
         self._shared = {key: self._study_part(key) for key in STUDY_KEYS}
 
     def resolve(self, name: str, block: Any) -> tuple[Arm | None, list[Problem]]:
-        """An arm, and all that is wrong with it; None where it has no setting because of that."""
+        """Return an arm, or None where its faults leave it without settings, and all that is wrong with it."""
         at: KeyPath = ("arms", name)
         problems = [] if NAME.fullmatch(name) else [Problem(at, name, f"the name of an arm must match {NAME.pattern}")]
         if not isinstance(block, dict):
@@ -108,7 +107,7 @@ class Resolver:
                 parts[key] = self._part(key, merge(self._study.get(key), overlay[key]))
             else:
                 parts[key] = self._study_part(key)
-        # What the study says for all its arms is dropped where it can't apply; what an arm says itself must.
+        # A temperature or curriculum of the study is dropped in arms that can't use it; one of the arm itself is not.
         distiller, temperature = parts["distiller"], parts["temperature"]
         if distiller.valid and distiller.value.takes is None and "temperature" not in overlay:
             temperature = parts["temperature"] = _Part()
@@ -170,12 +169,12 @@ class Resolver:
         return placed
 
     def _is_arms(self, overlay: Mapping[str, Any], path: KeyPath) -> bool:
-        """Whether the arm, not the study, is where this part of a merged configuration comes from."""
+        """Whether the arm, not the study, states the value at this path of a merged configuration."""
         head = str(path[0])
         if head not in ARM_KEYS:
             return False
         if head not in overlay:
-            return head not in self._study  # what neither says is said of the arm that lacks it
+            return head not in self._study  # where neither states it, the arm lacks it
         return is_overlays(overlay[head], self._study.get(head), path[1:])
 
     def _needed(self, parts: dict[str, Any]) -> dict[str, Any]:
@@ -221,14 +220,14 @@ def resolve_arms(study: Mapping[str, Any], folder: Path | None) -> tuple[tuple[A
 
 
 def merge(base: Any, overlay: Any) -> Any:
-    """The base with the overlay's keys put in, level by level; blocks about something else are replaced."""
+    """Return the base with the overlay's keys put in, level by level; a block about something else replaces it."""
     if not (isinstance(base, dict) and isinstance(overlay, dict)) or _is_another(base, overlay):
         return overlay
     return {**base, **{key: merge(base.get(key), value) for key, value in overlay.items()}}
 
 
 def is_overlays(overlay: Any, base: Any, path: KeyPath) -> bool:
-    """Whether a path of ``merge(base, overlay)`` comes from the overlay; what neither has is the base's."""
+    """Whether ``merge(base, overlay)`` takes its value at a path from the overlay; False where neither has one."""
     for key in path:
         if not isinstance(overlay, dict) or not isinstance(base, dict) or _is_another(base, overlay):
             return True
@@ -286,24 +285,16 @@ def _clashes(at: KeyPath, settings: list[Setting]) -> list[Problem]:
 
 
 def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[KeyPath]) -> str:
-    """What varies, by its symbol where it has one; for an arm of one setting its symbols, or its name."""
-    titled = [path for path in _leaves(own, ()) if _title(values, path) is not None]
+    """Return what varies in the arm, e.g. ``T=4``; for an arm of one setting, its options with symbols, or its name."""
+    titled = [path for path, _ in leaves(own) if _title(values, path) is not None]
     paths = grids or titled
     names = [_title(values, path) or _last(path) for path in paths]
     shown = [name if names.count(name) == 1 else dotted(path) for name, path in zip(names, paths, strict=True)]
-    return ", ".join(f"{name}={_text(get(own, path))}" for name, path in zip(shown, paths, strict=True)) or arm
-
-
-def _leaves(block: Any, path: KeyPath) -> Iterator[KeyPath]:
-    if isinstance(block, dict):
-        for key, value in block.items():
-            yield from _leaves(value, (*path, key))
-    else:
-        yield path
+    return ", ".join(f"{name}={text(get(own, path))}" for name, path in zip(shown, paths, strict=True)) or arm
 
 
 def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:
-    """The symbol of an option, e.g. T."""
+    """Return the symbol of an option, e.g. T, or None."""
     options: Any = values[str(path[0])]
     title = None
     for part in path[1:]:
@@ -315,10 +306,6 @@ def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:
 
 
 def _last(path: KeyPath) -> str:
-    """The last key, with the number of a list's item."""
+    """Return the last key of a path, with the numbers of list items after it: ``widths[1]``."""
     start = max(number for number, part in enumerate(path) if isinstance(part, str))
     return dotted(path[start:])
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical(value)

@@ -1,13 +1,14 @@
-"""JSON Schema of the study file, for editors: what each key means, and what it may be.
+"""The JSON Schema of the study file, for editors: what each key means, and what it may be.
 
-It is composed from the options classes, like the types. Where their schema is not the file's, it is changed here: an
-arm's block may leave out any key and hold grids, and the teacher's recipe may leave out what the study's says.
+Pydantic makes it from the options classes. Where a file may differ from them, the schema is changed here: an arm's
+block may leave out any key and hold grids, and the teacher's recipe may leave out what the study's recipe states.
 """
 
 from typing import Any
 
-from ctkd_study.spec.resolver import ARM_KEYS, NAME
+from ctkd_study.spec.resolver import ARM_KEYS
 from ctkd_study.spec.study_spec import StudySpec
+from ctkd_study.spec.values import NAME
 from trainables.config import TeacherOptions
 
 Schema = dict[str, Any]
@@ -20,7 +21,7 @@ _SCALARS = ("string", "number", "integer", "boolean")
 
 
 def json_schema() -> Schema:
-    """The JSON Schema of a study file, draft 2020-12."""
+    """Return the JSON Schema of a study file, draft 2020-12."""
     study = StudySpec.model_json_schema()
     definitions: dict[str, Schema] = study["$defs"]
     for definition in definitions.values():
@@ -45,7 +46,7 @@ def json_schema() -> Schema:
 
 
 def _require_tags(definition: Schema) -> None:
-    """A file names each part; that the classes know their own names by default is for Python."""
+    """Require the tag of a part (its name, kind or model) in a file; in Python, the class knows it."""
     for tag in _TAGS:
         if tag in definition["properties"]:
             definition["properties"][tag].pop("default", None)
@@ -65,7 +66,7 @@ class _Partial:
         self._definitions, self._suffix, self._grids = definitions, suffix, grids
 
     def of(self, node: Schema) -> Schema:
-        """The partial schema of a schema; what it refers to is added to the definitions."""
+        """Return the partial schema of a schema; what it refers to is added to the definitions."""
         node = {key: value for key, value in node.items() if key not in ("default", "required")}
         if "$ref" in node:
             return {**node, "$ref": _REF + self._defined(node["$ref"].removeprefix(_REF))}

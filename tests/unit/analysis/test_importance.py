@@ -15,7 +15,7 @@ from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.launch.loop import launch
 from ctkd_study.plan import StudyState
 from ctkd_study.report import effects as report
-from ctkd_study.spec.study_spec import from_mapping
+from ctkd_study.spec import from_mapping
 from tests.support.studies import plain
 from trainables.config import TrialConfig
 from trainables.record import Row

@@ -9,7 +9,7 @@ from ctkd_study import Study, StudyError
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.plan.bank_choice import forecast, settled
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.spec.study_spec import StudySpec, from_mapping
+from ctkd_study.spec import StudySpec, from_mapping
 from tests.support import settings
 from tests.support.studies import plain
 from trainables.storage import Storage

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from ctkd_study import StudyError
 from ctkd_study.cli import main
 from ctkd_study.report import curricula
-from ctkd_study.spec.study_spec import StudySpec, from_mapping
+from ctkd_study.spec import StudySpec, from_mapping
 from tests.support.studies import file_with, plain
 
 LEARNS = "  learns: {temperature: {kind: global}}"

@@ -14,8 +14,8 @@ from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.report import terminal
 from ctkd_study.report.html import page
 from ctkd_study.report.literature import published_notes
+from ctkd_study.spec import from_mapping
 from ctkd_study.spec.published import Published
-from ctkd_study.spec.study_spec import from_mapping
 from tests.support.studies import plain
 from tests.support.tabulated import quickstart
 from trainables.config import TrialConfig

@@ -8,9 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from ctkd_study.spec import document
+from ctkd_study.spec import StudySpec, document
 from ctkd_study.spec.schema import json_schema
-from ctkd_study.spec.study_spec import StudySpec
 from trainables.config import TEACHERS
 from trainables.curriculum import CURRICULA
 from trainables.data import DATASETS

@@ -1,24 +1,15 @@
-"""Study files to types: what a study is, and what its arms mean."""
+"""A study as a whole: the quickstart, what a study shares with a trial, and what a copy keeps."""
 
-import dataclasses
-import itertools
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ctkd_study.errors import SpecError
-from ctkd_study.spec.study_spec import from_mapping, grid, load, warnings
-from tests.support.studies import file_with, only, plain, read
-from trainables.config import TrialConfig
-from trainables.models import MODELS
+from ctkd_study.spec import StudySpec, from_mapping, grid, load, warnings
+from tests.support.studies import only, plain
+from trainables.config import TrialConfig, TrialParts
 from trainables.models.resnet import ResNetOptions
-from trainables.recipe import StepSchedule
-from trainables.temperatures import TEMPERATURES
-from trainables.temperatures.fixed import FixedOptions
 
-FIXED = {"temperature": {"kind": "fixed", "value": 4}}
 QUICKSTART = Path(__file__).parents[3] / "studies" / "digits" / "quickstart.yaml"
 
 # -- the quickstart --------------------------------------------------------------------------------------------------
@@ -85,251 +76,18 @@ def test_a_study_survives_its_plain_form() -> None:
     assert again.plain() == spec.plain()
 
 
-# -- arms ------------------------------------------------------------------------------------------------------------
+# -- keys and copies -------------------------------------------------------------------------------------------------
 
 
-def test_blocks_merge_key_by_key() -> None:
-    spec = from_mapping(
-        plain(
-            student={"model": "resnet8", "widths": [4, 4, 8, 16]},
-            recipe={"epochs": 3, "lr": 0.5, "schedule": {"kind": "step", "milestones": [2], "gamma": 0.5}},
-            arms={
-                "a": {
-                    "temperature": {"kind": "global"},
-                    "student": {"model": "resnet20"},
-                    "recipe": {"schedule": {"milestones": [1]}},
-                    "distiller": {"kd_weight": 2},
-                }
-            },
-        )
-    )
-    config = only(spec, "a").config
-    assert config.student == ResNetOptions(model="resnet20", widths=(4, 4, 8, 16))
-    assert config.recipe == spec.recipe.model_copy(update={"schedule": StepSchedule(milestones=(1,), gamma=0.5)})
-    assert config.distiller.plain() == {"name": "kd", "ce_weight": 0.1, "kd_weight": 2.0}
+def test_a_study_states_every_part_of_a_trial() -> None:
+    for key, part in TrialParts.model_fields.items():
+        assert StudySpec.model_fields[key].description == TrialConfig.model_fields[key].description == part.description
+        assert part.description
+    assert set(TrialConfig.model_fields) - set(TrialParts.model_fields) == {"seed", "run"}
 
 
-def test_a_changed_kind_replaces_the_block() -> None:
-    spec = from_mapping(
-        plain(
-            temperature={"kind": "global", "tau_init": 2.0},
-            recipe={"epochs": 3, "schedule": {"kind": "step", "milestones": [2]}},
-            arms={
-                "a": {"temperature": {"kind": "fixed", "value": 4}, "recipe": {"schedule": {"kind": "cosine"}}},
-                "b": {"temperature": {"kind": "global", "initial": 0.5}},
-                "c": {"temperature": {"kind": "instance"}},
-            },
-        )
-    )
-    assert only(spec, "a").config.temperature == FixedOptions(value=4)
-    assert only(spec, "a").config.recipe.schedule.plain() == {"kind": "cosine"}
-    assert getattr(only(spec, "b").config.temperature, "tau_init", None) == 2.0
-    assert getattr(only(spec, "c").config.temperature, "tau_init", None) == 1.0
-
-
-def test_another_family_of_networks_replaces_the_student() -> None:
-    other = next(
-        name for name, options in MODELS.classes.items() if options is not ResNetOptions and not name.endswith(":")
-    )
-    spec = from_mapping(
-        plain(
-            student={"model": "resnet8", "widths": [4, 4, 8, 16]},
-            arms={"a": {"temperature": {"kind": "global"}, "student": {"model": other}}},
-        )
-    )
-    assert only(spec, "a").config.student == MODELS.parse({"model": other})
-
-
-def test_an_arm_never_changes_the_teacher() -> None:
-    arms = {
-        "a": {"temperature": {"kind": "global"}, "recipe": {"epochs": 9, "lr": 0.5}, "student": {"model": "resnet20"}}
-    }
-    spec = from_mapping(plain(arms=arms))
-    assert spec.teacher is not None
-    assert spec.teacher.recipe is not None
-    assert (spec.teacher.recipe.epochs, spec.teacher.recipe.lr) == (2, 0.05)
-    assert only(spec, "a").config.teacher == spec.teacher
-
-
-def test_the_teachers_recipe_replaces_what_it_changes() -> None:
-    teacher = {"model": "resnet8", "recipe": {"epochs": 2, "schedule": {"kind": "constant"}}}
-    recipe = {"epochs": 3, "batch_size": 32, "schedule": {"kind": "step", "milestones": [1]}}
-    spec = from_mapping(plain(teacher=teacher, recipe=recipe))
-    assert spec.teacher is not None
-    assert spec.teacher.recipe is not None
-    assert spec.teacher.recipe.batch_size == 32
-    assert spec.teacher.recipe.schedule.plain() == {"kind": "constant"}
-
-
-def test_study_level_defaults_reach_the_arms_that_can_use_them() -> None:
-    spec = from_mapping(
-        plain(
-            temperature={"kind": "global"},
-            curriculum={"kind": "linear", "end": 0.5},
-            arms={
-                "a": {},
-                "alone": {"distiller": {"name": "none"}},
-                "fixed": {"temperature": {"kind": "fixed", "value": 4}},
-            },
-        )
-    )
-    assert only(spec, "a").config.temperature == TEMPERATURES.parse({"kind": "global"})
-    assert only(spec, "a").config.curriculum == spec.curriculum
-    assert only(spec, "alone").config.temperature is None
-    assert only(spec, "alone").config.curriculum is None
-    assert only(spec, "fixed").config.curriculum is None
-
-
-def test_teacher_source_is_the_studys_unless_the_distiller_decides_it() -> None:
-    def source(distiller: str, stated: str | None) -> str | None:
-        arms = {"a": {"distiller": {"name": distiller}, **({} if distiller == "none" else FIXED)}}
-        return only(from_mapping(plain(arms=arms, teacher_source=stated)), "a").config.teacher_source
-
-    for stated in (None, "bank16", "bank32", "online"):
-        assert source("none", stated) is None
-        assert source("kd", stated) == source("pkt", stated) == stated
-        assert source("sp", stated) == "online", "no bank holds feature maps"
-
-
-def test_changes_of_student_and_epochs_are_marked() -> None:
-    block = {"temperature": {"kind": "global"}}
-    arms = {
-        "plain": block,
-        "restated": {**block, "student": {"model": "resnet8"}, "recipe": {"epochs": 3, "lr": 0.2}},
-        "student": {**block, "student": {"model": "resnet20"}},
-        "epochs": {**block, "recipe": {"epochs": {"grid": [2, 3]}}},
-    }
-    marks = [(s.arm, s.overrides_student, s.overrides_epochs) for s in from_mapping(plain(arms=arms)).settings()]
-    assert marks == [
-        ("plain", False, False),
-        ("restated", False, False),
-        ("student", True, False),
-        ("epochs", False, True),
-        ("epochs", False, False),
-    ]
-
-
-def keys(block: dict[str, Any], **study: Any) -> list[str]:
-    """The keys of an arm's settings."""
-    return [setting.key for setting in from_mapping(plain(arms={"a": block}, **study)).settings()]
-
-
-def test_keys_depend_on_the_arms_own_values_alone() -> None:
-    one = keys({"temperature": {"kind": "fixed", "value": 4}, "recipe": {"lr": 0.1, "epochs": 2}})
-    assert one == keys({"recipe": {"epochs": 2, "lr": 0.1}, "temperature": {"value": 4.0, "kind": "fixed"}})
-    assert one == keys(
-        {"temperature": {"kind": "fixed", "value": 4}, "recipe": {"lr": 0.1, "epochs": 2}},
-        student={"model": "resnet20"},
-        seeds=[9],
-        margin=1,
-    )
-    assert one != keys(
-        {"temperature": {"kind": "fixed", "value": 4}, "recipe": {"lr": 0.1, "epochs": 2, "momentum": 0.9}}
-    )
-    grid_keys = keys({"temperature": {"kind": "fixed", "value": grid(2, 4)}})
-    assert grid_keys[1:] == keys({"temperature": {"kind": "fixed", "value": 4}}) == ["ef9668bb"]
-
-
-def labels(block: dict[str, Any]) -> list[str]:
-    """The labels of an arm's settings."""
-    return [setting.label for setting in from_mapping(plain(arms={"a": block})).settings()]
-
-
-def test_labels_say_what_varies() -> None:
-    learned = {"kind": "global"}
-    assert labels({"temperature": {"kind": "fixed", "value": 4.5}}) == ["T=4.5"]
-    assert labels({"temperature": learned}) == ["a"]
-    assert labels({"temperature": learned, "curriculum": {"kind": "cosine", "end": grid(0.5, 1.0)}}) == [
-        "end=0.5",
-        "end=1",
-    ]
-    assert labels({"temperature": {"kind": grid("global", "instance")}}) == ["kind=global", "kind=instance"]
-    assert labels({"temperature": {"kind": "instance", "hidden": grid(None, 8)}}) == ["hidden=null", "hidden=8"]
-    assert labels({"temperature": {"kind": "fixed", "value": grid(1, 2)}, "recipe": {"lr": grid(0.1, 5e-4)}}) == [
-        "T=1, lr=0.1",
-        "T=1, lr=0.0005",
-        "T=2, lr=0.1",
-        "T=2, lr=0.0005",
-    ]
-    same_name = {
-        "temperature": learned,
-        "curriculum": {"kind": "cosine", "epochs": grid(1, 2)},
-        "recipe": {"epochs": grid(2)},
-    }
-    assert labels(same_name) == ["curriculum.epochs=1, recipe.epochs=2", "curriculum.epochs=2, recipe.epochs=2"]
-    in_a_list = {"temperature": learned, "student": {"widths": [4, grid(4, 8), 8, 8]}}
-    assert labels(in_a_list) == ["widths[1]=4", "widths[1]=8"]
-
-
-def test_a_grid_makes_its_whole_product_in_order() -> None:
-    values, rates, epochs = [4, 1, 2], [0.1, 0.05], [3, 2]
-    block = {
-        "recipe": {"lr": grid(*rates), "epochs": grid(*epochs)},
-        "temperature": {"kind": "fixed", "value": grid(*values)},
-    }
-    settings = from_mapping(plain(arms={"a": block})).settings()
-    tried = [(s.config.recipe.lr, s.config.recipe.epochs, fixed_value(s.config)) for s in settings]
-    assert tried == list(itertools.product(rates, epochs, values))
-    assert len({setting.key for setting in settings}) == len({setting.label for setting in settings}) == len(tried)
-
-
-def fixed_value(config: TrialConfig) -> float:
-    """T of a fixed temperature."""
-    assert isinstance(config.temperature, FixedOptions)
-    return config.temperature.value
-
-
-def test_two_ways_to_write_a_number_are_one_value(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="a grid must hold no value twice"):
-        read(tmp_path, file_with({10: "  four: {temperature: {kind: fixed, value: {grid: [1.0e+1, 10]}}}"}))
-
-
-# -- paths -----------------------------------------------------------------------------------------------------------
-
-
-def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    spec = read(tmp_path, file_with({3: "teacher: {model: resnet8, checkpoint: ../weights/t.pth}"}))
-    assert spec.teacher is not None
-    assert spec.teacher.checkpoint == str(tmp_path / "../weights/t.pth")
-    assert only(spec, "four").config.teacher == spec.teacher
-    assert from_mapping(spec.plain(), base_dir="/elsewhere") == spec
-
-
-def test_paths_of_a_mapping_are_relative_to_the_folder_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = {"model": "resnet8", "checkpoint": "t.pth"}
-    spec = from_mapping(plain(teacher=teacher), base_dir=tmp_path)
-    assert spec.teacher is not None
-    assert spec.teacher.checkpoint == str(tmp_path / "t.pth")
-    monkeypatch.chdir(tmp_path)
-    assert from_mapping(plain(teacher=teacher)) == spec
-
-
-# -- the rest --------------------------------------------------------------------------------------------------------
-
-
-def matching(texts: Iterable[str], fragment: str) -> list[str]:
-    """Those that hold a fragment."""
-    return [text for text in texts if fragment in text]
-
-
-def test_warnings() -> None:
-    assert warnings(from_mapping(plain(margin=2.1))) == ["there is one arm, and nothing to compare it with"]
-    (coarse,) = matching(warnings(from_mapping(plain(margin=1.9))), "validation examples")
-    assert "one of 100 validation examples is worth 1 points, more than half the margin of 1.9" in coarse
-    assert matching(warnings(from_mapping(plain(seeds=2))), "2 seeds give no interval")
-    paper = plain(protocol="paper", data={"name": "digits", "validation": 0})
-    assert matching(warnings(from_mapping(paper)), "no verdict")
-    fixed, learned = {"temperature": {"kind": "fixed", "value": grid(4)}}, {"temperature": {"kind": "global"}}
-    several = warnings(
-        from_mapping(plain(arms={"a": fixed, "b": learned, "c": {"temperature": {"kind": "fixed", "value": 4}}}))
-    )
-    assert several == [
-        "arms.a.temperature.value: a grid of one value is no grid",
-        "arms a (T=4) and c (T=4) are one setting, trained twice",
-        "arm b (b): λ would reach its end in epoch 10, but training ends after 3",
-    ]
-    alone = warnings(from_mapping(plain(arms={"a": {"distiller": {"name": "none"}}})))
-    assert matching(alone, "no arm uses the teacher")
+def test_a_study_begins_with_its_name() -> None:
+    assert list(from_mapping(plain()).plain())[:3] == ["name", "question", "protocol"]
 
 
 def test_a_copy_resolves_its_settings_anew() -> None:
@@ -339,7 +97,13 @@ def test_a_copy_resolves_its_settings_anew() -> None:
     assert only(spec, "four").config.recipe.lr == 0.05
 
 
-def test_settings_are_complete_trial_configurations() -> None:
-    for setting in load(QUICKSTART).settings():
-        assert TrialConfig.model_validate(setting.config.plain()) == setting.config
-        assert dataclasses.replace(setting) == setting
+def test_a_copy_whose_arms_are_wrong_is_refused() -> None:
+    arms = {"a": {"temperature": {"kind": "fixed", "value": -1}}}
+    with pytest.raises(SpecError, match=r"arms\.a\.temperature\.value: must be at least 0\.01, but got -1"):
+        from_mapping(plain()).model_copy(update={"arms": arms})
+
+
+def test_a_study_validated_as_a_model_has_its_arms() -> None:
+    spec = from_mapping(plain())
+    assert StudySpec.model_validate(spec.plain()) == spec
+    assert StudySpec.model_validate(spec.plain()).resolved_arms == spec.resolved_arms
