@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables import streams
-from trainables.config import digest, file_sha256
 from trainables.data import Arrays, DataOptions
 from trainables.data.files import cache_folder
 from trainables.flops import forward_flops
+from trainables.hashing import digest, file_sha256
 from trainables.models import Features, Network
 from trainables.storage import Storage
 

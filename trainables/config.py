@@ -4,11 +4,7 @@
 trial's record holds. Everything in it but ``run`` decides the trial's numbers.
 """
 
-import functools
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -18,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from trainables.curriculum import CURRICULA, Cosine, CurriculumOptions
 from trainables.data import DATASETS, DataOptions
 from trainables.distillers import DISTILLERS, DistillerOptions
+from trainables.hashing import digest, file_sha256
 from trainables.models import MODELS, ModelOptions
 from trainables.options import LocalPath, Options
 from trainables.recipe import Recipe
@@ -190,18 +187,6 @@ class TrialConfig(TrialParts):
         return digest(self.identity())
 
 
-def file_sha256(path: str) -> str:
-    """SHA-256 of a file's content, read again only when the file changes."""
-    stat = Path(path).stat()
-    return _file_sha256(path, stat.st_mtime_ns, stat.st_size)
-
-
-@functools.lru_cache(maxsize=4096)
-def _file_sha256(path: str, modified: int, size: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 _UNSERVED: Mapping[str, str] = MappingProxyType(
     {
         "value": "the distiller puts T into a loss of its own, and this kind has no single T",
@@ -253,23 +238,3 @@ def _data_faults(data: DataOptions, protocol: str | None) -> list[tuple[str, str
         )
         found.append(("data.validation", rule))
     return found
-
-
-def canonical(value: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, and 4.0 written as 4."""
-
-    def normal(item: Any) -> Any:
-        if isinstance(item, dict):
-            return {key: normal(entry) for key, entry in item.items()}
-        if isinstance(item, list | tuple):
-            return [normal(entry) for entry in item]
-        if isinstance(item, float) and item.is_integer():
-            return int(item)
-        return item
-
-    return json.dumps(normal(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest(value: Any) -> str:
-    """Hash of a plain value's canonical JSON, 16 hex digits."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]

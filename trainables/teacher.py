@@ -14,9 +14,10 @@ from torch import Tensor
 from trainables import numerics, record
 from trainables.bank import PRECISIONS, Bank, BankCost, Banked, Keys, Online, TeacherSource, needed, paid
 from trainables.bank_filling import fill
-from trainables.config import RunOptions, TeacherOptions, TrialConfig, digest, file_sha256
+from trainables.config import RunOptions, TeacherOptions, TrialConfig
 from trainables.data import Arrays, Split, split
 from trainables.distillers import DISTILLERS
+from trainables.hashing import digest, file_sha256
 from trainables.models import Network
 from trainables.record import Checkpoint, Manifest, Row
 from trainables.storage import Storage

@@ -12,7 +12,7 @@ from typing import Any
 from ctkd_study.analysis import inference
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import PlannedTrial
-from trainables.config import canonical
+from trainables.hashing import canonical
 from trainables.record import Manifest
 
 SEED = "seed"

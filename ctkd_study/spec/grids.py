@@ -7,7 +7,7 @@ from typing import Any
 
 from ctkd_study.errors import KeyPath
 from ctkd_study.spec.problems import GRID_ELSEWHERE, Problem, show
-from trainables.config import canonical
+from trainables.hashing import canonical
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,8 @@ from ctkd_study.errors import KeyPath, dotted
 from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.grids import Grid, chosen, find_grids, get, project, put
 from ctkd_study.spec.problems import Problem, problems_of, show, unknown_key
-from trainables.config import TrialConfig, canonical, combination_faults, digest
+from trainables.config import TrialConfig, combination_faults
+from trainables.hashing import canonical, digest
 from trainables.models import MODELS
 from trainables.options import Options
 
