@@ -23,7 +23,7 @@ from ctkd_study.report.live_table import shown
 from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import teacher
-from trainables.bank import BankCost
+from trainables.bank import BankCost, bank_cost
 from trainables.config import TrialConfig
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
@@ -255,7 +255,7 @@ class Study:
         """What the banks of the study's teacher cost; None where there are none."""
         state = state or self._state(storage)
         config = _teacher_config(state)
-        cost = teacher.bank_cost(config, state.storage) if config is not None else BankCost()
+        cost = bank_cost(config, state.storage) if config is not None else BankCost()
         return cost if cost.pairs else None
 
     def _state(self, storage: str) -> StudyState:
@@ -287,7 +287,7 @@ def _teacher_facts(state: StudyState) -> TeacherFacts | None:
     newest = teacher.record_of(config, state.storage)
     if newest is None:
         return TeacherFacts(name)
-    summary, bank = newest.manifest.summary, teacher.bank_cost(config, state.storage)
+    summary, bank = newest.manifest.summary, bank_cost(config, state.storage)
     cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
     return TeacherFacts(name, summary.test_top1, cost)
 

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from trainables import numerics
-from trainables.bank import PRECISIONS, Banked, OpenBank, Segment, Table, TeacherSource, keys_of
+from trainables.bank import PRECISIONS, OpenBank, Segment, Table, keys_of
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
+from trainables.materials import Materials, placed
 from trainables.models import Network
-from trainables.teacher import online, placed
-from trainables.trainer import Materials, Trainer
+from trainables.sources import Banked, TeacherOutputs, online
+from trainables.trainer import Trainer
 
 
 def kind(config: TrialConfig) -> str:
@@ -76,7 +77,9 @@ def memory(config: TrialConfig) -> tuple[int, int]:
     return context + torch.cuda.max_memory_reserved(device), total
 
 
-def _source(config: TrialConfig, arrays: Arrays, network: Network, members: int, device: torch.device) -> TeacherSource:
+def _source(
+    config: TrialConfig, arrays: Arrays, network: Network, members: int, device: torch.device
+) -> TeacherOutputs:
     precision = PRECISIONS.get(str(config.teacher_source))
     if precision is None:
         return online(network, config, arrays)

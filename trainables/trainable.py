@@ -18,11 +18,11 @@ import torch
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from trainables import record, teacher
+from trainables import materials, preparation, record, teacher
 from trainables.config import TrialConfig
+from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest
 from trainables.storage import Storage
-from trainables.trainer import Materials
 from trainables.trial import Trial
 
 PREPARE, SHARD, STAND_BY = "prepare", "shard", "stand_by"
@@ -132,8 +132,8 @@ class CTKDTrainable(tune.Trainable):
         status, reason = "finished", ""
         try:
             for config in {teacher.fingerprint(config): config for config in self._prepare}.values():
-                teacher.ensure_trained(config)
-            teacher.ensure_banked(self._prepare, self._shard, self._shards)
+                preparation.ensure_trained(config)
+            preparation.ensure_banked(self._prepare, self._shard, self._shards)
         except (OSError, ValueError, RuntimeError) as fault:
             # To try again would give the same fault.
             status, reason = "failed", str(fault)
@@ -152,9 +152,9 @@ class CTKDTrainable(tune.Trainable):
         of_teacher = (identity["teacher"], identity["teacher_source"], needs) if needs != "nothing" else None
         key = repr([identity["data"], of_teacher, str(device)])
         kept: tuple[str, Materials] | None = getattr(self, "_kept", None)
-        if kept is None or kept[0] != key or not teacher.serves(kept[1], config):
-            teacher.ensure(config)
-            kept = self._kept = (key, teacher.load_materials(config, device))
+        if kept is None or kept[0] != key or not materials.serves(kept[1], config):
+            preparation.ensure(config)
+            kept = self._kept = (key, materials.load_materials(config, device))
         return kept[1]
 
 

@@ -26,31 +26,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables import streams
-from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
-from trainables.data import Arrays, Split, normalise
+from trainables.data import normalise
 from trainables.distillers import Batch, Pair
 from trainables.epoch import Clock, Learned, Seen
 from trainables.flops import flop_counter, forward_flops
 from trainables.forward import Forward
-from trainables.models import Features, Network
+from trainables.materials import Materials
+from trainables.models import Features
 from trainables.numerics import inference_batch, to_format
 from trainables.record import Row
 from trainables.temperatures import Progress
 
 _CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at a time: large enough for speed, small for memory
-
-
-@dataclasses.dataclass(frozen=True)
-class Materials:
-    """What a trial needs besides its configuration; shared by the trials that run one after the other in a process."""
-
-    arrays: Arrays
-    """On the device where they fit, else on the CPU."""
-    split: Split
-    teacher: Network | None
-    """In evaluation mode, frozen, on the device; None where the distiller needs nothing of it."""
-    source: TeacherSource | None
 
 
 #: TFLOP per image of training and of evaluation, by kind of work: a count takes a third of a second, so each kind is

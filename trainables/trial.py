@@ -17,9 +17,10 @@ import torch
 
 from trainables import numerics, record
 from trainables.config import TrialConfig
+from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest, Row, Start, Status, Summary
 from trainables.storage import Storage
-from trainables.trainer import Materials, NotFinite, Selected, Trainer
+from trainables.trainer import NotFinite, Selected, Trainer
 
 #: Gives a trial its data and teacher.
 MaterialSource = Callable[[TrialConfig, torch.device], Materials]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ctkd_study.cluster import placement, session
 from ctkd_study.errors import TeacherError
 from ctkd_study.launch import LaunchContext, PendingTrial, TrialQueue
-from trainables import record, teacher
+from trainables import record
+from trainables.bank import representatives
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:  # it needs Ray, whose import waits for its environment
@@ -90,7 +91,7 @@ def _preparations(needing: Sequence[TrialConfig], context: LaunchContext, gpu: f
     from ctkd_study.cluster.feed import Item
     from trainables.trainable import PREPARE, SHARD
 
-    chosen = teacher.representatives(needing)
+    chosen = representatives(needing)
     if not chosen:
         return []
     first_index = context.attempt * record.CHECKPOINTS_PER_ATTEMPT

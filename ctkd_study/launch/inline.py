@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from ctkd_study.launch.launch import LaunchContext
 from ctkd_study.launch.queue import TrialQueue
-from trainables import record, teacher
+from trainables import preparation, record
 from trainables.config import TrialConfig
+from trainables.materials import load_materials
 from trainables.record import Manifest, Row
 from trainables.storage import Storage
 from trainables.trial import describe, run_inline
@@ -20,8 +21,8 @@ TrainFunction = Callable[[TrialConfig, Storage, Callable[[Row], None]], Manifest
 
 def train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Manifest:
     """Runs one trial for real."""
-    teacher.ensure(config)
-    return run_inline(config, teacher.load_materials, folder, on_row)
+    preparation.ensure(config)
+    return run_inline(config, load_materials, folder, on_row)
 
 
 def tabulated(table: Callable[[TrialConfig], Sequence[Row]]) -> TrainFunction:

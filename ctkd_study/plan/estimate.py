@@ -10,8 +10,7 @@ import numpy as np
 
 from ctkd_study.plan.plan import Plan
 from trainables import numerics, probe, teacher
-from trainables.bank import keys_of
-from trainables.bank_filling import Glance
+from trainables.bank import Glance, keys_of, unbanked
 from trainables.config import RunOptions, TrialConfig
 from trainables.data import Arrays, split
 from trainables.record import Manifest
@@ -153,7 +152,7 @@ def _bank_estimate(plan: Plan, probes: "_Probes", teachers: str | None) -> BankE
     run = RunOptions(teachers=teachers)
     readers = [c.model_copy(update={"run": run, "seed": seed}) for c in longest.values() for seed in seeds]
     reads = len(seeds) * sum(c.recipe.epochs for c in configs) * probes.examples(config)
-    pairs = teacher.unbanked(readers)
+    pairs = unbanked(readers)
     seconds = probes.glance(config) * pairs if pairs else Range(0, 0, 0)
     return BankEstimate(str(config.teacher_source), reads, pairs, seconds)
 

@@ -12,10 +12,10 @@ import torch
 from tests.benchmarks.measuring import cpu_rounds, report
 from tests.benchmarks.training import BATCH, arrays, config, epoch, network, trainer_of
 from tests.support import settings
-from trainables import numerics, streams, teacher
-from trainables.bank import Table, keys_of, share_of
-from trainables.bank_filling import Glance
+from trainables import numerics, preparation, streams
+from trainables.bank import Glance, Table, keys_of, share_of
 from trainables.distillers import Batch
+from trainables.materials import load_materials
 from trainables.models import Features
 from trainables.temperatures import Progress
 from trainables.trainer import Trainer
@@ -92,9 +92,9 @@ def test_the_error_of_16_bits_in_the_gradient(tmp_path: Path, temperature: float
         recipe={**settings.RECIPE, "epochs": 24},
         data={"name": "digits", "validation": 100, "train_examples": 256},
     )
-    teacher.ensure(trial)
+    preparation.ensure(trial)
     device = numerics.apply(trial.numerics, 0)
-    trainer = Trainer(trial, teacher.load_materials(trial, device), device)
+    trainer = Trainer(trial, load_materials(trial, device), device)
     ids = torch.from_numpy(trainer.materials.split.student)
     source = trainer.materials.source
     assert source is not None

@@ -18,7 +18,7 @@ from tests.benchmarks.training import BATCH, SIZE, arrays, config, epoch, networ
 from tests.support import settings
 from tests.support.trials import trainer_of as digits_trainer
 from trainables import forward, trainer
-from trainables.bank_filling import fastest
+from trainables.bank.filling import fastest
 from trainables.config import Numerics
 from trainables.forward import Forward
 from trainables.models import MODELS, Features, Network

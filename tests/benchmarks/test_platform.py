@@ -20,7 +20,7 @@ from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
 from tests.benchmarks.measuring import report
 from tests.support import settings, tracking_cases
-from trainables import record, teacher
+from trainables import preparation, record
 from trainables.config import RunOptions
 from trainables.storage import Storage
 from trainables.trial import describe
@@ -51,7 +51,7 @@ _PLAN = """
 import json, resource, sys, time
 from pathlib import Path
 from ctkd_study import Study
-import ctkd_study.plan.plan, ctkd_study.launch.inline, ctkd_study.study, trainables.teacher
+import ctkd_study.plan.plan, ctkd_study.launch.inline, ctkd_study.study, trainables.preparation
 import sklearn.datasets, torch, torch._dynamo, torch.distributed.tensor, torch.utils.flop_counter  # at first use, these
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, began = peak(), time.process_time()
@@ -235,7 +235,9 @@ def test_a_study_of_trials_of_5_seconds(tmp_path: Path) -> None:
     def plain(number: int) -> float:
         """Seconds of the whole study without Ray and without a break, as far as a sample tells."""
         place = str(tmp_path / str(number))
-        teacher.ensure_trained(sample.plan().trials[0].config.model_copy(update={"run": RunOptions(teachers=place)}))
+        preparation.ensure_trained(
+            sample.plan().trials[0].config.model_copy(update={"run": RunOptions(teachers=place)})
+        )
         seconds = [manifest_seconds(m) for m in sample.run(place, runner=InlineRunner()).manifests.values()]
         return 8 * (8 * seconds[0] + sum(seconds[1:]))
 

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from trainables import numerics
-from trainables.bank import Banked, Online, OpenBank, Segment, Table
+from trainables.bank import OpenBank, Segment, Table
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
+from trainables.materials import Materials
 from trainables.models import Network
-from trainables.trainer import Materials, Trainer
+from trainables.sources import Banked, Online
+from trainables.trainer import Trainer
 
 BATCH, CLASSES, SIZE = 64, 100, 32
 

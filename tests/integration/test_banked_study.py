@@ -13,14 +13,15 @@ from ctkd_study.launch.inline import InlineRunner
 from tests.support.banks import BASE, banked
 from tests.support.trials import same
 from tests.support.tuning import space, tuned
-from trainables import record, teacher
+from trainables import record
+from trainables.bank import BANKS
 from trainables.storage import Storage
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def manifests(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(file.read_text()) for file in (folder / teacher.BANKS).rglob("segment.json")]
+    return [json.loads(file.read_text()) for file in (folder / BANKS).rglob("segment.json")]
 
 
 def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_p
     assert {m.config["teacher_source"] for m in outcome.manifests.values()} == {"bank16", None}
     made = manifests(on_ray)
     assert len(made) == 2, "two cores, two parts"
-    keys = np.concatenate([np.load(file) for file in (on_ray / teacher.BANKS).rglob("keys.npy")])
+    keys = np.concatenate([np.load(file) for file in (on_ray / BANKS).rglob("keys.npy")])
     assert len(keys) == len(np.unique(keys)) == sum(each["cost"]["pairs"] for each in made)
     study.run(str(inline), runner=InlineRunner())
     for trial in study.plan().trials:
@@ -47,7 +48,7 @@ def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_p
 
 
 def test_a_bank_that_cannot_be_filled_stops_what_needs_it(tmp_path: Path) -> None:
-    (tmp_path / teacher.BANKS).write_text("a file where a folder must be")
+    (tmp_path / BANKS).write_text("a file where a folder must be")
     with pytest.raises(StudyError, match=r"the teacher could not be made ready: .*banks"):
         Study(**BASE).run(str(tmp_path))
     stored = Storage.at(str(tmp_path)).within("banked")

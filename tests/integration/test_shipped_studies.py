@@ -20,8 +20,8 @@ from tests.support.data_files import write_cifar, write_fashion_mnist
 from trainables import numerics
 from trainables.config import TrialConfig
 from trainables.data import normalise
+from trainables.materials import load_materials
 from trainables.record import Row
-from trainables.teacher import load_materials
 from trainables.trainer import COUNTED, Trainer, kind_of_work
 
 ROOT = Path(__file__).parents[2] / "studies"

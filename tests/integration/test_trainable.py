@@ -46,10 +46,10 @@ def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path)
     code = (
         "import json, sys; from pathlib import Path\n"
         "from trainables.trainable import parse; from trainables.trial import run_inline\n"
-        "from trainables import teacher; from trainables.storage import Storage\n"
+        "from trainables.materials import load_materials; from trainables.storage import Storage\n"
         "folder = Path(sys.argv[1])\n"
         "config = parse(json.loads((folder / 'config.json').read_text()))\n"
-        "run_inline(config, teacher.load_materials, Storage.at(str(folder / 'fresh')))\n"
+        "run_inline(config, load_materials, Storage.at(str(folder / 'fresh')))\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
     same(reused, newest(tmp_path / "fresh"))

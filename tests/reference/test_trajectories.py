@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from tests.reference import cases
 from tests.reference.weights import fill
-from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.distillers.crd import CRD
 from trainables.distillers.vid import VID
 from trainables.epoch import Clock, Seen
+from trainables.materials import Materials
 from trainables.models import Features, Network
-from trainables.trainer import Materials, Trainer
+from trainables.sources import TeacherOutputs
+from trainables.trainer import Trainer
 
 SETTINGS: dict[str, dict[str, Any]] = cases.load_json("trajectories.json")
 
@@ -77,7 +78,7 @@ def fill_distiller(trainer: Trainer, case: dict[str, Any], count: int) -> None:
         distiller.negatives = _GivenNegatives(torch.from_numpy(drawn[:, 1:]))
 
 
-class _Given(TeacherSource):
+class _Given(TeacherOutputs):
     """The teacher looks at the images themselves."""
 
     def __init__(self, teacher: Network) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from trainables import numerics, record, teacher
+from trainables import numerics, preparation, record
 from trainables.config import TrialConfig
+from trainables.materials import load_materials
 from trainables.record import Checkpoint, Row
 from trainables.storage import Storage
 from trainables.trainer import Trainer
@@ -21,14 +22,14 @@ def without_clock(row: Row) -> Row:
 
 
 def trainer_of(config: TrialConfig) -> Trainer:
-    teacher.ensure(config)
+    preparation.ensure(config)
     device = numerics.apply(config.numerics, config.seed)
-    return Trainer(config, teacher.load_materials(config, device), device)
+    return Trainer(config, load_materials(config, device), device)
 
 
 def finished(config: Any, folder: Path) -> Checkpoint:
-    teacher.ensure(config)
-    run_inline(config, teacher.load_materials, Storage.at(str(folder)))
+    preparation.ensure(config)
+    run_inline(config, load_materials, Storage.at(str(folder)))
     newest = record.scan(Storage.at(str(folder))).newest
     assert newest is not None
     return newest

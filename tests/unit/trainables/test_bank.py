@@ -20,13 +20,28 @@ from torch import Tensor, nn
 
 from tests.support.banks import banked
 from tests.support.trials import trainer_of, without_clock
-from trainables import bank_filling, streams, teacher
-from trainables.bank import Bank, BankCost, Banked, OpenBank, Precision, Table, keys_of, needed, paid, share_of
-from trainables.bank_filling import close, fastest, fill
+from trainables import preparation, streams
+from trainables.bank import (
+    BANKS,
+    Bank,
+    BankCost,
+    OpenBank,
+    Precision,
+    Table,
+    filling,
+    keys_of,
+    needed,
+    paid,
+    representatives,
+    share_of,
+)
+from trainables.bank.filling import close, fastest, fill
 from trainables.data import Arrays, normalise, split
 from trainables.data.digits import DigitsOptions
 from trainables.data.views import Crop
+from trainables.materials import serves
 from trainables.models import MODELS, Features, Network
+from trainables.sources import Banked
 from trainables.storage import Storage
 
 CPU = torch.device("cpu")
@@ -305,21 +320,21 @@ def test_a_bank_on_object_storage_is_fetched_once(tmp_path: Path, monkeypatch: p
 
 
 def segments(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(file.read_text()) for file in sorted((folder / teacher.BANKS).rglob("segment.json"))]
+    return [json.loads(file.read_text()) for file in sorted((folder / BANKS).rglob("segment.json"))]
 
 
 def test_a_study_s_bank_holds_the_union_once_in_however_many_parts(tmp_path: Path) -> None:
     configs = [banked(tmp_path, seed, epochs) for seed in (0, 1) for epochs in (2, 5)]
     configs.append(banked(tmp_path, teacher_source="online"))
-    chosen = teacher.representatives(configs)
+    chosen = representatives(configs)
     assert [(c.teacher_source, c.seed, c.recipe.epochs) for c in chosen] == [
         ("bank32", 0, 5),
         ("bank32", 1, 5),
         ("online", 0, 3),
     ]
-    teacher.ensure_trained(configs[0])
+    preparation.ensure_trained(configs[0])
     for shard in (2, 0, 1):
-        teacher.ensure_banked(chosen, shard, 3)
+        preparation.ensure_banked(chosen, shard, 3)
     arrays = configs[0].data.load()
     members = split(arrays.train_labels, configs[0].data).student
     wanted = needed({0: 5, 1: 5}, members, len(arrays.train_labels), 50)
@@ -327,9 +342,9 @@ def test_a_study_s_bank_holds_the_union_once_in_however_many_parts(tmp_path: Pat
     assert sum(meta["cost"]["pairs"] for meta in made) == len(wanted)
     assert len(made) == 3
     for config in configs:
-        teacher.ensure(config)
+        preparation.ensure(config)
     assert segments(tmp_path) == made, "nothing is left to do"
-    teacher.ensure(banked(tmp_path, 2, 5))
+    preparation.ensure(banked(tmp_path, 2, 5))
     seed_more = needed({0: 5, 1: 5, 2: 5}, members, len(arrays.train_labels), 50)
     assert sum(meta["cost"]["pairs"] for meta in segments(tmp_path)) == len(seed_more)
 
@@ -337,11 +352,11 @@ def test_a_study_s_bank_holds_the_union_once_in_however_many_parts(tmp_path: Pat
 def test_materials_serve_a_trial_whose_pairs_they_hold(tmp_path: Path) -> None:
     first = banked(tmp_path, 0, 2)
     materials = trainer_of(first).materials
-    assert teacher.serves(materials, first)
-    assert teacher.serves(materials, banked(tmp_path, 0, 1))
-    assert not teacher.serves(materials, banked(tmp_path, 0, 3))
-    assert not teacher.serves(materials, banked(tmp_path, 1, 2))
-    assert teacher.serves(trainer_of(banked(tmp_path, teacher_source="online")).materials, banked(tmp_path, 1))
+    assert serves(materials, first)
+    assert serves(materials, banked(tmp_path, 0, 1))
+    assert not serves(materials, banked(tmp_path, 0, 3))
+    assert not serves(materials, banked(tmp_path, 1, 2))
+    assert serves(trainer_of(banked(tmp_path, teacher_source="online")).materials, banked(tmp_path, 1))
 
 
 @pytest.mark.parametrize("distiller", [{"name": "kd"}, {"name": "pkt"}])
@@ -361,13 +376,13 @@ def test_an_epoch_with_the_bank_goes_as_with_the_online_teacher(
 
 
 def test_a_segment_is_no_larger_than_what_a_crash_may_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bank_filling, "_SEGMENT_ROWS", 32)
+    monkeypatch.setattr(filling, "_SEGMENT_ROWS", 32)
     config = banked(tmp_path)
-    teacher.ensure(config)
+    preparation.ensure(config)
     sizes = [meta["cost"]["pairs"] for meta in segments(tmp_path)]
     assert max(sizes) == 32
-    (victim, *_) = (tmp_path / teacher.BANKS).rglob("segment.json")
+    (victim, *_) = (tmp_path / BANKS).rglob("segment.json")
     victim.unlink()
-    teacher.ensure(config)
+    preparation.ensure(config)
     assert sorted(meta["cost"]["pairs"] for meta in segments(tmp_path)) == sorted(sizes)
     trainer_of(config).train_epoch()

@@ -14,16 +14,17 @@ from torch import Tensor
 from tests.support import settings
 from tests.support.trials import trainer_of, without_clock
 from trainables import probe
-from trainables.bank import TeacherSource
 from trainables.config import TrialConfig
+from trainables.materials import Materials
 from trainables.models import Features
-from trainables.trainer import Materials, NotFinite, Trainer
+from trainables.sources import TeacherOutputs
+from trainables.trainer import NotFinite, Trainer
 
 
-class _Listening(TeacherSource):
+class _Listening(TeacherOutputs):
     """Passes on what another source gives, and notes what was asked for."""
 
-    def __init__(self, source: TeacherSource) -> None:
+    def __init__(self, source: TeacherOutputs) -> None:
         self.source = source
         self.ids: list[Tensor] = []
         self.views: list[Tensor] = []

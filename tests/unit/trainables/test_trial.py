@@ -9,7 +9,8 @@ import torch
 
 from tests.support import settings
 from tests.support.trials import finished, same, without_clock
-from trainables import record, teacher, trial
+from trainables import preparation, record, teacher, trial
+from trainables.materials import load_materials
 from trainables.storage import Storage
 from trainables.trial import Trial, run_inline, save_into
 
@@ -19,7 +20,7 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
     config = settings.trial(tmp_path, 2, arm, recipe={**settings.RECIPE, "epochs": 6})
     straight = finished(config, tmp_path / "straight")
     folder = Storage.at(str(tmp_path / "resumed"))
-    first = Trial(config, teacher.load_materials)
+    first = Trial(config, load_materials)
     initial = {key: value.clone() for key, value in first.trainer.student.state_dict().items()}
     for _ in range(4):
         first.step()
@@ -34,7 +35,7 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
 def test_a_change_of_machine_is_remarked_on_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings.trial(tmp_path, arm="alone")
     folder = Storage.at(str(tmp_path / "moved"))
-    first = Trial(config, teacher.load_materials)
+    first = Trial(config, load_materials)
     first.step()
     save_into(first, folder, 0)
     here = trial.machine(torch.device("cpu"))
@@ -43,7 +44,7 @@ def test_a_change_of_machine_is_remarked_on_and_stays_so(tmp_path: Path, monkeyp
     text = f"trained on more than one kind of machine ({here['model']} to Abacus)"
     assert moved.manifest.remarks == (text,)
     monkeypatch.undo()
-    again = Trial(config, teacher.load_materials)
+    again = Trial(config, load_materials)
     again.restore(moved)
     assert again.remarks[0] == text
 
@@ -58,13 +59,13 @@ def test_trial_that_stops_being_finite_fails_with_a_reason_and_its_cost_counts(t
     assert manifest.epoch == len(newest.rows()) < 20
     rows = newest.rows()
     assert manifest.summary.device_seconds > sum(row["device_seconds"] or 0 for row in rows)
-    again = run_inline(config, teacher.load_materials, Storage.at(str(tmp_path / "trial")))
+    again = run_inline(config, load_materials, Storage.at(str(tmp_path / "trial")))
     assert again == manifest, "a failed trial is not run again"
 
 
 def test_another_trials_checkpoint_is_refused(tmp_path: Path) -> None:
     newest = finished(settings.trial(tmp_path, 0), tmp_path / "trial")
-    other = Trial(settings.trial(tmp_path, 1), teacher.load_materials)
+    other = Trial(settings.trial(tmp_path, 1), load_materials)
     with pytest.raises(ValueError, match="goes on only from its own checkpoint"):
         other.restore(newest)
 
@@ -72,9 +73,9 @@ def test_another_trials_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_teacher_is_trained_once_and_resumable(tmp_path: Path) -> None:
     config = settings.trial(tmp_path)
     rows: list[Any] = []
-    assert teacher.ensure(config, rows.append) is not None
+    assert preparation.ensure(config, rows.append) is not None
     assert len(rows) == 2
-    again = teacher.ensure(config, rows.append)
+    again = preparation.ensure(config, rows.append)
     assert again is not None
     assert again.status == "finished"
     assert len(rows) == 2
@@ -86,7 +87,7 @@ def test_teacher_is_trained_once_and_resumable(tmp_path: Path) -> None:
 
 def test_teacher_from_a_published_file(tmp_path: Path) -> None:
     config = settings.trial(tmp_path)
-    teacher.ensure(config)
+    preparation.ensure(config)
     newest = record.scan(Storage.at(str(tmp_path)).within(teacher.TEACHERS, teacher.fingerprint(config))).newest
     assert newest is not None
     file = tmp_path / "published.pth"
@@ -106,7 +107,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"model": Payload()}, file)
     config = settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)})
     with pytest.raises(ValueError, match="cannot be read as weights alone"):
-        teacher.ensure(config)
+        preparation.ensure(config)
     assert not (tmp_path / "ran").exists()
 
 
@@ -114,7 +115,7 @@ def test_teacher_file_of_another_network_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.pth"
     torch.save({"model": {"weight": torch.zeros(2)}}, file)
     with pytest.raises(ValueError, match="does not fit"):
-        teacher.ensure(settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)}))
+        preparation.ensure(settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)}))
 
 
 def test_checkpoints_are_json_without_nan(tmp_path: Path) -> None:

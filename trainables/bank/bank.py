@@ -1,21 +1,4 @@
-"""The teacher bank: the teacher's outputs by (example, view), computed once and read by every trial of every study.
-
-A bank is a folder of immutable segments::
-
-    .banks/<teacher>-<data>/segment-<uuid>/
-        keys.npy       int64, shape (R,), ascending: example x views + view
-        logits.npy     float32 or uint16, shape (R, C)
-        pooled.npy     the same, shape (R, D); only where a distiller asked for it
-        *.scale.npy    float32, shape (R, 2): of a uint16 row, what 0 stands for, and the step from one to the next
-        segment.json   written last: what made it, its cost, and each file's size and SHA-256
-
-A bank grows by segments that hold what is missing; a segment that is damaged or not complete is passed over, and what
-it held counts as missing. So a crash costs one segment, several processes may fill a bank at once, and object storage,
-which has no locks and no renames, will do. Files are memory-mapped: trials on a machine share one copy in its page
-cache.
-"""
-
-# R rows of a segment, C classes, D width of the pooled vector, B batch
+"""A bank as it lies in a storage: a folder of segments, opened, read and extended."""
 
 import contextlib
 import dataclasses
@@ -24,208 +7,25 @@ import io
 import json
 import logging
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filelock
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from trainables import streams
+from trainables.bank.keys import Keys
+from trainables.bank.segments import BankCost, Precision, Rows, Segment, Table
 from trainables.data import Arrays, DataOptions
 from trainables.data.files import cache_folder
-from trainables.flops import forward_flops
 from trainables.hashing import digest, file_sha256
-from trainables.models import Features, Network
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
 
-#: Keys of pairs (example, view), shape (pairs,), int64.
-Keys = NDArray[np.int64]
-#: Logits and pooled vectors (None where the bank holds none), float32, rows in the order of the keys.
-Rows = tuple[NDArray[np.float32], NDArray[np.float32] | None]
-
-#: How numbers are kept: as they are, or as one of 65,536 equal steps from the smallest of a row to its largest. The
-#: steps are some thirty times finer than those of half precision at a logit of ten (docs/performance.md).
-Precision = Literal["float32", "fixed16"]
-PRECISIONS: Mapping[str, Precision] = {"bank32": "float32", "bank16": "fixed16"}
-
 _KEYS, _LOGITS, _POOLED, _META = "keys", "logits", "pooled", "segment.json"
-_STEPS = 65_535
 _VERSION = 1
-
-
-class TeacherSource(ABC):
-    """Where a trial's teacher outputs come from."""
-
-    tflop_per_image: float = 0.0
-    """Arithmetic that reading one image's outputs costs here, in TFLOP."""
-
-    @abstractmethod
-    def start(self, ids: Tensor, views: Tensor) -> None:
-        """Announces the examples of the next steps, in order, as ids and views of shape (n,), on the CPU."""
-
-    @abstractmethod
-    def batch(self, begin: int, end: int, images: Tensor) -> Features:
-        """The outputs for the announced examples ``begin`` to ``end``, whose images, shape (B, K, S, S), are given."""
-
-
-class Online(TeacherSource):
-    """The teacher looks at every batch."""
-
-    def __init__(self, teacher: Network, channels: int, size: int) -> None:
-        self.teacher = teacher
-        self.tflop_per_image = forward_flops(teacher, channels, size) / 1e12
-
-    def start(self, ids: Tensor, views: Tensor) -> None:
-        pass
-
-    def batch(self, begin: int, end: int, images: Tensor) -> Features:
-        # Not inference mode: what it makes can't be saved for a backward pass, as some losses do.
-        with torch.no_grad():
-            return self.teacher.features(images)
-
-
-class Banked(TeacherSource):
-    """Outputs read from a bank: one look-up per chunk of steps, then slices."""
-
-    def __init__(self, bank: "OpenBank", device: torch.device) -> None:
-        self.bank, self.device = bank, device
-        self._logits = self._pooled = torch.empty(0)
-
-    def start(self, ids: Tensor, views: Tensor) -> None:
-        logits, pooled = self.bank.rows(keys_of(ids.numpy(), views.numpy(), self.bank.views))
-        self._logits = self._moved(logits)
-        self._pooled = self._moved(pooled) if pooled is not None else self._logits.new_empty(0)
-
-    def batch(self, begin: int, end: int, images: Tensor) -> Features:
-        return Features(self._logits[begin:end], (), self._pooled[begin:end])
-
-    def _moved(self, rows: NDArray[np.float32]) -> Tensor:
-        tensor = torch.from_numpy(rows)
-        # Without pinning, a copy to a GPU would wait for the GPU.
-        return (
-            (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True).float()
-        )
-
-
-# -- which pairs -----------------------------------------------------------------------------------------------------
-
-
-def keys_of(ids: NDArray[np.int64], views: NDArray[np.int64], count: int) -> Keys:
-    """The keys of pairs (example, view), where an example has ``count`` views."""
-    return ids * count + views
-
-
-def needed(epochs: Mapping[int, int], members: NDArray[np.int64], examples: int, views: int) -> Keys:
-    """The keys that trials will draw, ascending, each once.
-
-    Args:
-        epochs: how many epochs are trained with each seed.
-        members: ids of the examples that are trained on, ascending.
-        examples: of the data set.
-        views: of an example.
-    """
-    seen = np.zeros((len(members), views), dtype=np.bool_)
-    places = np.arange(len(members))
-    for seed, count in epochs.items():
-        for epoch in range(1, (min(count, 1) if views == 1 else count) + 1):
-            seen[places, streams.views(seed, epoch, examples, views)[members]] = True
-    place, view = np.nonzero(seen)
-    return keys_of(members[place], view, views)
-
-
-def share_of(epochs: Mapping[int, int], views: int) -> float:
-    """How many different views of an example the epochs will draw, on average; needs no data.
-
-    Of V views, D draws see V (1 - (1 - 1/V)^D).
-    """
-    return float(views * -np.expm1(sum(epochs.values()) * np.log1p(-1 / views))) if views > 1 else 1.0
-
-
-def row_bytes(precision: Precision, *widths: int) -> int:
-    """What a pair takes in a bank: its key, and rows of so many numbers."""
-    return 8 + sum(4 * width if precision == "float32" else 2 * width + 8 for width in widths)
-
-
-# -- segments --------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class BankCost:
-    """What a bank, or a segment of one, cost: once, the teacher's work, outside the headline."""
-
-    pairs: int = 0
-    seconds: float = 0.0
-    """Of wall time."""
-    device_seconds: float = 0.0
-    tflop: float = 0.0
-    bytes: int = 0
-
-    def __add__(self, other: "BankCost") -> "BankCost":
-        return BankCost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Rows of numbers as they are kept."""
-
-    values: NDArray[Any]
-    scale: NDArray[np.float32] | None
-    """None where the values are the numbers."""
-
-    @classmethod
-    def of(cls, rows: NDArray[Any], precision: Precision) -> "Table":
-        """The rows in a precision."""
-        if precision == "float32":
-            return cls(rows.astype(np.float32), None)
-        exact = rows.astype(np.float64)
-        low, high = exact.min(axis=1, keepdims=True), exact.max(axis=1, keepdims=True)
-        step = np.where(high > low, (high - low) / _STEPS, 1.0)
-        scale: NDArray[np.float32] = np.concatenate([low, step], axis=1).astype(np.float32)
-        return cls(np.rint((exact - low) / step).astype(np.uint16), scale)
-
-    @classmethod
-    def zeros(cls, rows: int, width: int, precision: Precision) -> "Table":
-        """Rows of zeros, which take no memory before they are read."""
-        if precision == "float32":
-            return cls(np.zeros((rows, width), np.float32), None)
-        return cls(np.zeros((rows, width), np.uint16), np.zeros((rows, 2), np.float32))
-
-    @property
-    def width(self) -> int:
-        return int(self.values.shape[1])
-
-    def read(self, places: Keys) -> NDArray[np.float32]:
-        """Some of the rows, as numbers."""
-        rows: NDArray[np.float32] = self.values[places].astype(np.float32)
-        if self.scale is not None:
-            scale = self.scale[places]
-            rows *= scale[:, 1:]
-            rows += scale[:, :1]
-        return rows
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """A complete segment on this machine."""
-
-    keys: Keys
-    logits: Table
-    pooled: Table | None
-
-    @property
-    def first(self) -> int:
-        return int(self.keys[0])
-
-    @property
-    def last(self) -> int:
-        return int(self.keys[-1])
 
 
 class OpenBank:

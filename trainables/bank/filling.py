@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from trainables.bank import Bank, BankCost, Keys, Rows, row_bytes
+from trainables.bank.bank import Bank
+from trainables.bank.keys import Keys
+from trainables.bank.segments import BankCost, Rows, row_bytes
 from trainables.data import Arrays, DataOptions, normalise
 from trainables.flops import forward_flops
 from trainables.models import Network

@@ -1,0 +1,99 @@
+"""A segment of a bank: its rows of numbers as they are kept, and its cost."""
+
+# R rows of a segment, C classes, D width of the pooled vector
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.bank.keys import Keys
+
+#: Logits and pooled vectors (None where the bank holds none), float32, rows in the order of the keys.
+Rows = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+
+#: How numbers are kept: as they are, or as one of 65,536 equal steps from the smallest of a row to its largest. The
+#: steps are some thirty times finer than those of half precision at a logit of ten (docs/performance.md).
+Precision = Literal["float32", "fixed16"]
+PRECISIONS: Mapping[str, Precision] = {"bank32": "float32", "bank16": "fixed16"}
+
+_STEPS = 65_535
+
+
+def row_bytes(precision: Precision, *widths: int) -> int:
+    """What a pair takes in a bank: its key, and rows of so many numbers."""
+    return 8 + sum(4 * width if precision == "float32" else 2 * width + 8 for width in widths)
+
+
+@dataclasses.dataclass(frozen=True)
+class BankCost:
+    """What a bank, or a segment of one, cost: once, the teacher's work, outside the headline."""
+
+    pairs: int = 0
+    seconds: float = 0.0
+    """Of wall time."""
+    device_seconds: float = 0.0
+    tflop: float = 0.0
+    bytes: int = 0
+
+    def __add__(self, other: "BankCost") -> "BankCost":
+        return BankCost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of numbers as they are kept."""
+
+    values: NDArray[Any]
+    scale: NDArray[np.float32] | None
+    """None where the values are the numbers."""
+
+    @classmethod
+    def of(cls, rows: NDArray[Any], precision: Precision) -> "Table":
+        """The rows in a precision."""
+        if precision == "float32":
+            return cls(rows.astype(np.float32), None)
+        exact = rows.astype(np.float64)
+        low, high = exact.min(axis=1, keepdims=True), exact.max(axis=1, keepdims=True)
+        step = np.where(high > low, (high - low) / _STEPS, 1.0)
+        scale: NDArray[np.float32] = np.concatenate([low, step], axis=1).astype(np.float32)
+        return cls(np.rint((exact - low) / step).astype(np.uint16), scale)
+
+    @classmethod
+    def zeros(cls, rows: int, width: int, precision: Precision) -> "Table":
+        """Rows of zeros, which take no memory before they are read."""
+        if precision == "float32":
+            return cls(np.zeros((rows, width), np.float32), None)
+        return cls(np.zeros((rows, width), np.uint16), np.zeros((rows, 2), np.float32))
+
+    @property
+    def width(self) -> int:
+        return int(self.values.shape[1])
+
+    def read(self, places: Keys) -> NDArray[np.float32]:
+        """Some of the rows, as numbers."""
+        rows: NDArray[np.float32] = self.values[places].astype(np.float32)
+        if self.scale is not None:
+            scale = self.scale[places]
+            rows *= scale[:, 1:]
+            rows += scale[:, :1]
+        return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A complete segment on this machine."""
+
+    keys: Keys
+    logits: Table
+    pooled: Table | None
+
+    @property
+    def first(self) -> int:
+        return int(self.keys[0])
+
+    @property
+    def last(self) -> int:
+        return int(self.keys[-1])

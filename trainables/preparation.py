@@ -1,0 +1,78 @@
+"""What must be ready before a trial runs: its teacher trained, its bank filled."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import filelock
+
+from trainables import numerics
+from trainables.bank import banks_of, fill
+from trainables.config import TrialConfig
+from trainables.materials import load_materials
+from trainables.record import Manifest, Row
+from trainables.storage import Storage
+from trainables.teacher import TEACHERS, fingerprint, network_of, storage_of, teacher_trial
+from trainables.trial import run_inline
+
+
+def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
+    """Sees to it that a trial's teacher is trained and that its bank holds what the trial will read.
+
+    Returns:
+        The teacher's record; None where there is nothing to train.
+
+    Raises:
+        RuntimeError: the teacher's training failed.
+    """
+    manifest = ensure_trained(config, on_row)
+    ensure_banked([config])
+    return manifest
+
+
+def ensure_trained(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
+    """Sees to it that a trial's teacher is trained, once per storage.
+
+    Returns:
+        The teacher's record; None where there is nothing to train.
+
+    Raises:
+        RuntimeError: the training failed.
+    """
+    if config.teacher is None or config.teacher.recipe is None or config.distiller.needs == "nothing":
+        return None
+    mark, storage = fingerprint(config), storage_of(config)
+    with _lock(storage, mark):
+        return _train(teacher_trial(config, config.teacher), storage.within(TEACHERS, mark), on_row)
+
+
+def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 1) -> None:
+    """Sees to it that the banks hold what trials will read; their teachers are trained.
+
+    Args:
+        configs: the trials; those that read no bank are passed over.
+        shard: which part of the work to do, from 0 on.
+        shards: in how many parts it is done, each on its own, by whatever process.
+    """
+    for bank, config, arrays, keys in banks_of(configs):
+        begin, end = (number * len(keys) // shards for number in (shard, shard + 1))
+        with _lock(storage_of(config), f"{bank.name}-{shard}-of-{shards}"):
+            if len(bank.open().missing(keys[begin:end])):
+                device = numerics.apply(config.numerics, config.seed)
+                network = network_of(config, arrays, fingerprint(config)).to(device)
+                fill(bank, keys[begin:end], network, config.data, arrays, device)
+
+
+def _train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None] | None) -> Manifest:
+    mark = config.fingerprint()
+    named = config.model_copy(update={"run": config.run.model_copy(update={"trial": f"teacher-{mark}"})})
+    manifest = run_inline(named, load_materials, folder, on_row)
+    if manifest.status == "failed":
+        raise RuntimeError(f"the teacher's training failed: {manifest.reason}")
+    return manifest
+
+
+def _lock(storage: Storage, mark: str) -> filelock.BaseFileLock:
+    # An object store has no locks; there, the study's own lease keeps drivers apart.
+    parent = Path(storage.root) if storage.is_local else Path.home() / ".cache" / "ctkd-study"
+    (parent / TEACHERS).mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(parent / TEACHERS / f"{mark}.lock")
