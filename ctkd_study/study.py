@@ -318,7 +318,7 @@ def _arm_plans(plan: Plan) -> list[ArmPlan]:
             name=arm,
             settings=tuple(setting.label for setting in settings),
             fixed=all(getattr(setting.config.temperature, "kind", None) == "fixed" for setting in settings),
-            uses_teacher=any(setting.config.distiller.needs != "nothing" for setting in settings),
+            uses_teacher=any(setting.config.uses_teacher for setting in settings),
             overrides_student=any(setting.overrides_student for setting in settings),
             overrides_epochs=any(setting.overrides_epochs for setting in settings),
         )

@@ -168,6 +168,11 @@ class TrialConfig(TrialParts):
             raise PydanticCustomError("combination", "{text}", {"text": text, "faults": faults})
         return self
 
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether the trial reads a teacher's outputs."""
+        return self.teacher is not None and self.distiller.needs != "nothing"
+
     def identity(self) -> dict[str, Any]:
         """Everything that decides the trial's numbers, as plain values.
 

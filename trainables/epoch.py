@@ -1,4 +1,4 @@
-"""What the steps of one epoch leave behind, kept on the device and read once."""
+"""The numbers of one epoch: added up on the device step by step, and read once."""
 
 import dataclasses
 import time
@@ -42,16 +42,17 @@ class Clock:
 
 
 @dataclasses.dataclass(frozen=True)
-class Learned:
+class EpochStats:
     """An epoch of training, read from the device."""
 
     row: Row
+    """Losses, accuracy and temperature, by the names of ``docs/record.md``."""
     teacher_seconds: float
 
 
 @dataclasses.dataclass
-class Seen:
-    """What the steps of an epoch leave behind, on the device."""
+class EpochTotals:
+    """What the steps of an epoch add up, on the device."""
 
     teacher: Clock
     sizes: list[int] = dataclasses.field(default_factory=list)
@@ -59,8 +60,8 @@ class Seen:
     correct: list[Tensor] = dataclasses.field(default_factory=list)
     temperatures: list[Tensor] = dataclasses.field(default_factory=list)
 
-    def learned(self, examples: int, has_temperature: bool) -> Learned:
-        """Reads it all: one synchronisation."""
+    def stats(self, examples: int) -> EpochStats:
+        """Read it all, with one synchronisation; ``examples`` is how many were seen."""
         row: Row = {}
         weights = torch.tensor(self.sizes, dtype=torch.float64) / examples
         for name, parts in zip(
@@ -76,4 +77,4 @@ class Seen:
             row["temperature_min"], row["temperature_max"] = float(each.min()), float(each.max())
         elif self.temperatures:
             row["temperature"] = float(torch.stack(self.temperatures).double().cpu() @ weights)
-        return Learned(row, self.teacher.seconds())
+        return EpochStats(row, self.teacher.seconds())

@@ -33,7 +33,7 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
     """
     arrays = config.data.load()
     parts, here = split(arrays.train_labels, config.data), placed(arrays, device)
-    if config.teacher is None or config.distiller.needs == "nothing":
+    if not config.uses_teacher:
         return Materials(here, parts, None, None)
     mark = fingerprint(config)
     teacher = network_of(config, arrays, mark).to(device)

@@ -38,7 +38,7 @@ def ensure_trained(config: TrialConfig, on_row: Callable[[Row], None] | None = N
     Raises:
         RuntimeError: the training failed.
     """
-    if config.teacher is None or config.teacher.recipe is None or config.distiller.needs == "nothing":
+    if config.teacher is None or config.teacher.recipe is None or not config.uses_teacher:
         return None
     mark, storage = fingerprint(config), storage_of(config)
     with _lock(storage, mark):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from trainables import numerics
+from trainables.alike import alike
 from trainables.bank import PRECISIONS, OpenBank, Segment, Table, keys_of
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
@@ -18,10 +19,8 @@ from trainables.trainer import Trainer
 def kind(config: TrialConfig) -> str:
     """The same for trials whose steps take the same."""
     # T's value changes no work.
-    temperature = getattr(config.temperature, "kind", None)
-    network = config.teacher and config.teacher.network()
-    shape = (config.student, config.distiller, temperature, config.recipe.batch_size, config.numerics)
-    return repr((shape, config.teacher_source, network))
+    parts = ("student", "distiller", "temperature.kind", "recipe.batch_size", "numerics", "teacher_source")
+    return alike(config, *parts, teacher=config.teacher and config.teacher.network())
 
 
 def trainer(config: TrialConfig, arrays: Arrays, steps: int, tested: int) -> Trainer:
@@ -37,7 +36,7 @@ def trainer(config: TrialConfig, arrays: Arrays, steps: int, tested: int) -> Tra
     cut = dataclasses.replace(arrays, test_images=arrays.test_images[:tested], test_labels=arrays.test_labels[:tested])
     device = numerics.apply(config.numerics, 0)
     network, source = None, None
-    if config.teacher is not None and config.distiller.needs != "nothing":
+    if config.uses_teacher:
         network = teacher(config, arrays, device)
         source = _source(config, arrays, network, len(members), device)
     # Selecting by test needs no validation split.

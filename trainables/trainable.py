@@ -19,6 +19,7 @@ from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainables import materials, preparation, record, teacher
+from trainables.alike import alike
 from trainables.config import TrialConfig
 from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest
@@ -147,10 +148,9 @@ class CTKDTrainable(tune.Trainable):
 
     def _materials(self, config: TrialConfig, device: torch.device) -> Materials:
         # Kept while trials of the same data and teacher follow each other in this actor.
-        identity = config.identity()
-        needs = config.distiller.needs
-        of_teacher = (identity["teacher"], identity["teacher_source"], needs) if needs != "nothing" else None
-        key = repr([identity["data"], of_teacher, str(device)])
+        of_teacher = teacher.fingerprint(config) if config.uses_teacher else None
+        parts = ("data", *(("teacher_source", "distiller.needs") if config.uses_teacher else ()))
+        key = alike(config, *parts, teacher=of_teacher, device=str(device))
         kept: tuple[str, Materials] | None = getattr(self, "_kept", None)
         if kept is None or kept[0] != key or not materials.serves(kept[1], config):
             preparation.ensure(config)

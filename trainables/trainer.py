@@ -13,7 +13,6 @@ One epoch, and where the method acts::
     evaluate on validation and test; validation selects the epoch
 """
 
-import copy
 import dataclasses
 import math
 import time
@@ -26,24 +25,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables import streams
+from trainables.arithmetic import Work, tflop
 from trainables.config import TrialConfig
 from trainables.data import normalise
 from trainables.distillers import Batch, Pair
-from trainables.epoch import Clock, Learned, Seen
-from trainables.flops import flop_counter, forward_flops
+from trainables.epoch import Clock, EpochStats, EpochTotals
 from trainables.forward import Forward
 from trainables.materials import Materials
 from trainables.models import Features
 from trainables.numerics import inference_batch, to_format
 from trainables.record import Row
-from trainables.temperatures import Progress
+from trainables.temperatures import TrainingProgress
 
 _CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at a time: large enough for speed, small for memory
-
-
-#: TFLOP per image of training and of evaluation, by kind of work: a count takes a third of a second, so each kind is
-#: counted once a process.
-COUNTED: dict[str, tuple[float, float]] = {}
 
 
 class NotFinite(ArithmeticError):
@@ -113,7 +107,7 @@ class Trainer:
         """Epochs done."""
         self.selected: Selected | None = None
         self.tflop = self.eval_tflop = self.teacher_tflop = 0.0
-        self._tflop_per_image, self._eval_tflop_per_image = self._arithmetic()
+        self._tflop_per_image = tflop(Work.of(config, arrays, len(materials.split.student)))
         self._forward = Forward.of(self.student, config.numerics, device, self._examples())
 
     @property
@@ -131,25 +125,26 @@ class Trainer:
         began = time.perf_counter()
         # Nothing here draws from torch's global generators, but a network with dropout does.
         with streams.torch_scope(streams.Purpose.NOISE, self.config.seed, self.epoch, self.device):
-            learned = self._train()
+            stats = self._train()
         trained = time.perf_counter()
-        evaluated = self._evaluate_all()
+        evaluations = self._evaluate_all()
         finished = time.perf_counter()
-        seconds = trained - began - learned.teacher_seconds
+        seconds = trained - began - stats.teacher_seconds
         examples, arrays = len(self.materials.split.student), self.materials.arrays
-        self.tflop += self._tflop_per_image * examples
+        self.tflop += self._tflop_per_image.training * examples
         self.teacher_tflop += self.materials.source.tflop_per_image * examples if self.materials.source else 0.0
-        self.eval_tflop += self._eval_tflop_per_image * (len(self.materials.split.validation) + len(arrays.test_labels))
+        evaluated = len(self.materials.split.validation) + len(arrays.test_labels)
+        self.eval_tflop += self._tflop_per_image.evaluation * evaluated
         row: Row = {
             "epoch": self.epoch,
             "time_ms": time.time_ns() // 1_000_000,
-            **learned.row,
-            **{f"{part}_{name}": value for part, result in evaluated.items() for name, value in _numbers(result)},
-            "lambda": self._progress().strength if self.config.curriculum else None,
+            **stats.row,
+            **{f"{part}_{name}": value for part, result in evaluations.items() for name, value in _numbers(result)},
+            "lambda": self.progress().strength if self.config.curriculum else None,
             "lr": self.config.recipe.lr_at(self.epoch),
             "epoch_seconds": seconds,
             "eval_seconds": finished - trained,
-            "teacher_seconds": learned.teacher_seconds,
+            "teacher_seconds": stats.teacher_seconds,
             "device_seconds": seconds * self.device_share,
             "images_per_second": examples / seconds,
             "tflop": self.tflop,
@@ -159,7 +154,7 @@ class Trainer:
         for name, value in row.items():
             if value is not None and not math.isfinite(value):
                 raise NotFinite(f"{name} is {value} in epoch {self.epoch}")
-        self._select(row, evaluated["test"])
+        self._select(row, evaluations["test"])
         return row
 
     @property
@@ -193,9 +188,9 @@ class Trainer:
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
-    def _train(self) -> "Learned":
+    def _train(self) -> EpochStats:
         config, materials, arrays = self.config, self.materials, self.materials.arrays
-        recipe, progress = config.recipe, self._progress()
+        recipe, progress = config.recipe, self.progress()
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.lr_at(self.epoch)
         self.student.train()
@@ -205,11 +200,11 @@ class Trainer:
         ids = torch.from_numpy(members)[positions]
         drawn = streams.views(config.seed, self.epoch, len(arrays.train_labels), config.data.views.count)
         views = torch.from_numpy(drawn)[ids]
-        seen = Seen(Clock(self.device))
+        totals = EpochTotals(Clock(self.device))
         chunk = max(_CHUNK_BYTES // arrays.train_images[0].nbytes // recipe.batch_size, 1) * recipe.batch_size
         for first in range(0, len(ids), chunk):
             part = slice(first, first + chunk)
-            with seen.teacher:
+            with totals.teacher:
                 if materials.source is not None:
                     materials.source.start(ids[part], views[part])
             # Gathered and augmented as uint8 in one go, where the data lies, then sliced: a gather per batch costs up
@@ -220,16 +215,32 @@ class Trainer:
             places = positions[part].to(self.device, non_blocking=True)
             for begin in range(0, len(images), recipe.batch_size):
                 end = min(begin + recipe.batch_size, len(images))
-                inputs = self._inputs(images[begin:end])
-                self._step(inputs, labels[begin:end], places[begin:end], (begin, end), progress, seen)
-        return seen.learned(len(ids), self.temperature is not None)
+                inputs = self.inputs(images[begin:end])
+                self.step(inputs, labels[begin:end], places[begin:end], (begin, end), progress, totals)
+        return totals.stats(len(ids))
 
-    def _step(
-        self, images: Tensor, labels: Tensor, places: Tensor, span: tuple[int, int], progress: Progress, seen: "Seen"
+    def step(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        places: Tensor,
+        span: tuple[int, int],
+        progress: TrainingProgress,
+        totals: EpochTotals,
     ) -> None:
+        """Train on one batch.
+
+        Args:
+            images: normalised, shape (B, channels, S, S).
+            labels: shape (B,), int64.
+            places: of the examples in the training subset, shape (B,), int64.
+            span: where the batch begins and ends among the examples announced to the source of teacher outputs.
+            progress: the epoch and λ.
+            totals: what the batch is added to.
+        """
         teacher: Features | None = None
         if self.materials.source is not None:
-            with seen.teacher:
+            with totals.teacher:
                 teacher = self.materials.source.batch(*span, images)
         outputs = self._forward.train(images)
         losses = self.distiller.losses(outputs, Batch(labels, places, teacher, progress), self.temperature)
@@ -237,17 +248,19 @@ class Trainer:
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         # Kept on the device and read once an epoch: reading here would make a GPU wait at every step.
-        seen.sizes.append(len(labels))
-        seen.losses.append((losses.total, losses.ce, losses.kd, losses.other))
-        seen.correct.append((outputs.logits.detach().argmax(1) == labels).sum())
+        totals.sizes.append(len(labels))
+        totals.losses.append((losses.total, losses.ce, losses.kd, losses.other))
+        totals.correct.append((outputs.logits.detach().argmax(1) == labels).sum())
         if self.temperature is not None and self.temperature.seen is not None:
-            seen.temperatures.append(self.temperature.seen)
+            totals.temperatures.append(self.temperature.seen)
 
-    def _progress(self) -> Progress:
+    def progress(self) -> TrainingProgress:
+        """Return the epoch in progress and its λ."""
         strength = self.config.curriculum.strength(self.epoch) if self.config.curriculum else 0.0
-        return Progress(self.epoch, self.config.recipe.epochs, strength)
+        return TrainingProgress(self.epoch, self.config.recipe.epochs, strength)
 
-    def _inputs(self, images: Tensor) -> Tensor:
+    def inputs(self, images: Tensor) -> Tensor:
+        """Return uint8 images as the student takes them: normalised float32, in the trial's memory format."""
         arrays = self.materials.arrays
         return to_format(normalise(images, arrays.mean, arrays.std), self.config.numerics.memory_format)
 
@@ -273,7 +286,7 @@ class Trainer:
         size = inference_batch(self.materials.arrays.size, self.device)
         with torch.inference_mode():
             for some, truth in zip(*(torch.split(tensor, size) for tensor in (images, labels)), strict=True):
-                logits = self._forward.logits(self._inputs(some.to(self.device, non_blocking=True)))
+                logits = self._forward.logits(self.inputs(some.to(self.device, non_blocking=True)))
                 truth = truth.to(self.device, non_blocking=True)
                 losses.append(F.cross_entropy(logits, truth, reduction="sum"))
                 best = logits.topk(min(5, logits.shape[1]), dim=1).indices
@@ -303,53 +316,6 @@ class Trainer:
             raise TypeError(f"row of epoch {epoch} lacks {part} numbers")
         # Equal twice over: a draw at an address, never the order of epochs.
         return accuracy, -loss, float(streams.generator(streams.Purpose.TIES, self.config.seed, int(epoch)).random())
-
-    # -- arithmetic --------------------------------------------------------------------------------------------------
-
-    def _arithmetic(self) -> tuple[float, float]:
-        kind = kind_of_work(self.config, len(self.materials.split.student))
-        if kind not in COUNTED:
-            arrays = self.materials.arrays
-            COUNTED[kind] = (self._measure_tflop(), forward_flops(self.student, arrays.channels, arrays.size) / 1e12)
-        return COUNTED[kind]
-
-    def _measure_tflop(self) -> float:
-        """TFLOP of one training step per image: student, distiller's modules and temperature, forward and backward.
-
-        Counted on copies that hold no numbers (device "meta"), so it costs no arithmetic and changes nothing.
-        """
-        arrays, batch = self.materials.arrays, 2
-        memo: dict[int, Any] = {}
-        student = copy.deepcopy(self.student, memo).to("meta")
-        distiller = copy.deepcopy(self.distiller, memo).to("meta")
-        temperature = copy.deepcopy(self.temperature, memo).to("meta") if self.temperature is not None else None
-        images = torch.empty(batch, arrays.channels, arrays.size, arrays.size, device="meta")
-        labels = torch.zeros(batch, dtype=torch.int64, device="meta")
-        teacher = None
-        if self.materials.teacher is not None:
-            with torch.no_grad():
-                teacher = copy.deepcopy(self.materials.teacher).to("meta").features(images)
-        counter = flop_counter()
-        with counter:
-            losses = distiller.losses(
-                student.features(images), Batch(labels, labels, teacher, Progress(1, 1)), temperature
-            )
-            losses.total.backward()  # type: ignore[no-untyped-call]
-        return counter.get_total_flops() / batch / 1e12
-
-
-def kind_of_work(config: TrialConfig, examples: int) -> str:
-    """What trials have in common if a step of theirs is the same work for an image.
-
-    Args:
-        config: a trial's.
-        examples: that it trains on: a distiller may look at all of them for each (``crd``).
-    """
-    temperature = config.temperature
-    # The numbers of one that is not learned change no work.
-    shape = temperature if temperature is None or temperature.learned else type(temperature)
-    teacher = config.teacher.network() if config.teacher is not None else None
-    return repr((config.data, examples, teacher, config.student, config.distiller, shape))
 
 
 def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:

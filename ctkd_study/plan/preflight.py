@@ -3,6 +3,7 @@
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.plan import Plan
 from trainables import teacher
+from trainables.alike import alike
 from trainables.data import split
 from trainables.models.init import shapes_alone
 
@@ -18,7 +19,7 @@ def check_networks(plan: Plan) -> None:
         config = setting.config
         networks = [config.student, *([config.teacher.network()] if config.teacher is not None else [])]
         for network in networks:
-            key = repr((config.data, network, network is networks[0]))
+            key = alike(config, "data", network=network, is_student=network is networks[0])
             if key in seen:
                 continue
             seen.add(key)

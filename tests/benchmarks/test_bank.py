@@ -17,7 +17,7 @@ from trainables.bank import Glance, Table, keys_of, share_of
 from trainables.distillers import Batch
 from trainables.materials import load_materials
 from trainables.models import Features
-from trainables.temperatures import Progress
+from trainables.temperatures import TrainingProgress
 from trainables.trainer import Trainer
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
@@ -119,9 +119,9 @@ def test_the_error_of_16_bits_in_the_gradient(tmp_path: Path, temperature: float
 def _gradient(trainer: Trainer, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     trainer.student.train()
     data = trainer.materials.arrays
-    outputs = trainer.student.features(trainer._inputs(data.train_images[ids]))
+    outputs = trainer.student.features(trainer.inputs(data.train_images[ids]))
     guide = Features(logits, (), logits.new_empty(0))
-    batch = Batch(data.train_labels[ids], torch.arange(len(ids)), guide, Progress(1, 24))
+    batch = Batch(data.train_labels[ids], torch.arange(len(ids)), guide, TrainingProgress(1, 24))
     losses = trainer.distiller.losses(outputs, batch, trainer.temperature)
     parts = torch.autograd.grad(losses.total, list(trainer.student.parameters()))
     return torch.cat([part.flatten() for part in parts])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.reference import cases
 from trainables.curriculum import CURRICULA
-from trainables.temperatures import TEMPERATURES, Progress
+from trainables.temperatures import TEMPERATURES, TrainingProgress
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 DKDLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float, float], Tensor]
@@ -74,7 +74,7 @@ def check_global_temperature(strength: Strength) -> None:
         coefficients: list[float] = case["grl_coefficient"].tolist()
         seen, losses, after = [], [], []
         for epoch in range(1, len(coefficients) + 1):
-            progress = Progress(epoch, len(coefficients), strength(coefficients, epoch))
+            progress = TrainingProgress(epoch, len(coefficients), strength(coefficients, epoch))
             loss = temperature.kd_term(student, teacher, torch.zeros(len(student), dtype=torch.int64), progress)
             optimiser.zero_grad()
             torch.autograd.backward(loss)

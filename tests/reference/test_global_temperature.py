@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.reference import cases
 from tests.reference.checks import check_global_temperature
-from trainables.temperatures import TEMPERATURES, Progress, Temperature
+from trainables.temperatures import TEMPERATURES, Temperature, TrainingProgress
 from trainables.temperatures.base import kd_loss
 from trainables.temperatures.reversal import reverse_gradient
 
@@ -33,7 +33,7 @@ def learned(kind: str, logits: Logits) -> Temperature:
 def exact_loss(temperature: Temperature, logits: Logits) -> float:
     """Hinton's loss in float64 at the T that the temperature now has: in float32 its slope would drown."""
     student, teacher, labels = logits
-    temperature.kd_term(student, teacher, labels, Progress(1, 1))
+    temperature.kd_term(student, teacher, labels, TrainingProgress(1, 1))
     assert temperature.seen is not None
     value = temperature.seen.double().reshape(-1, 1)
     p, q = torch.softmax(teacher.double() / value, dim=1), torch.softmax(student.double() / value, dim=1)
@@ -42,14 +42,14 @@ def exact_loss(temperature: Temperature, logits: Logits) -> float:
 
 def step(temperature: Temperature, logits: Logits, strength: float, lr: float, weight_decay: float = 0.0) -> None:
     optimiser = torch.optim.SGD(temperature.parameters(), lr=lr, weight_decay=weight_decay)
-    torch.autograd.backward(temperature.kd_term(*logits, Progress(1, 1, strength)))
+    torch.autograd.backward(temperature.kd_term(*logits, TrainingProgress(1, 1, strength)))
     optimiser.step()
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0, 5.0])
 def test_the_gradient_of_p_is_minus_lambda_times_the_finite_difference(logits: Logits, strength: float) -> None:
     temperature = learned("global", logits)
-    torch.autograd.backward(temperature.kd_term(*logits, Progress(1, 1, strength)))
+    torch.autograd.backward(temperature.kd_term(*logits, TrainingProgress(1, 1, strength)))
     (parameter,) = temperature.parameters()
     assert parameter.grad is not None
     width, losses = 0.02, []
@@ -86,7 +86,7 @@ def test_with_lambda_zero_the_temperature_moves_by_weight_decay_alone(logits: Lo
 def test_reversal_leaves_the_students_gradient_alone(logits: Logits) -> None:
     student = logits[0].clone().requires_grad_()
     temperature = learned("global", logits)
-    torch.autograd.backward(temperature.kd_term(student, logits[1], logits[2], Progress(1, 1, 1.0)))
+    torch.autograd.backward(temperature.kd_term(student, logits[1], logits[2], TrainingProgress(1, 1, 1.0)))
     plain = logits[0].clone().requires_grad_()
     assert temperature.seen is not None
     torch.autograd.backward(kd_loss(plain, logits[1], temperature.seen))

@@ -16,7 +16,7 @@ from trainables.distillers.sp import sp_loss
 from trainables.distillers.srrl import SRRL
 from trainables.distillers.vid import Regressor
 from trainables.models import Features
-from trainables.temperatures import TEMPERATURES, Progress
+from trainables.temperatures import TEMPERATURES, TrainingProgress
 from trainables.temperatures.base import kd_loss
 
 
@@ -59,7 +59,7 @@ def own_loss(distiller: Distiller, student: Tensor, teacher: Tensor, positions: 
     """The distiller's own term for given pooled vectors, student's and teacher's."""
     labels = torch.zeros(len(student), dtype=torch.int64)
     temperature = TEMPERATURES.parse({"kind": "fixed", "value": 1.0}).build(logits.shape[1])
-    batch = Batch(labels, positions, Features(logits, (), teacher), Progress(1, 1))
+    batch = Batch(labels, positions, Features(logits, (), teacher), TrainingProgress(1, 1))
     other = distiller.losses(Features(logits, (), student), batch, temperature).other
     assert other is not None
     return other

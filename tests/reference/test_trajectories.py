@@ -15,7 +15,7 @@ from trainables.config import TrialConfig
 from trainables.data import Arrays, Split
 from trainables.distillers.crd import CRD
 from trainables.distillers.vid import VID
-from trainables.epoch import Clock, Seen
+from trainables.epoch import Clock, EpochTotals
 from trainables.materials import Materials
 from trainables.models import Features, Network
 from trainables.sources import TeacherOutputs
@@ -179,15 +179,15 @@ def test_trainer_follows_the_authors_trajectory(case_name: str, memory_format: s
     losses, temperatures, coefficients = [], [], []
     for _ in range(case["epochs"]):
         trainer.epoch += 1
-        progress = trainer._progress()
-        seen = Seen(Clock(trainer.device))
+        progress = trainer.progress()
+        totals = EpochTotals(Clock(trainer.device))
         for begin in range(0, len(images), size):
             span = slice(begin, begin + size)
             places = torch.arange(begin, begin + size)
-            trainer._step(images[span], labels[span], places, (begin, begin + size), progress, seen)
+            trainer.step(images[span], labels[span], places, (begin, begin + size), progress, totals)
             coefficients.append(-progress.strength)
-        losses += [float(parts[0].detach()) for parts in seen.losses]
-        temperatures += [float(value) for value in seen.temperatures]
+        losses += [float(parts[0].detach()) for parts in totals.losses]
+        temperatures += [float(value) for value in totals.temperatures]
     assert cases.difference(np.array(losses), expected["loss"]) < cases.TRAJECTORY
     assert cases.difference(np.array(temperatures), expected["temperature"]) < cases.TRAJECTORY
     if case["learnable_temperature"]:

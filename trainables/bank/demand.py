@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from trainables.alike import alike
 from trainables.bank.bank import Bank, paid
 from trainables.bank.keys import Keys, needed
 from trainables.bank.segments import PRECISIONS, BankCost
@@ -38,9 +39,9 @@ def representatives(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
 
 def _bank_key(config: TrialConfig) -> str | None:
     """The same for trials that read the same bank; None where a trial reads none."""
-    if config.teacher is None or config.distiller.needs == "nothing" or config.teacher_source not in PRECISIONS:
+    if not config.uses_teacher or config.teacher_source not in PRECISIONS:
         return None
-    return repr((config.teacher_source, config.teacher, config.data, config.run.teachers))
+    return alike(config, "teacher_source", "teacher", "data", "run.teachers")
 
 
 def bank_of(config: TrialConfig, arrays: Arrays, mark: str) -> Bank:
@@ -55,11 +56,11 @@ def banks_of(configs: Iterable[TrialConfig]) -> Iterator[tuple[Bank, TrialConfig
     for config in configs:
         if (key := _bank_key(config)) is not None:
             by_bank.setdefault(key, []).append(config)
-    for alike in by_bank.values():
+    for together in by_bank.values():
         # Of a mixed study, all pairs get pooled vectors: to look twice would cost more than to store them.
-        widest = max(alike, key=lambda config: config.distiller.needs == "pooled")
+        widest = max(together, key=lambda config: config.distiller.needs == "pooled")
         arrays = widest.data.load()
-        keys = drawn(alike, arrays, split(arrays.train_labels, widest.data))
+        keys = drawn(together, arrays, split(arrays.train_labels, widest.data))
         yield bank_of(widest, arrays, fingerprint(widest)), widest, arrays, keys
 
 

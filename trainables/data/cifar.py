@@ -22,8 +22,8 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.data import files
-from trainables.data.arrays_only import unpickle_arrays
 from trainables.data.base import Arrays, DataOptions
+from trainables.data.safe_pickle import unpickle_arrays
 from trainables.data.views import VIEWS, Crop, ViewOptions
 from trainables.options import LocalPath
 from trainables.registry import OneOf

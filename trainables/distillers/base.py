@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainables.models.base import Features, Network
 from trainables.options import Options
 from trainables.registry import Registry
-from trainables.temperatures.base import Progress, Temperature, Use
+from trainables.temperatures.base import Temperature, TrainingProgress, Use
 
 #: What a distiller reads of the teacher, each including the ones before it.
 Needs = Literal["nothing", "logits", "pooled", "maps"]
@@ -29,7 +29,7 @@ class Batch:
     """The place of each example in the training subset, shape (B,), int64, from 0 on: addresses of memories."""
     teacher: Features | None
     """The teacher's outputs, without gradient; what the distiller does not need may be an empty tensor."""
-    progress: Progress
+    progress: TrainingProgress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[obje
     return contextlib.nullcontext()
 
 
-def guided(batch: Batch, temperature: Temperature | None) -> tuple[Features, Temperature]:
+def require_teacher(batch: Batch, temperature: Temperature | None) -> tuple[Features, Temperature]:
     """The teacher's outputs and the temperature, for distillers that cannot be without.
 
     Raises:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Pair, guided
+from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Pair, require_teacher
 from trainables.models.base import Features
 from trainables.temperatures.base import SingleTemperature, Temperature, Use
 
@@ -81,7 +81,7 @@ class DKD(Distiller):
         self.options = options
 
     def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
-        teacher, temperature = guided(batch, temperature)
+        teacher, temperature = require_teacher(batch, temperature)
         if not isinstance(temperature, SingleTemperature):
             raise TypeError(f"dkd needs a temperature with a single T, but got {type(temperature).__name__}")
         options = self.options

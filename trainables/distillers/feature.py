@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Needs, guided
+from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Needs, require_teacher
 from trainables.models.base import Features
 from trainables.temperatures.base import Temperature
 
@@ -34,7 +34,7 @@ class FeatureDistiller(Distiller):
         """The distiller's own loss, a scalar, float32."""
 
     def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
-        teacher, temperature = guided(batch, temperature)
+        teacher, temperature = require_teacher(batch, temperature)
         options = self.options
         ce = F.cross_entropy(student.logits.float(), batch.labels)
         kd = temperature.kd_term(student.logits, teacher.logits, batch.labels, batch.progress)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from pydantic import Field
 
-from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Pair, guided
+from trainables.distillers.base import Batch, Distiller, DistillerOptions, Losses, Pair, require_teacher
 from trainables.models.base import Features
 from trainables.temperatures.base import Temperature, Use
 
@@ -31,7 +31,7 @@ class KD(Distiller):
         self.options = options
 
     def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
-        teacher, temperature = guided(batch, temperature)
+        teacher, temperature = require_teacher(batch, temperature)
         ce = F.cross_entropy(student.logits.float(), batch.labels)
         kd = temperature.kd_term(student.logits, teacher.logits, batch.labels, batch.progress)
         ce_weight = self.options.ce_weight * temperature.ce_factor(batch.progress)

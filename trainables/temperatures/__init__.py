@@ -2,12 +2,20 @@
 
 from trainables.temperatures.base import (
     TEMPERATURES,
-    Progress,
     SingleTemperature,
     Temperature,
     TemperatureOptions,
+    TrainingProgress,
     Use,
     Weights,
 )
 
-__all__ = ["TEMPERATURES", "Progress", "SingleTemperature", "Temperature", "TemperatureOptions", "Use", "Weights"]
+__all__ = [
+    "TEMPERATURES",
+    "SingleTemperature",
+    "Temperature",
+    "TemperatureOptions",
+    "TrainingProgress",
+    "Use",
+    "Weights",
+]

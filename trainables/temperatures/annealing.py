@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, Temperature, TemperatureOptions, Use, Weights
+from trainables.temperatures.base import Temperature, TemperatureOptions, TrainingProgress, Use, Weights
 
 
 def annealing_loss(student: Tensor, teacher: Tensor, scale: float) -> Tensor:
@@ -64,11 +64,11 @@ class AnnealingTemperature(Temperature):
         super().__init__()
         self.options = options
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         scale = self.options.scale(progress.epoch, progress.epochs)
         if scale is None:
             return torch.zeros((), device=student.device)
         return annealing_loss(student, teacher, scale)
 
-    def ce_factor(self, progress: Progress) -> float:
+    def ce_factor(self, progress: TrainingProgress) -> float:
         return 1.0 if self.options.scale(progress.epoch, progress.epochs) is None else 0.0

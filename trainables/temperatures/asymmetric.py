@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, Temperature, TemperatureOptions, Weights
+from trainables.temperatures.base import Temperature, TemperatureOptions, TrainingProgress, Weights
 
 
 def asymmetric_loss(student: Tensor, teacher: Tensor, labels: Tensor, label_tau: float, other_tau: float) -> Tensor:
@@ -54,5 +54,5 @@ class AsymmetricTemperature(Temperature):
         super().__init__()
         self.options = options
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         return asymmetric_loss(student, teacher, labels, self.options.label_tau, self.options.other_tau)

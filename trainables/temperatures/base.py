@@ -27,7 +27,7 @@ class Weights(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """Where training stands when a loss is taken."""
 
     epoch: int
@@ -51,7 +51,7 @@ class Temperature(nn.Module):
         None for kinds that do not soften the student."""
 
     @abstractmethod
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         """The distillation loss of one batch, averaged over its samples.
 
         Args:
@@ -64,7 +64,7 @@ class Temperature(nn.Module):
             A scalar, float32.
         """
 
-    def ce_factor(self, progress: Progress) -> float:
+    def ce_factor(self, progress: TrainingProgress) -> float:
         """What the cross-entropy with the labels is multiplied by: 1, unless the kind has a phase without it."""
         return 1.0
 
@@ -73,10 +73,10 @@ class SingleTemperature(Temperature):
     """A kind that has one T per batch or per sample, which other distillers can take."""
 
     @abstractmethod
-    def value(self, student: Tensor, teacher: Tensor, progress: Progress) -> Tensor:
+    def value(self, student: Tensor, teacher: Tensor, progress: TrainingProgress) -> Tensor:
         """T > 0 for this batch, shape () or (B,), with gradient reversal applied where T is learned."""
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         return kd_loss(student, teacher, self.value(student, teacher, progress))
 
 

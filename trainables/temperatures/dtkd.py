@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.temperatures.base import (
-    Progress,
     Temperature,
     TemperatureOptions,
+    TrainingProgress,
     Weights,
     kd_loss,
     softened_divergence,
@@ -78,7 +78,7 @@ class DTKDTemperature(Temperature):
         self.options = options
         self.register_buffer("constant", torch.tensor(options.value, dtype=torch.float32), persistent=False)
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         options = self.options
         dynamic, t_student = dtkd_loss(student, teacher, options.value)
         plain = kd_loss(student, teacher, self.get_buffer("constant"))

@@ -6,7 +6,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import ALL_USES, Progress, SingleTemperature, Temperature, TemperatureOptions, Use
+from trainables.temperatures.base import (
+    ALL_USES,
+    SingleTemperature,
+    Temperature,
+    TemperatureOptions,
+    TrainingProgress,
+    Use,
+)
 
 
 class FixedOptions(TemperatureOptions):
@@ -29,7 +36,7 @@ class FixedTemperature(SingleTemperature):
         # A buffer follows the module to its device; it is no part of the state, the options are.
         self.register_buffer("constant", torch.tensor(options.value, dtype=torch.float32), persistent=False)
 
-    def value(self, student: Tensor, teacher: Tensor, progress: Progress) -> Tensor:
+    def value(self, student: Tensor, teacher: Tensor, progress: TrainingProgress) -> Tensor:
         constant: Tensor = self.get_buffer("constant")
         self.seen = constant
         return constant

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainables.temperatures.base import Progress, SingleTemperature, Temperature
+from trainables.temperatures.base import SingleTemperature, Temperature, TrainingProgress
 from trainables.temperatures.learned import LearnedOptions
 from trainables.temperatures.reversal import reverse_gradient
 
@@ -29,7 +29,7 @@ class GlobalTemperature(SingleTemperature):
         self.options = options
         self.parameter = nn.Parameter(torch.tensor([options.initial], dtype=torch.float32))
 
-    def value(self, student: Tensor, teacher: Tensor, progress: Progress) -> Tensor:
+    def value(self, student: Tensor, teacher: Tensor, progress: TrainingProgress) -> Tensor:
         temperature = self.options.temperature(reverse_gradient(self.parameter, progress.strength)).squeeze(0)
         self.seen = temperature.detach()
         return temperature

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainables.temperatures.base import Progress, SingleTemperature, Temperature
+from trainables.temperatures.base import SingleTemperature, Temperature, TrainingProgress
 from trainables.temperatures.learned import LearnedOptions
 from trainables.temperatures.reversal import reverse_gradient
 
@@ -40,7 +40,7 @@ class InstanceTemperature(SingleTemperature):
         hidden = options.hidden or classes
         self.network = nn.Sequential(nn.Linear(2 * classes, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
-    def value(self, student: Tensor, teacher: Tensor, progress: Progress) -> Tensor:
+    def value(self, student: Tensor, teacher: Tensor, progress: TrainingProgress) -> Tensor:
         inputs = torch.cat([teacher.detach().float(), student.detach().float()], dim=1)
         parameter = reverse_gradient(self.network(inputs), progress.strength)
         temperature = self.options.temperature(parameter).squeeze(1)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, Temperature, TemperatureOptions, Weights, softened_divergence
+from trainables.temperatures.base import Temperature, TemperatureOptions, TrainingProgress, Weights, softened_divergence
 from trainables.temperatures.standardized import row_std
 
 
@@ -54,7 +54,7 @@ class NormTemperature(Temperature):
         super().__init__()
         self.options = options
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         loss, t_student = norm_loss(student, teacher, self.options.tau)
         self.seen = t_student.detach().squeeze(1)
         return loss

@@ -7,7 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import ALL_USES, Progress, SingleTemperature, Temperature, TemperatureOptions, Use
+from trainables.temperatures.base import (
+    ALL_USES,
+    SingleTemperature,
+    Temperature,
+    TemperatureOptions,
+    TrainingProgress,
+    Use,
+)
 
 
 class ScheduleOptions(TemperatureOptions):
@@ -45,7 +52,7 @@ class ScheduledTemperature(SingleTemperature):
         super().__init__()
         self.options = options
 
-    def value(self, student: Tensor, teacher: Tensor, progress: Progress) -> Tensor:
+    def value(self, student: Tensor, teacher: Tensor, progress: TrainingProgress) -> Tensor:
         now = self.options.temperature(progress.epoch, progress.epochs)
         self.seen = torch.full((), now, dtype=torch.float32, device=student.device)
         return self.seen

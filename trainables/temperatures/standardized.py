@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, Temperature, TemperatureOptions, Weights, kd_loss
+from trainables.temperatures.base import Temperature, TemperatureOptions, TrainingProgress, Weights, kd_loss
 
 _SMALLEST_STD = 1e-3
 
@@ -51,7 +51,7 @@ class StandardizedTemperature(Temperature):
         super().__init__()
         self.register_buffer("constant", torch.tensor(options.value, dtype=torch.float32), persistent=False)
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         student, teacher, constant = student.float(), teacher.float(), self.get_buffer("constant")
         self.seen = constant * row_std(student.detach()).squeeze(1)
         return kd_loss(standardized(student), standardized(teacher), constant)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, Temperature, TemperatureOptions, Weights, softened_divergence
+from trainables.temperatures.base import Temperature, TemperatureOptions, TrainingProgress, Weights, softened_divergence
 
 
 def ttm_divergence(student: Tensor, teacher: Tensor, power: float) -> Tensor:
@@ -51,5 +51,5 @@ class TTMTemperature(Temperature):
         super().__init__()
         self.options = options
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         return ttm_divergence(student, teacher, self.options.power).mean()

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainables.temperatures.base import Progress, Temperature, TemperatureOptions, Weights
+from trainables.temperatures.base import Temperature, TemperatureOptions, TrainingProgress, Weights
 from trainables.temperatures.ttm import ttm_divergence
 
 
@@ -45,6 +45,6 @@ class WTTMTemperature(Temperature):
         super().__init__()
         self.options = options
 
-    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         power = self.options.power
         return (power_sum(teacher, power) * ttm_divergence(student, teacher, power)).mean()

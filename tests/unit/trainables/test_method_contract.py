@@ -24,7 +24,7 @@ from tests.support.networks import TinyNetwork, pair
 from trainables.config import TrialConfig
 from trainables.distillers import DISTILLERS, Batch, Distiller, Losses
 from trainables.models import Features
-from trainables.temperatures import TEMPERATURES, Progress, Temperature
+from trainables.temperatures import TEMPERATURES, Temperature, TrainingProgress
 
 CLASSES, BATCH, EXAMPLES, EPOCHS = 4, 6, 24, 3
 STUDENT_WIDTH, TEACHER_WIDTH = 6, 8
@@ -115,7 +115,7 @@ class Training:
         positions = torch.from_numpy(drawn.permutation(EXAMPLES)[:BATCH])
         with torch.no_grad():
             teacher = self.teacher.features(images)
-        return images, Batch(positions % CLASSES, positions, teacher, Progress(step, EPOCHS, 1.0))
+        return images, Batch(positions % CLASSES, positions, teacher, TrainingProgress(step, EPOCHS, 1.0))
 
     def losses(self, step: int) -> Losses:
         images, batch = self.batch(step)
@@ -261,7 +261,10 @@ def test_on_a_gpu_no_tensor_stays_behind_and_no_number_is_read(name: str, kind: 
     with mode:
         images = move(images)
         on_gpu = Batch(
-            move(batch.labels), move(batch.positions), training.teacher.features(images), Progress(2, EPOCHS, 1.0)
+            move(batch.labels),
+            move(batch.positions),
+            training.teacher.features(images),
+            TrainingProgress(2, EPOCHS, 1.0),
         )
         losses = training.distiller.losses(training.student.features(images), on_gpu, training.temperature)
         assert all(part.device.type == "cuda" for part in numbers(losses))
@@ -277,7 +280,7 @@ def test_the_arithmetic_can_be_counted_without_numbers(name: str, kind: str | No
         module.to("meta")
     images = images.to("meta")
     on_meta = Batch(
-        batch.labels.to("meta"), batch.positions.to("meta"), training.teacher.features(images), Progress(1, 1)
+        batch.labels.to("meta"), batch.positions.to("meta"), training.teacher.features(images), TrainingProgress(1, 1)
     )
     losses = training.distiller.losses(training.student.features(images), on_meta, training.temperature)
     assert losses.total.device.type == "meta"
@@ -375,7 +378,7 @@ def test_finite_features_give_finite_losses_and_gradients(name: str, kind: str |
     teacher = as_features(data.draw(features(TEACHER_WIDTH, TEACHER_STAGES[0])), grad=False)
     labels = torch.arange(BATCH) % CLASSES
     epoch = data.draw(st.integers(1, EPOCHS))
-    batch = Batch(labels, torch.arange(BATCH), teacher, Progress(epoch, EPOCHS, 1.0))
+    batch = Batch(labels, torch.arange(BATCH), teacher, TrainingProgress(epoch, EPOCHS, 1.0))
     losses = training.distiller.losses(student, batch, training.temperature)
     assert all(bool(part.isfinite()) for part in numbers(losses))
     torch.autograd.backward(losses.total)

@@ -103,7 +103,7 @@ def test_online_teacher_agrees_with_the_bank(tmp_path: Path) -> None:
     ids = torch.from_numpy(banked.materials.split.student)
     zeros = torch.zeros_like(ids)
     arrays = banked.materials.arrays
-    images = banked._inputs(arrays.train_images[ids])
+    images = banked.inputs(arrays.train_images[ids])
     outputs = []
     for trainer in (banked, online):
         assert trainer.materials.source is not None
@@ -139,7 +139,7 @@ def test_evaluation_counts_what_the_network_gets_right(tmp_path: Path) -> None:
     assert trainer.selected is not None
     arrays = trainer.materials.arrays
     with torch.no_grad():
-        logits = trainer.student(trainer._inputs(arrays.test_images))
+        logits = trainer.student(trainer.inputs(arrays.test_images))
     right = (logits.argmax(1) == arrays.test_labels).numpy()
     assert np.array_equal(trainer.selected.correct, right)
     assert row["test_top1"] == pytest.approx(100 * right.mean())

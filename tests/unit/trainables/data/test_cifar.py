@@ -13,8 +13,8 @@ import torchvision.datasets
 
 from tests.support.data_files import CIFAR_FORMS, CifarForm, cifar_records, python2_pickle, write_cifar
 from trainables.data import DATASETS, Arrays
-from trainables.data.arrays_only import unpickle_arrays
 from trainables.data.cifar import Cifar10Options, Cifar100Options
+from trainables.data.safe_pickle import unpickle_arrays
 
 NAMES = ("cifar10", "cifar100")
 

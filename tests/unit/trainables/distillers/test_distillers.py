@@ -15,7 +15,7 @@ from trainables.distillers.sp import sp_loss
 from trainables.distillers.vectors import unit
 from trainables.distillers.vid import VID, Regressor
 from trainables.models import Features
-from trainables.temperatures import TEMPERATURES, Progress
+from trainables.temperatures import TEMPERATURES, TrainingProgress
 from trainables.temperatures.base import kd_loss
 
 CLASSES, BATCH = 4, 6
@@ -43,7 +43,7 @@ def test_the_weights_of_kd() -> None:
     student, teacher = outputs(network), outputs(TinyNetwork(CLASSES, 6))
     losses = build("kd", network, None, ce_weight=0.3, kd_weight=2.0).losses(
         student,
-        Batch(labels(), torch.arange(BATCH), teacher, Progress(1, 1)),
+        Batch(labels(), torch.arange(BATCH), teacher, TrainingProgress(1, 1)),
         TEMPERATURES.parse({"kind": "fixed", "value": 4.0}).build(CLASSES),
     )
     ce, kd = F.cross_entropy(student.logits, labels()), kd_loss(student.logits, teacher.logits, torch.tensor(4.0))
@@ -53,7 +53,7 @@ def test_the_weights_of_kd() -> None:
 
 def test_a_distiller_without_its_teacher_or_temperature_says_so() -> None:
     network = TinyNetwork(CLASSES, 6)
-    batch = Batch(labels(), torch.arange(BATCH), None, Progress(1, 1))
+    batch = Batch(labels(), torch.arange(BATCH), None, TrainingProgress(1, 1))
     with pytest.raises(TypeError, match="needs a teacher and a temperature"):
         build("kd", network, None).losses(outputs(network), batch, None)
     with pytest.raises(TypeError, match="needs the teacher's network"):
@@ -62,7 +62,7 @@ def test_a_distiller_without_its_teacher_or_temperature_says_so() -> None:
 
 def test_dkd_needs_a_single_temperature() -> None:
     network = TinyNetwork(CLASSES, 6)
-    batch = Batch(labels(), torch.arange(BATCH), outputs(network), Progress(1, 1))
+    batch = Batch(labels(), torch.arange(BATCH), outputs(network), TrainingProgress(1, 1))
     with pytest.raises(TypeError, match="single T"):
         build("dkd", network, None).losses(outputs(network), batch, TEMPERATURES.parse({"kind": "norm"}).build(CLASSES))
 
@@ -158,7 +158,7 @@ def crd(**options: Any) -> tuple[CRD, TinyNetwork, TinyNetwork]:
 
 
 def take_loss(distiller: CRD, student: TinyNetwork, teacher: TinyNetwork, positions: Tensor, epoch: int = 1) -> Tensor:
-    batch = Batch(positions % CLASSES, positions, outputs(teacher), Progress(epoch, 9))
+    batch = Batch(positions % CLASSES, positions, outputs(teacher), TrainingProgress(epoch, 9))
     temperature = TEMPERATURES.parse({"kind": "fixed", "value": 4.0}).build(CLASSES)
     return distiller.losses(outputs(student), batch, temperature).total
 

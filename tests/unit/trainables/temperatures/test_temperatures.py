@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.temperatures import TEMPERATURES, Progress, SingleTemperature, Temperature
+from trainables.temperatures import TEMPERATURES, SingleTemperature, Temperature, TrainingProgress
 from trainables.temperatures.annealing import AnnealingOptions
 from trainables.temperatures.base import kd_loss, softened_divergence
 from trainables.temperatures.dtkd import dtkd_loss, shares
@@ -14,7 +14,7 @@ from trainables.temperatures.standardized import standardized
 from trainables.temperatures.wttm import power_sum
 
 CLASSES, BATCH = 5, 6
-FIRST = Progress(1, 10)
+FIRST = TrainingProgress(1, 10)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_the_instance_temperature_lies_within_its_bounds_and_differs_by_sample()
 def test_the_student_is_not_trained_through_the_temperature_network() -> None:
     student, teacher, labels = logits()
     temperature = build("instance")
-    torch.autograd.backward(temperature.kd_term(student, teacher, labels, Progress(1, 1, 1.0)))
+    torch.autograd.backward(temperature.kd_term(student, teacher, labels, TrainingProgress(1, 1, 1.0)))
     plain = student.detach().clone().requires_grad_()
     torch.autograd.backward(kd_loss(plain, teacher, seen(temperature)))
     assert student.grad is not None
@@ -124,7 +124,7 @@ def test_a_scheduled_temperature_by_epoch(options: dict[str, Any], expected: lis
     temperature = schedule.build(CLASSES)
     assert isinstance(temperature, SingleTemperature)
     student, teacher, _ = logits()
-    values = [float(temperature.value(student, teacher, Progress(epoch, 6))) for epoch in range(1, 7)]
+    values = [float(temperature.value(student, teacher, TrainingProgress(epoch, 6))) for epoch in range(1, 7)]
     assert values == pytest.approx(expected, abs=1e-6)
 
 
@@ -201,7 +201,9 @@ def test_both_dynamic_terms_grow_in_over_the_warm_up() -> None:
     temperature = build("dtkd", value=2.0, alpha=3.0, beta=0.5, warmup=4)
     full = 3 * dtkd_loss(student, teacher, 2.0)[0] + 0.5 * kd_loss(student, teacher, torch.tensor(2.0))
     for epoch, factor in ((1, 0.25), (2, 0.5), (4, 1.0), (9, 1.0)):
-        torch.testing.assert_close(temperature.kd_term(student, teacher, labels, Progress(epoch, 10)), factor * full)
+        torch.testing.assert_close(
+            temperature.kd_term(student, teacher, labels, TrainingProgress(epoch, 10)), factor * full
+        )
 
 
 def test_a_power_of_one_is_distillation_at_t_one() -> None:
@@ -244,7 +246,7 @@ def test_the_annealed_scale_by_epoch(options: dict[str, Any], epochs: int, scale
 def test_annealing_regresses_first_and_then_leaves_the_labels_alone() -> None:
     student, teacher, labels = logits()
     temperature = build("annealing", levels=2)
-    first, last = Progress(1, 6), Progress(6, 6)
+    first, last = TrainingProgress(1, 6), TrainingProgress(6, 6)
     torch.testing.assert_close(
         temperature.kd_term(student, teacher, labels, first), (student - teacher / 2).square().mean()
     )
