@@ -39,9 +39,26 @@ def generator(purpose: Purpose, seed: int, epoch: int = 0) -> np.random.Generato
     return np.random.Generator(np.random.Philox(key=key))
 
 
-def permutation(purpose: Purpose, seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """A permutation of ``range(count)``, shape (count,)."""
-    return generator(purpose, seed, epoch).permutation(count).astype(np.int64)
+def split_order(purpose: Purpose, seed: int, count: int) -> NDArray[np.int64]:
+    """Return the order in which a data set's examples are dealt out, a permutation of ``range(count)``.
+
+    Args:
+        purpose: ``SPLIT`` for the validation split, ``SUBSET`` for the training subset.
+        seed: of the split, not of a trial.
+        count: how many examples there are.
+    """
+    return generator(purpose, seed).permutation(count).astype(np.int64)
+
+
+def batch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the order of the training subset in one epoch, a permutation of ``range(count)``.
+
+    Args:
+        seed: of the trial.
+        epoch: counted from 1.
+        count: how many examples the subset has.
+    """
+    return generator(Purpose.ORDER, seed, epoch).permutation(count).astype(np.int64)
 
 
 def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int64]:

@@ -196,7 +196,7 @@ class Trainer:
         self.student.train()
         self.distiller.train()
         members = materials.split.student
-        positions = torch.from_numpy(streams.permutation(streams.Purpose.ORDER, config.seed, self.epoch, len(members)))
+        positions = torch.from_numpy(streams.batch_order(config.seed, self.epoch, len(members)))
         ids = torch.from_numpy(members)[positions]
         drawn = streams.views(config.seed, self.epoch, len(arrays.train_labels), config.data.views.count)
         views = torch.from_numpy(drawn)[ids]

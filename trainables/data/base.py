@@ -137,7 +137,7 @@ def stratified_order(
     one more example, the one that must have it soonest goes next. Within a class and between equals, chance decides.
     """
     total = len(ids)
-    shuffled = streams.permutation(purpose, seed, 0, total)
+    shuffled = streams.split_order(purpose, seed, total)
     labels = labels[shuffled]
     release, deadline = np.empty(total, dtype=np.int64), np.empty(total)
     for label in np.unique(labels):

@@ -2,7 +2,9 @@ import hashlib
 import itertools
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
 from trainables import streams
 from trainables.streams import Purpose
@@ -10,7 +12,9 @@ from trainables.streams import Purpose
 
 def test_an_address_always_holds_the_same_numbers() -> None:
     # Literal: changing what an address holds would change every study's numbers.
-    assert streams.permutation(Purpose.ORDER, 0, 1, 8).tolist() == [6, 5, 1, 3, 4, 0, 2, 7]
+    assert streams.batch_order(0, 1, 8).tolist() == [6, 5, 1, 3, 4, 0, 2, 7]
+    assert streams.split_order(Purpose.SPLIT, 3, 8).tolist() == [6, 7, 1, 0, 5, 4, 2, 3]
+    assert streams.split_order(Purpose.SUBSET, 3, 8).tolist() == [2, 0, 3, 1, 7, 5, 4, 6]
     assert streams.views(3, 2, 6, 162).tolist() == [47, 25, 117, 65, 156, 25]
     with streams.torch_scope(Purpose.STUDENT, 5):
         assert torch.randint(0, 1000, (4,)).tolist() == [583, 667, 474, 473]
@@ -35,8 +39,8 @@ def test_torch_scopes_at_different_addresses_draw_differently() -> None:
     assert len(heads) == 9
 
 
-def test_a_permutation_holds_every_place_once() -> None:
-    order = streams.permutation(Purpose.ORDER, 1, 2, 1000)
+@pytest.mark.parametrize("order", [streams.batch_order(1, 2, 1000), streams.split_order(Purpose.SPLIT, 1, 1000)])
+def test_an_order_holds_every_place_once(order: NDArray[np.int64]) -> None:
     assert order.dtype == np.int64
     assert sorted(order) == list(range(1000))
     assert order.tolist() != sorted(order)
