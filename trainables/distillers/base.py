@@ -5,11 +5,12 @@
 import contextlib
 import dataclasses
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
 
+from trainables.contract import Contract
 from trainables.models.base import Features, Network
 from trainables.options import Options
 from trainables.registry import Registry
@@ -42,14 +43,17 @@ class Losses:
     other: Tensor | None = None
 
 
-class Distiller(nn.Module):
+class Distiller(Contract, nn.Module):
     """Turns a batch's outputs into a loss. Its parameters (regressors, embeddings) train with the student.
 
     A loss waits for no device: nothing in it reads a tensor's numbers. What a distiller remembers from step to step is
     in its state dict, and what it draws is addressed by seed, epoch and position: a resumed trial goes on as if never
     stopped.
+
+    A subclass defines ``compute``. It cannot override ``losses``, which calls ``compute`` with autocast off.
     """
 
+    @final
     def losses(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
         """The loss of one batch, in float32 whatever the student's precision, also under autocast.
 

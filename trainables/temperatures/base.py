@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trainables.contract import Contract
 from trainables.options import Options
 from trainables.registry import Registry
 
@@ -38,7 +39,7 @@ class TrainingProgress:
     """λ of the curriculum, ≥ 0: the gradient of the temperature is multiplied by -λ. 0 where there is no curriculum."""
 
 
-class Temperature(nn.Module):
+class Temperature(Contract, nn.Module):
     """One way to set the distillation temperature.
 
     It computes in float32 whatever the student's precision: in half precision a learned temperature can stop moving.
