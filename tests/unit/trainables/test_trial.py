@@ -12,7 +12,7 @@ from tests.support.trials import finished, same, without_clock
 from trainables import preparation, record, teacher, trial
 from trainables.materials import load_materials
 from trainables.storage import Storage
-from trainables.trial import Trial, run_inline, save_into
+from trainables.trial import Trial, run_inline
 
 
 @pytest.mark.parametrize("arm", ["fixed", "global", "instance", "alone"])
@@ -24,7 +24,7 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
     initial = {key: value.clone() for key, value in first.trainer.student.state_dict().items()}
     for _ in range(4):
         first.step()
-    save_into(first, folder, 0)
+    first.write(folder.within(record.checkpoint_name(0)))
     resumed = finished(config, tmp_path / "resumed")
     assert [start.epoch for start in resumed.manifest.starts] == [0, 4]
     same(straight, resumed)
@@ -37,7 +37,7 @@ def test_a_change_of_machine_is_remarked_on_and_stays_so(tmp_path: Path, monkeyp
     folder = Storage.at(str(tmp_path / "moved"))
     first = Trial(config, load_materials)
     first.step()
-    save_into(first, folder, 0)
+    first.write(folder.within(record.checkpoint_name(0)))
     here = trial.machine(torch.device("cpu"))
     monkeypatch.setattr(trial, "machine", lambda device: {**here, "model": "Abacus", "host": "elsewhere"})
     moved = finished(config, tmp_path / "moved")
