@@ -18,8 +18,9 @@ from trainables import numerics, record
 from trainables.config import TrialConfig
 from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest, Row, Start, Status, Summary
+from trainables.selection import Selected
 from trainables.storage import Storage
-from trainables.trainer import NotFinite, Selected, Trainer
+from trainables.trainer import NotFinite, Trainer
 
 #: Gives a trial its data and teacher.
 MaterialSource = Callable[[TrialConfig, torch.device], Materials]

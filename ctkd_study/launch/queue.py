@@ -29,7 +29,7 @@ class PendingTrial:
 
     @property
     def needs_teacher(self) -> bool:
-        return self.config.teacher is not None and self.config.distiller.needs != "nothing"
+        return self.config.uses_teacher
 
 
 class TrialQueue:

@@ -70,7 +70,7 @@ class Arm:
     @property
     def uses_teacher(self) -> bool:
         """Whether any setting learns from a teacher."""
-        return any(setting.config.distiller.needs != "nothing" for setting in self.settings)
+        return any(setting.config.uses_teacher for setting in self.settings)
 
     @property
     def overrides_student(self) -> bool:
