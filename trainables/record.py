@@ -8,13 +8,10 @@ Teachers are recorded in the same form.
 """
 
 import dataclasses
-import hashlib
 import io
 import json
 import logging
 import re
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +19,8 @@ import pydantic
 import torch
 from numpy.typing import NDArray
 
+from trainables import stamped
+from trainables.stamped import FileStamp
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -40,13 +39,6 @@ class _Stored(pydantic.BaseModel):
     """Read back from disk: a newer version's additional keys are no fault."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
-
-
-class FileStamp(_Stored):
-    """What proves a file whole."""
-
-    size: int
-    sha256: str
 
 
 class Start(_Stored):
@@ -159,14 +151,29 @@ class Scan:
 
 
 def write_checkpoint(
-    folder: Path,
+    folder: Storage,
     manifest: Manifest,
     rows: list[Row],
     state: dict[str, Any],
     best: dict[str, Any] | None,
     correct: NDArray[np.bool_] | None,
 ) -> Manifest:
-    """Writes a checkpoint into an existing local folder, the manifest last, and returns the stamped manifest."""
+    """Write a checkpoint into a folder of its own, the manifest last.
+
+    Args:
+        folder: the checkpoint's folder.
+        manifest: without stamps.
+        rows: every epoch's row so far.
+        state: what training goes on from.
+        best: the student's weights at the selected epoch; None where none is selected.
+        correct: which test examples are right there, shape (test examples,); None where none is selected.
+
+    Returns:
+        The manifest with the stamps of the files.
+
+    Raises:
+        ValueError: a number in a row is not finite.
+    """
     contents = {
         HISTORY: "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode(),
         STATE: _packed(state),
@@ -175,30 +182,19 @@ def write_checkpoint(
         contents[BEST] = _packed(best)
     if correct is not None:
         contents[CORRECT] = np.packbits(correct).tobytes()
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    stamps = {
-        name: FileStamp(size=len(content), sha256=hashlib.sha256(content).hexdigest())
-        for name, content in contents.items()
-    }
-    stamped = manifest.model_copy(update={"files": stamps})
-    (folder / MANIFEST).write_text(stamped.model_dump_json(indent=1))
-    return stamped
-
-
-def write_into(trial: Storage, index: int, *what: Any) -> Manifest:
-    """Writes a checkpoint with this number into a trial's folder, wherever that is; ``what`` is as in
-    ``write_checkpoint``."""
-    with tempfile.TemporaryDirectory() as temporary:
-        manifest = write_checkpoint(Path(temporary), *what)
-        upload(Path(temporary), trial, index, manifest)
+    manifest = manifest.model_copy(update={"files": stamped.stamp(contents)})
+    stamped.write(folder, contents, MANIFEST, manifest.model_dump_json(indent=1).encode())
     return manifest
 
 
-def upload(folder: Path, trial: Storage, index: int, manifest: Manifest) -> None:
-    """Copies a checkpoint from a local folder into a trial's folder, the manifest last."""
-    for file in (*manifest.files, MANIFEST):
-        trial.write(f"checkpoint_{index:06d}/{file}", (folder / file).read_bytes())
+def write_into(trial: Storage, index: int, *what: Any) -> Manifest:
+    """Write a checkpoint with a number into a trial's folder; ``what`` is as in ``write_checkpoint``."""
+    return write_checkpoint(trial.within(checkpoint_name(index)), *what)
+
+
+def checkpoint_name(index: int) -> str:
+    """Return the name of a checkpoint's folder."""
+    return f"checkpoint_{index:06d}"
 
 
 def scan(trial: Storage, check_hashes: bool = True, level: int = logging.WARNING) -> Scan:
@@ -243,12 +239,12 @@ def _verify(trial: Storage, name: str, check_hashes: bool) -> tuple[Manifest | N
         return None, "the manifest cannot be read"
     if manifest.version > SCHEMA:
         return None, f"schema {manifest.version} is newer than this version's {SCHEMA}"
-    sizes = trial.sizes(name)
-    for file, stamp in manifest.files.items():
-        if sizes.get(file) != stamp.size:
-            return None, f"{file} has {sizes.get(file, 'no')} bytes, not {stamp.size}"
-        if check_hashes and hashlib.sha256(trial.read(f"{name}/{file}")).hexdigest() != stamp.sha256:
-            return None, f"{file} has changed"
+    checkpoint = trial.within(name)
+    fault = stamped.fault(
+        checkpoint, manifest.files, (lambda file: stamped.sha256(checkpoint.read(file))) if check_hashes else None
+    )
+    if fault is not None:
+        return None, fault
     return manifest, ""
 
 

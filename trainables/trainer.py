@@ -35,6 +35,7 @@ from trainables.materials import Materials
 from trainables.models import Features
 from trainables.numerics import inference_batch, to_format
 from trainables.record import Row
+from trainables.selection import Selected, rank
 from trainables.temperatures import TrainingProgress
 
 _CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at a time: large enough for speed, small for memory
@@ -42,16 +43,6 @@ _CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at a time: large e
 
 class NotFinite(ArithmeticError):
     """A loss, or what depends on it, is no longer a number."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Selected:
-    """The epoch that validation selects so far."""
-
-    row: Row
-    weights: dict[str, Tensor]
-    correct: NDArray[np.bool_]
-    """Which test examples are right, shape (test examples,)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,18 +295,10 @@ class Trainer:
     def _select(self, row: Row, test: _Evaluation | None) -> None:
         if test is None:
             raise TypeError("the test set is always evaluated")
-        if self.selected is None or self._rank(row) > self._rank(self.selected.row):
+        protocol, seed = self.config.protocol, self.config.seed
+        if self.selected is None or rank(row, protocol, seed) > rank(self.selected.row, protocol, seed):
             weights = {key: value.detach().cpu().clone() for key, value in self.student.state_dict().items()}
             self.selected = Selected(row, weights, test.correct)
-
-    def _rank(self, row: Row) -> tuple[float, float, float]:
-        # The paper's protocol has no validation set: the literature reports the best test epoch.
-        part = "val" if self.config.protocol == "validation" else "test"
-        accuracy, loss, epoch = row[f"{part}_top1"], row[f"{part}_loss"], row["epoch"]
-        if accuracy is None or loss is None or epoch is None:
-            raise TypeError(f"row of epoch {epoch} lacks {part} numbers")
-        # Equal twice over: a draw at an address, never the order of epochs.
-        return accuracy, -loss, float(streams.generator(streams.Purpose.TIES, self.config.seed, int(epoch)).random())
 
 
 def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:

@@ -6,7 +6,6 @@ import os
 import platform
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -19,8 +18,9 @@ from trainables import numerics, record
 from trainables.config import TrialConfig
 from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest, Row, Start, Status, Summary
+from trainables.selection import Selected
 from trainables.storage import Storage
-from trainables.trainer import NotFinite, Selected, Trainer
+from trainables.trainer import NotFinite, Trainer
 
 #: Gives a trial its data and teacher.
 MaterialSource = Callable[[TrialConfig, torch.device], Materials]
@@ -73,7 +73,11 @@ class Trial:
         return by_time or (due.epochs is not None and self.trainer.epoch - self._saved_epoch >= due.epochs)
 
     def save(self, folder: Path) -> Manifest:
-        """Writes a checkpoint into an existing local folder."""
+        """Write a checkpoint into a local folder."""
+        return self.write(Storage.at(str(folder)))
+
+    def write(self, folder: Storage) -> Manifest:
+        """Write a checkpoint into a folder of its own, the manifest last."""
         selected = self.trainer.selected
         manifest = describe(
             self.config,
@@ -90,9 +94,9 @@ class Trial:
             manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary)})
         state: dict[str, Any] = {} if self.status == "failed" else self.trainer.state()
         weights, correct = (selected.weights, selected.correct) if selected else (None, None)
-        stamped = record.write_checkpoint(folder, manifest, self.rows, state, weights, correct)
+        manifest = record.write_checkpoint(folder, manifest, self.rows, state, weights, correct)
         self._saved_at, self._saved_epoch = time.monotonic(), self.trainer.epoch
-        return stamped
+        return manifest
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint of this trial, as if never interrupted.
@@ -200,19 +204,11 @@ def run_inline(
         if row is not None and on_row is not None:
             on_row(row)
         if trial.wants_checkpoint():
-            manifest = save_into(trial, folder, index)
+            manifest = trial.write(folder.within(record.checkpoint_name(index)))
             index += 1
             record.prune(folder)
             if manifest.status != "running":
                 return manifest
-
-
-def save_into(trial: Trial, folder: Storage, index: int) -> Manifest:
-    """Saves a checkpoint with this number into the trial's folder, the manifest last."""
-    with tempfile.TemporaryDirectory() as temporary:
-        manifest = trial.save(Path(temporary))
-        record.upload(Path(temporary), folder, index, manifest)
-    return manifest
 
 
 def machine(device: torch.device) -> dict[str, Any]:

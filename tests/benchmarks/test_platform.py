@@ -22,6 +22,7 @@ from tests.benchmarks.measuring import report
 from tests.support import settings, tracking_cases
 from trainables import preparation, record
 from trainables.config import RunOptions
+from trainables.stamped import FileStamp
 from trainables.storage import Storage
 from trainables.trial import describe
 
@@ -112,7 +113,7 @@ def test_comparing_5000_trials_of_240_epochs(tmp_path: Path) -> None:
     folder = StudyFolder(storage, "large")
     folder.store(study.spec)
     rows = tracking_cases.history("global", EPOCHS)
-    files: dict[str, record.FileStamp] = {}
+    files: dict[str, FileStamp] = {}
     first = tmp_path / "first"
     first.mkdir()
     for number, trial in enumerate(study.plan().trials):
@@ -121,7 +122,7 @@ def test_comparing_5000_trials_of_240_epochs(tmp_path: Path) -> None:
         summary = manifest.summary.model_copy(update={"test_top1": 90 + (7919 * number % 1000) / 500})
         manifest = manifest.model_copy(update={**run, "summary": summary, "files": files})
         if not files:
-            files = record.write_checkpoint(first, manifest, rows, {}, None, None).files
+            files = record.write_checkpoint(Storage.at(str(first)), manifest, rows, {}, None, None).files
             manifest = manifest.model_copy(update={"files": files})
         checkpoint = tmp_path / "large" / trial.id / "checkpoint_010000"
         checkpoint.mkdir(parents=True)

@@ -74,7 +74,7 @@ class Study:
             machine={"host": "here", "threads": 1},
         )
         weights = {"weight": torch.zeros(4)}
-        write_checkpoint(folder, manifest, rows, weights, weights, np.ones(10, dtype=np.bool_))
+        write_checkpoint(Storage.at(str(folder)), manifest, rows, weights, weights, np.ones(10, dtype=np.bool_))
         return folder
 
     def fill(self, trials: int, epochs: int) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import json
 import logging
@@ -15,11 +14,13 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables import stamped
 from trainables.bank.keys import Keys
 from trainables.bank.segments import BankCost, Precision, Rows, Segment, Table
 from trainables.data import Arrays, DataOptions
 from trainables.data.files import cache_folder
 from trainables.hashing import digest, file_sha256
+from trainables.stamped import FileStamp
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -127,18 +128,16 @@ class Bank:
             if kept.scale is not None:
                 contents[f"{file}.scale"] = _npy(kept.scale)
         name = f"segment-{uuid.uuid4().hex}"
-        for file, content in contents.items():
-            self.folder.write(f"{name}/{file}.npy", content)
-        stamps = {file: {"size": len(content), "sha256": _sha256(content)} for file, content in contents.items()}
         cost = dataclasses.replace(cost, bytes=sum(len(content) for content in contents.values()))
         meta = {
             "version": _VERSION,
             "views": self.views,
             "precision": self.precision,
             "cost": dataclasses.asdict(cost),
-            "files": stamps,
+            "files": {file: each.model_dump() for file, each in stamped.stamp(contents).items()},
         }
-        self.folder.write(f"{name}/{_META}", json.dumps(meta, indent=1).encode())
+        files = {f"{file}.npy": content for file, content in contents.items()}
+        stamped.write(self.folder.within(name), files, _META, json.dumps(meta, indent=1).encode())
         return cost
 
     def _segment(self, name: str) -> Segment | None:
@@ -153,13 +152,11 @@ class Bank:
         if meta["precision"] != self.precision or not meta["files"].keys() >= set(tables):
             return None
         scales = [f"{table}.scale" for table in tables] if self.precision == "fixed16" else []
-        files = {f"{file}.npy": meta["files"][file] for file in (_KEYS, *tables, *scales)}
+        files = {f"{file}.npy": FileStamp(**meta["files"][file]) for file in (_KEYS, *tables, *scales)}
         here = Path(self.folder.path(name)) if self.folder.is_local else _copied(self.folder, name, files)
-        for file, stamp in files.items():
-            path = here / file
-            if not path.exists() or path.stat().st_size != stamp["size"] or file_sha256(str(path)) != stamp["sha256"]:
-                log.warning("%s is damaged and passed over, with its segment", path)
-                return None
+        if fault := stamped.fault(Storage.at(str(here)), files, lambda file: file_sha256(str(here / file))):
+            log.warning("%s is damaged and passed over: %s", here, fault)
+            return None
         arrays = {file.removesuffix(".npy"): np.load(here / file, mmap_mode="r", allow_pickle=False) for file in files}
         found = {table: Table(arrays[table], arrays.get(f"{table}.scale")) for table in tables}
         return Segment(arrays[_KEYS], found[_LOGITS], found.get(_POOLED))
@@ -174,13 +171,13 @@ def paid(folder: Storage) -> BankCost:
     return total
 
 
-def _copied(folder: Storage, name: str, files: Mapping[str, Mapping[str, Any]]) -> Path:
+def _copied(folder: Storage, name: str, files: Mapping[str, FileStamp]) -> Path:
     """A segment's folder on this machine; its files are fetched by the first process that asks."""
     here = cache_folder().parent / "banks" / folder.root.rpartition("/")[2] / name
     here.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{here}.lock"):
         for file, stamp in files.items():
-            if not (here / file).exists() or (here / file).stat().st_size != stamp["size"]:
+            if not (here / file).exists() or (here / file).stat().st_size != stamp.size:
                 Storage.at(str(here)).write(file, folder.read(f"{name}/{file}"))
     return here
 
@@ -189,7 +186,3 @@ def _npy(table: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, table, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

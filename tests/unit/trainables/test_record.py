@@ -22,10 +22,11 @@ def manifest(epoch: int) -> Manifest:
 
 def save(folder: Path, index: int, epoch: int) -> Path:
     path = folder / f"checkpoint_{index:06d}"
-    path.mkdir(parents=True)
     rows: list[Row] = [{"epoch": e, "val_top1": 50.0 + e, "kd_loss": None} for e in range(1, epoch + 1)]
     tensors = {"weight": torch.full((3,), float(epoch))}
-    record.write_checkpoint(path, manifest(epoch), rows, tensors, tensors, np.array([True, False, True]))
+    record.write_checkpoint(
+        Storage.at(str(path)), manifest(epoch), rows, tensors, tensors, np.array([True, False, True])
+    )
     return path
 
 
@@ -101,4 +102,6 @@ def test_prune_keeps_two_whole_ones_and_what_is_newer(tmp_path: Path) -> None:
 
 def test_a_number_that_is_not_finite_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        record.write_checkpoint(tmp_path, manifest(1), [{"epoch": 1, "val_loss": float("nan")}], {}, None, None)
+        record.write_checkpoint(
+            Storage.at(str(tmp_path)), manifest(1), [{"epoch": 1, "val_loss": float("nan")}], {}, None, None
+        )

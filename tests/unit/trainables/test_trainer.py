@@ -1,5 +1,6 @@
 """What all arms of a seed share, and what a trial's numbers depend on."""
 
+import copy
 import hashlib
 import math
 from collections import deque
@@ -73,18 +74,27 @@ def test_arms_of_a_seed_share_initial_student_order_and_views(tmp_path: Path) ->
     ids, chosen, _ = drawn
     assert not torch.equal(ids[0], ids[2]), "epochs 1 and 3 must differ in order"
     assert not torch.equal(chosen[0], chosen[2]), "and in views"
-    assert trainer_of(settings.trial(tmp_path, 5, "alone", data=views)).student.state_dict().keys()
     assert state_hash(trainer_of(settings.trial(tmp_path, 5, "alone", data=views))) == initial
-    assert listened(settings.trial(tmp_path, 6, "fixed", data=views, teacher_source="online"), 1)[0] != initial
+    other_initial, (other_ids, other_views, _) = listened(
+        settings.trial(tmp_path, 6, "fixed", data=views, teacher_source="online"), 3
+    )
+    assert other_initial != initial, "another seed is another student"
+    assert sorted(other_ids[0].tolist()) == sorted(ids[0].tolist()), "of the same examples"
+    assert not torch.equal(other_ids[0], ids[0]), "in another order"
+    assert by_example(other_ids[0], other_views[0]) != by_example(ids[0], chosen[0]), "in other views"
+
+
+def by_example(ids: Tensor, views: Tensor) -> dict[int, int]:
+    return dict(zip(ids.tolist(), views.tolist(), strict=True))
 
 
 def test_views_belong_to_examples_whatever_the_subset(tmp_path: Path) -> None:
-    def by_example(count: int) -> dict[int, int]:
+    def drawn(count: int) -> dict[int, int]:
         data = {"name": "digits", "validation": 100, "train_examples": count, "views": {"kind": "crop"}}
         _, (ids, views, _) = listened(settings.trial(tmp_path, 1, "fixed", data=data, teacher_source="online"), 1)
-        return dict(zip(ids[0].tolist(), views[0].tolist(), strict=True))
+        return by_example(ids[0], views[0])
 
-    small, large = by_example(40), by_example(80)
+    small, large = drawn(40), drawn(80)
     assert small.keys() < large.keys()
     assert all(large[example] == view for example, view in small.items())
 
@@ -147,16 +157,64 @@ def test_evaluation_counts_what_the_network_gets_right(tmp_path: Path) -> None:
     assert row["test_top5"] == pytest.approx(100 * float(fifth))
 
 
-def test_validation_selects_the_epoch_and_paper_protocol_the_test_set(tmp_path: Path) -> None:
-    recipe = {**settings.RECIPE, "epochs": 8}
-    for protocol, part in (("validation", "val"), ("paper", "test")):
-        data = {"name": "digits", "validation": 100 if protocol == "validation" else 0, "train_examples": 100}
-        trainer = trainer_of(settings.trial(tmp_path, recipe=recipe, data=data, protocol=protocol))
-        rows = [trainer.train_epoch() for _ in range(8)]
-        best = max(rows, key=lambda row: (_number(row[f"{part}_top1"]), -_number(row[f"{part}_loss"])))
-        assert trainer.selected is not None
-        assert trainer.selected.row == best
-        assert (rows[0]["val_top1"] is None) == (protocol == "paper")
+@pytest.mark.parametrize(("protocol", "part"), [("validation", "val"), ("paper", "test")])
+def test_the_selected_epoch_is_the_best_and_its_weights_are_kept(tmp_path: Path, protocol: str, part: str) -> None:
+    data = {"name": "digits", "validation": 100 if protocol == "validation" else 0, "train_examples": 100}
+    trainer = trainer_of(settings.trial(tmp_path, arm="alone", data=data, protocol=protocol))
+    rows = [trainer.train_epoch() for _ in range(2)]
+    best = max(rows, key=lambda row: (_number(row[f"{part}_top1"]), -_number(row[f"{part}_loss"])))
+    assert (rows[0]["val_top1"] is None) == (protocol == "paper")
+    first = trainer.selected
+    assert first is not None
+    assert first.row == best
+    weights = {key: value.clone() for key, value in first.weights.items()}
+    with torch.no_grad():
+        for parameter in trainer.student.parameters():
+            parameter.zero_()
+    assert _number(trainer.train_epoch()[f"{part}_top1"]) < _number(best[f"{part}_top1"])
+    assert trainer.selected is first, "a worse epoch takes nothing from the best"
+    assert all(torch.equal(value, first.weights[key]) for key, value in weights.items()), "its weights are a copy"
+
+
+def test_a_row_adds_up(tmp_path: Path) -> None:
+    config = settings.trial(
+        tmp_path, teacher_source="online", run={"teachers": str(tmp_path), "cores": 3.0}, numerics={"threads": 1}
+    )
+    trainer = trainer_of(config)
+    rows = [trainer.train_epoch() for _ in range(2)]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert [row["lr"] for row in rows] == [0.05, pytest.approx(0.05 * 0.75)]
+    assert [row["lambda"] for row in rows] == [None, None]
+    for row in rows:
+        assert _number(row["device_seconds"]) == pytest.approx(3 * _number(row["epoch_seconds"]))
+        assert _number(row["images_per_second"]) == pytest.approx(100 / _number(row["epoch_seconds"]))
+        assert _number(row["teacher_seconds"]) > 0
+        assert _number(row["eval_seconds"]) > 0
+    for name in ("tflop", "eval_tflop", "teacher_tflop"):
+        assert _number(rows[1][name]) == pytest.approx(2 * _number(rows[0][name]))
+        assert _number(rows[0][name]) > 0
+    # Literal: a multiply and an add are two.
+    assert _number(rows[0]["teacher_tflop"]) == pytest.approx(_number(rows[0]["eval_tflop"]) * 100 / (100 + 797))
+
+
+@pytest.mark.parametrize(("device", "share"), [("cpu", 2.0), ("cuda", 0.25)])
+def test_a_second_occupies_what_the_trial_was_given(tmp_path: Path, device: str, share: float) -> None:
+    trainer = trainer_of(settings.trial(tmp_path, arm="alone"))
+    trainer.device = torch.device(device)
+    assert trainer.device_share == 1.0, "one thread, or a whole GPU"
+    run = {"teachers": str(tmp_path), "cores": 2.0, "device_share": 0.25}
+    trainer.config = settings.trial(tmp_path, arm="alone", run=run)
+    assert trainer.device_share == share
+
+
+def test_training_goes_on_from_its_state(tmp_path: Path) -> None:
+    config = settings.trial(tmp_path, arm="global", distiller={"name": "crd"}, teacher_source="online")
+    straight, resumed = trainer_of(config), trainer_of(config)
+    straight.train_epoch()
+    resumed.restore(copy.deepcopy(straight.state()), straight.selected)  # as through a file
+    assert resumed.selected is straight.selected
+    assert without_clock(straight.train_epoch()) == without_clock(resumed.train_epoch())
+    assert state_hash(straight) == state_hash(resumed)
 
 
 def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:

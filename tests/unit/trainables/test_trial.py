@@ -1,6 +1,5 @@
 """A trial across interruptions, in this process."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from tests.support.trials import finished, same, without_clock
 from trainables import preparation, record, teacher, trial
 from trainables.materials import load_materials
 from trainables.storage import Storage
-from trainables.trial import Trial, run_inline, save_into
+from trainables.trial import Trial, describe, run_inline
 
 
 @pytest.mark.parametrize("arm", ["fixed", "global", "instance", "alone"])
@@ -24,7 +23,7 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
     initial = {key: value.clone() for key, value in first.trainer.student.state_dict().items()}
     for _ in range(4):
         first.step()
-    save_into(first, folder, 0)
+    first.write(folder.within(record.checkpoint_name(0)))
     resumed = finished(config, tmp_path / "resumed")
     assert [start.epoch for start in resumed.manifest.starts] == [0, 4]
     same(straight, resumed)
@@ -32,12 +31,143 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
     assert not torch.equal(moved["conv1.weight"], initial["conv1.weight"]), "the weights did move"
 
 
+def test_a_resumed_trial_remembers_its_best_epoch(tmp_path: Path) -> None:
+    config = settings.trial(tmp_path, arm="alone", recipe={**settings.RECIPE, "epochs": 4})
+    folder = Storage.at(str(tmp_path / "trial"))
+    first = Trial(config, load_materials)
+    for _ in range(2):
+        first.step()
+    best = first.trainer.selected
+    assert best is not None
+    first.write(folder.within("checkpoint_000000"))
+    found = record.scan(folder).newest
+    assert found is not None
+    again = Trial(config, load_materials)
+    again.restore(found)
+    assert again.trainer.selected is not None
+    assert again.trainer.selected.row == best.row
+    assert again.trainer.selected.correct.tolist() == best.correct.tolist()
+    assert all(torch.equal(value, best.weights[key]) for key, value in again.trainer.selected.weights.items())
+    # Two epochs that are worse than what the interrupted launch had: they must not be selected.
+    with torch.no_grad():
+        for parameter in again.trainer.student.parameters():
+            parameter.zero_()
+    for _ in range(2):
+        again.step()
+    summary = again.write(folder.within("checkpoint_000001")).summary
+    assert (summary.selected_epoch, summary.val_top1) == (best.row["epoch"], best.row["val_top1"])
+
+
+def test_a_failed_trials_checkpoint_keeps_the_best_epoch(tmp_path: Path) -> None:
+    trial = Trial(settings.trial(tmp_path, arm="alone"), load_materials)
+    trial.step()
+    best = trial.trainer.selected
+    assert best is not None
+    with torch.no_grad():
+        next(trial.trainer.student.parameters()).fill_(float("nan"))
+    assert trial.step() is None
+    manifest = trial.write(Storage.at(str(tmp_path / "checkpoint_000000")))
+    assert (manifest.status, manifest.reason) == ("failed", "train_loss is nan in epoch 2")
+    assert (manifest.epoch, manifest.summary.selected_epoch) == (1, 1)
+    newest = record.scan(Storage.at(str(tmp_path))).newest
+    assert newest is not None
+    assert newest.state() == {}, "there is nothing to go on from"
+    assert all(torch.equal(value, best.weights[key]) for key, value in newest.best().items())
+    (row,) = trial.rows
+    for name in ("epoch_seconds", "device_seconds"):
+        assert getattr(manifest.summary, name) > (row[name] or 0.0), "the time of the lost epoch counts"
+    for name in ("tflop", "eval_tflop"):
+        assert getattr(manifest.summary, name) == 2 * (row[name] or 0.0), "and its arithmetic"
+    assert manifest.summary.eval_seconds == row["eval_seconds"]
+
+
+def test_a_checkpoint_is_due_by_epochs_by_time_and_at_the_end(tmp_path: Path) -> None:
+    def due(**checkpoint: Any) -> list[bool]:
+        run = {"teachers": str(tmp_path), "checkpoint": checkpoint}
+        recipe = {**settings.RECIPE, "epochs": 5}
+        trial = Trial(settings.trial(tmp_path, arm="alone", run=run, recipe=recipe), load_materials)
+        found = []
+        for epoch in range(5):
+            trial.step()
+            found.append(trial.wants_checkpoint())
+            if found[-1]:
+                trial.write(Storage.at(str(tmp_path / f"checkpoint_{epoch}")))
+        return found
+
+    assert due(seconds=1000.0, epochs=2) == [False, True, False, True, True]
+    assert due(seconds=None, epochs=3) == [False, False, True, False, True]
+    assert due(seconds=None, epochs=None) == [False, False, False, False, True]
+    assert due(seconds=1e-6) == [True] * 5
+
+
+def test_checkpoints_are_numbered_by_launch_and_old_ones_go(tmp_path: Path) -> None:
+    def run(attempt: int, epochs: int) -> list[str]:
+        recipe = {**settings.RECIPE, "epochs": epochs}
+        options = {"teachers": str(tmp_path), "attempt": attempt, "checkpoint": {"epochs": 1}}
+        rows: list[Any] = []
+        config = settings.trial(tmp_path, arm="alone", recipe=recipe, run=options)
+        manifest = run_inline(config, load_materials, Storage.at(str(tmp_path / str(epochs))), rows.append)
+        assert [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+        assert (manifest.attempt, manifest.epoch, manifest.status) == (attempt, epochs, "finished")
+        return sorted(path.name for path in (tmp_path / str(epochs)).iterdir())
+
+    assert run(0, 1) == ["checkpoint_000000"]
+    assert run(3, 4) == ["checkpoint_030002", "checkpoint_030003"]
+    (tmp_path / "2" / "checkpoint_030007").mkdir(parents=True)  # what a dying worker left
+    assert run(2, 2) == ["checkpoint_030008", "checkpoint_030009"]
+
+
+def test_a_manifest_sums_up_its_rows(tmp_path: Path) -> None:
+    config = settings.trial(tmp_path, 7, "global")
+    rows: list[record.Row] = [
+        {
+            "epoch": epoch,
+            "val_loss": 1.0,
+            "val_top1": 50.0,
+            "val_top5": 90.0,
+            "test_loss": 2.0,
+            "test_top1": 40.0 + epoch,
+            "test_top5": 80.0,
+            "epoch_seconds": 1.0 * epoch,
+            "device_seconds": 2.0,
+            "eval_seconds": 0.5,
+            "teacher_seconds": None,
+            "tflop": 3.0 * epoch,
+            "eval_tflop": 0.5 * epoch,
+        }
+        for epoch in (1, 2, 3)
+    ]
+    manifest = describe(config, rows, rows[1], status="running", remarks=("a remark",))
+    assert manifest.summary == record.Summary(
+        selected_epoch=2, val_loss=1.0, val_top1=50.0, val_top5=90.0, test_loss=2.0, test_top1=42.0, test_top5=80.0,
+        epoch_seconds=6.0, device_seconds=6.0, eval_seconds=1.5, teacher_seconds=0.0, tflop=9.0,
+        eval_tflop=1.5, teacher_tflop=0.0,
+    )  # fmt: skip
+    assert (manifest.trial, manifest.arm, manifest.seed, manifest.epoch, manifest.epochs) == (
+        "global-s7",
+        "global",
+        7,
+        3,
+        3,
+    )
+    assert (manifest.fingerprint, manifest.config) == (config.fingerprint(), config.identity())
+    assert manifest.remarks == ("a remark",)
+    assert describe(config, [], None, status="failed").summary == record.Summary()
+
+
+def test_the_machine_is_described() -> None:
+    here = trial.machine(torch.device("cpu"))
+    assert set(here) == {"host", "processor", "model", "device", "threads", "python", "torch", "numpy", "ray"}
+    assert (here["device"], here["torch"]) == ("cpu", torch.__version__.partition("+")[0])
+    assert here["threads"] == torch.get_num_threads()
+
+
 def test_a_change_of_machine_is_remarked_on_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings.trial(tmp_path, arm="alone")
     folder = Storage.at(str(tmp_path / "moved"))
     first = Trial(config, load_materials)
     first.step()
-    save_into(first, folder, 0)
+    first.write(folder.within(record.checkpoint_name(0)))
     here = trial.machine(torch.device("cpu"))
     monkeypatch.setattr(trial, "machine", lambda device: {**here, "model": "Abacus", "host": "elsewhere"})
     moved = finished(config, tmp_path / "moved")
@@ -79,6 +209,8 @@ def test_teacher_is_trained_once_and_resumable(tmp_path: Path) -> None:
     assert again is not None
     assert again.status == "finished"
     assert len(rows) == 2
+    assert again.trial == f"teacher-{again.fingerprint}"
+    assert (again.arm, again.setting, again.seed) == ("teacher", "resnet8", 0)
     folder = Storage.at(str(tmp_path)).within(teacher.TEACHERS, teacher.fingerprint(config))
     newest = record.scan(folder).newest
     assert newest is not None
@@ -116,14 +248,3 @@ def test_teacher_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"model": {"weight": torch.zeros(2)}}, file)
     with pytest.raises(ValueError, match="does not fit"):
         preparation.ensure(settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)}))
-
-
-def test_checkpoints_are_json_without_nan(tmp_path: Path) -> None:
-    newest = finished(settings.trial(tmp_path), tmp_path / "trial")
-    text = newest.storage.read(f"{newest.name}/{record.HISTORY}").decode()
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(constant)
-
-    for line in text.splitlines():
-        json.loads(line, parse_constant=refuse)

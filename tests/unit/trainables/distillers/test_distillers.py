@@ -182,6 +182,24 @@ def test_only_the_examples_seen_are_remembered_and_memories_are_unit_vectors() -
     torch.testing.assert_close(after[positions].norm(dim=1), torch.ones(BATCH))
 
 
+def test_a_memory_keeps_nine_tenths_of_the_old_entry_at_momentum_09() -> None:
+    distiller, student, teacher = crd(momentum=0.9)
+    s, t, positions = outputs(student), outputs(teacher), torch.arange(BATCH)
+    with torch.no_grad():
+        mixed = {
+            name: 0.9 * distiller.get_buffer(name)[positions] + 0.1 * embedded
+            for name, embedded in (
+                ("memory_student", distiller.embed_student(s.pooled)),
+                ("memory_teacher", distiller.embed_teacher(t.pooled)),
+            )
+        }
+    temperature = TEMPERATURES.parse({"kind": "fixed", "value": 4.0}).build(CLASSES)
+    distiller.losses(s, Batch(positions % CLASSES, positions, t, TrainingProgress(1, 9)), temperature)
+    for name, expected in mixed.items():
+        after = distiller.get_buffer(name)[positions]
+        torch.testing.assert_close(after, expected / expected.norm(dim=1, keepdim=True))
+
+
 def test_the_normalisation_is_set_in_the_first_step_and_kept() -> None:
     distiller, student, teacher = crd()
     names = ("z_student", "z_teacher")
