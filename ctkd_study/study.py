@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ctkd_study import tracking
 from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFacts, compare, evaluate
-from ctkd_study.cluster import RayRunner, check_address, check_local, local_slots, on_this_machine
+from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, check_networks, estimate, make_plan, settled
@@ -86,8 +86,8 @@ class Study:
             plan = self._planned(place)
             check_networks(plan)
             configs = [setting.config for setting in plan.spec.settings()]
-            gpu = on_this_machine(resources.gpu, configs, cpu)
-            fits = max(local_slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
+            gpu = this_machine().gpu_share(resources.gpu, configs, cpu)
+            fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(plan.trials))
             finished = StudyFolder(place, self.spec.name).manifests(plan)
             return estimate(plan, finished, slots, self._teacher_ready(place), place.location, gpu)
@@ -126,7 +126,7 @@ class Study:
         if address is None:  # on a cluster, the data may be on its nodes alone
             check_networks(self.plan())
             resources, numerics = self.spec.resources, self.spec.numerics
-            check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
+            this_machine().check(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
         else:
             check_address(address)
         with _readable_faults():

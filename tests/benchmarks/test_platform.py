@@ -1,6 +1,7 @@
 """What the platform costs beside the training: plan, compare, Ray, MLflow. By the clock, unless it says CPU time."""
 
 import json
+import operator
 import os
 import resource
 import subprocess
@@ -14,7 +15,7 @@ from ray import tune
 
 from ctkd_study import Study, grid
 from ctkd_study.cluster import session
-from ctkd_study.cluster.feed import InOrder, Item, ListSearch
+from ctkd_study.cluster.feed import InOrder, QueuedTrial, TrialFeed, TrialQueue
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
@@ -163,7 +164,7 @@ class _NoWork(tune.Trainable):
 
 def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
     seconds, cpu = [], []
-    with session.joined(None, cpus=2):
+    with session.ray_session(None, cpus=2):
         for number in range(5):
             began, before = time.perf_counter(), time.process_time()
             results = _without_work(1000, tmp_path / str(number)).fit()
@@ -179,15 +180,15 @@ def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
 
 
 def _without_work(trials: int, folder: Path) -> tune.Tuner:
-    items = [Item(f"grid-{number:08x}-s0", {"number": number}, None, 10_000) for number in range(trials)]
+    queued = [QueuedTrial(f"grid-{number:08x}-s0", {"number": number}, 10_000) for number in range(trials)]
     return tune.Tuner(
         tune.with_resources(_NoWork, {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=ListSearch(items, lambda: "ready", None),
-            scheduler=InOrder(lambda trial_id: False),
+            search_alg=TrialFeed(TrialQueue(queued, lambda: "bank filled"), None),
+            scheduler=InOrder(lambda each: False),
             reuse_actors=True,
-            trial_name_creator=_id_of,
-            trial_dirname_creator=_id_of,
+            trial_name_creator=operator.attrgetter("trial_id"),
+            trial_dirname_creator=operator.attrgetter("trial_id"),
         ),
         run_config=tune.RunConfig(
             name="empty",
@@ -196,10 +197,6 @@ def _without_work(trials: int, folder: Path) -> tune.Tuner:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
         ),
     )
-
-
-def _id_of(trial: Any) -> str:
-    return str(trial.trial_id)
 
 
 def test_rows_sent_to_mlflow(tmp_path: Path) -> None:

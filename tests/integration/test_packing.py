@@ -85,8 +85,8 @@ def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 def test_kinds_for_the_cpu_are_given_no_gpu() -> None:
     configs = [setting.config for setting in Study(**{**BASE, "numerics": {"device": "cpu"}}).spec.settings()]
-    assert placement.on_cluster("auto", configs, 1.0) == 0.0
-    assert placement.on_cluster(0.25, configs, 1.0) == 0.25
+    assert placement.cluster().gpu_share("auto", configs, 1.0) == 0.0
+    assert placement.cluster().gpu_share(0.25, configs, 1.0) == 0.25
 
 
 def test_cuda_without_a_gpu_is_refused() -> None:

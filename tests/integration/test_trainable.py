@@ -13,9 +13,10 @@ from tests.support import settings
 from tests.support.trials import finished, same, without_clock
 from tests.support.tuning import space, tuned
 from trainables import record
+from trainables.jobs import parse
 from trainables.record import Checkpoint
 from trainables.storage import Storage
-from trainables.trainable import CTKDTrainable, parse
+from trainables.trainable import CTKDTrainable
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -45,7 +46,7 @@ def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(plain))
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from trainables.trainable import parse; from trainables.trial import run_inline\n"
+        "from trainables.jobs import parse; from trainables.trial import run_inline\n"
         "from trainables import teacher; from trainables.storage import Storage\n"
         "folder = Path(sys.argv[1])\n"
         "config = parse(json.loads((folder / 'config.json').read_text()))\n"
