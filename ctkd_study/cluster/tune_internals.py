@@ -36,7 +36,8 @@ def number_checkpoints_from(trial: Trial, index: int) -> None:
 
 
 def own_actor_is_starting(wrapped_controller: Any, trial: Trial) -> bool:
-    """Whether Tune, which gives its scheduler this controller, has asked for an actor that has not started yet."""
+    """Whether Ray has created an actor for a pending trial; ``wrapped_controller`` is what Tune gives its scheduler."""
     controller = wrapped_controller._tune_controller
     actor = controller._trial_to_actor.get(trial)
-    return actor is not None and not controller._actor_manager.is_actor_started(actor)
+    # Ray counts an actor as started once it is created; the trial is pending until the actor answers.
+    return actor is not None and bool(controller._actor_manager.is_actor_started(actor))

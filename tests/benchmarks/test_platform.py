@@ -1,7 +1,6 @@
 """What the platform costs beside the training: plan, compare, Ray, MLflow. By the clock, unless it says CPU time."""
 
 import json
-import operator
 import os
 import resource
 import subprocess
@@ -15,12 +14,13 @@ from ray import tune
 
 from ctkd_study import Study, grid
 from ctkd_study.cluster import session
-from ctkd_study.cluster.feed import InOrder, QueuedTrial, TrialFeed, TrialQueue
+from ctkd_study.cluster.feed import QueuedTrial
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
 from tests.benchmarks.measuring import report
 from tests.support import settings, tracking_cases
+from tests.support.tuning import fed
 from trainables import record, teacher
 from trainables.config import RunOptions
 from trainables.storage import Storage
@@ -167,35 +167,15 @@ def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
     with session.ray_session(None, cpus=2):
         for number in range(5):
             began, before = time.perf_counter(), time.process_time()
-            results = _without_work(1000, tmp_path / str(number)).fit()
+            queued = [QueuedTrial(f"grid-{each:08x}-s0", {"number": each}, 10_000) for each in range(1000)]
+            results = fed(_NoWork, queued, tmp_path / str(number), checkpoint_at_end=True)
             seconds.append(time.perf_counter() - began)
             cpu.append(time.process_time() - before)
             assert len(results) == 1000
-            assert not results.errors
     report(
         "1,000 trials without work through Ray, two at a time, each with a checkpoint",
         "of each trial; by the clock, and the driver's CPU time",
         {"milliseconds": seconds, "driver's CPU milliseconds": cpu},
-    )
-
-
-def _without_work(trials: int, folder: Path) -> tune.Tuner:
-    queued = [QueuedTrial(f"grid-{number:08x}-s0", {"number": number}, 10_000) for number in range(trials)]
-    return tune.Tuner(
-        tune.with_resources(_NoWork, {"cpu": 1}),
-        tune_config=tune.TuneConfig(
-            search_alg=TrialFeed(TrialQueue(queued, lambda: "bank filled"), None),
-            scheduler=InOrder(lambda each: False),
-            reuse_actors=True,
-            trial_name_creator=operator.attrgetter("trial_id"),
-            trial_dirname_creator=operator.attrgetter("trial_id"),
-        ),
-        run_config=tune.RunConfig(
-            name="empty",
-            storage_path=str(folder),
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
-        ),
     )
 
 
