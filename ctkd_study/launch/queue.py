@@ -1,7 +1,7 @@
 """Hands out the trials that are due, and takes back what became of them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ctkd_study.plan import StudyState, due
 from ctkd_study.spec import PlannedTrial
@@ -27,10 +27,6 @@ class PendingTrial:
     def id(self) -> str:
         return self.trial.id
 
-    @property
-    def needs_teacher(self) -> bool:
-        return self.config.uses_teacher
-
 
 class TrialQueue:
     """What a runner pulls from: ``due(study, records)``, less what it has been given already.
@@ -47,19 +43,25 @@ class TrialQueue:
         self.state, self.uid, self.attempt = state, uid, attempt
         self.handed_out: dict[str, PendingTrial] = {}
         """Every trial that was given to a runner in this launch, by id."""
-        self._running: set[str] = set()
+        self.running: set[str] = set()
+        """Those of them that have not been taken back, by id."""
         self._due: dict[str, PlannedTrial] = {}
         self._ask()
 
     @property
+    def due(self) -> Collection[PlannedTrial]:
+        """The trials that are due and not handed out, in order; cheap, without their configurations."""
+        return self._due.values()
+
+    @property
     def waiting(self) -> list[PendingTrial]:
-        """The trials that are due and not handed out, in order."""
+        """The same, ready for a runner."""
         return [self._pending(trial) for trial in self._due.values()]
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is due, and nothing that could make something due is running."""
-        return not self._due and not self._running
+        return not self._due and not self.running
 
     def pull(self, wanted: Callable[[PlannedTrial], bool] = lambda trial: True) -> PendingTrial | None:
         """The next trial to run, of those that are wanted; None where there is none now."""
@@ -67,14 +69,14 @@ class TrialQueue:
         if trial is None:
             return None
         del self._due[trial.id]
-        self._running.add(trial.id)
+        self.running.add(trial.id)
         pending = self.handed_out[trial.id] = self._pending(trial)
         return pending
 
     def ended(self, trial_id: str) -> Status | None:
         """Take back a trial that a runner is done with; returns what its record says."""
         manifest = self.state.read_trial(trial_id)
-        self._running.discard(trial_id)
+        self.running.discard(trial_id)
         self._ask()
         return manifest.status if manifest is not None else None
 
@@ -92,7 +94,7 @@ class TrialQueue:
 
     def stop(self) -> None:
         """Read what the trials recorded that were stopped before their end."""
-        for trial_id in self._running:
+        for trial_id in self.running:
             self.state.read_trial(trial_id)
 
     def _ask(self) -> None:

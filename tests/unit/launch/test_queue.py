@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ctkd_study.launch import TrialQueue
 from ctkd_study.plan import StudyState, due
 from ctkd_study.spec import from_mapping
@@ -85,7 +83,7 @@ def test_a_pending_trial_knows_its_launch(tmp_path: Path) -> None:
     assert (run.study, run.uid, run.trial, run.arm) == ("small", "the-uid", pending.id, "two")
     assert (run.setting, run.attempt, run.teachers, run.cores) == ("T=2", 3, str(tmp_path), 2.0)
     assert run.checkpoint.epochs == 7
-    assert (pending.checkpoint, pending.first_index, pending.needs_teacher) == (None, 30_000, True)
+    assert (pending.checkpoint, pending.first_index) == (None, 30_000)
     assert pending.config.seed == 5
 
 
@@ -102,7 +100,6 @@ def test_an_unfinished_trial_goes_on_from_its_newest_checkpoint(tmp_path: Path) 
     assert pending is not None
     assert pending.checkpoint is not None
     assert (pending.checkpoint.name, pending.first_index) == ("checkpoint_010007", 20_000)
-    assert pending.needs_teacher
 
     again.forget_failures()
     retried = TrialQueue(again, "uid", 3)
@@ -154,10 +151,3 @@ def test_a_stopped_launch_reads_what_its_trials_recorded(tmp_path: Path) -> None
     queue.stop()
     assert here.manifests[trial_id].epoch == 2
     assert not queue.exhausted
-
-
-@pytest.mark.parametrize("arm", ["two", "alone"])
-def test_only_a_trial_that_distils_needs_the_teacher(tmp_path: Path, arm: str) -> None:
-    pending = TrialQueue(state(tmp_path), "uid", 1).pull(lambda trial: trial.arm == arm)
-    assert pending is not None
-    assert pending.needs_teacher == (arm == "two")
