@@ -10,6 +10,7 @@ import pytest
 from tests.support import settings
 from tests.support.banks import banked
 from trainables import jobs, record
+from trainables.bank import BANKS
 from trainables.trainable import CTKDTrainable
 
 
