@@ -1,10 +1,12 @@
-"""A comparison or a plan as one JSON object; the names are a contract (docs/results.md)."""
+"""A comparison or a plan as one JSON object; the keys are a contract (docs/results.md)."""
 
 import dataclasses
 from typing import Any
 
-from ctkd_study.analysis import Comparison, Cost, Mean, Pair, Summary
+from ctkd_study.analysis import Comparison, Cost, PairedDifference
 from ctkd_study.plan import Estimate, Plan, Range
+from ctkd_study.report.columns import values
+from ctkd_study.report.sentence import sentence
 
 
 def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = Non
         "seeds_planned": question.seeds_planned,
         "interim": comparison.interim,
         "looks": comparison.looks,
-        "strategies": [_strategy(summary) for summary in comparison.summaries],
+        "strategies": values(comparison),
         "pairwise": [_pair(pair) for pair in comparison.pairs],
         "teacher": None
         if teacher is None
@@ -38,7 +40,7 @@ def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = Non
             "charged": question.charges_teacher,
         },
         "bank": bank,
-        "verdict": comparison.sentence,
+        "verdict": sentence(comparison),
     }
 
 
@@ -77,44 +79,10 @@ def plan_as_json(plan: Plan, estimate: Estimate, warnings: list[str]) -> dict[st
     }
 
 
-def _strategy(summary: Summary) -> dict[str, Any]:
-    strategy, ratio = summary.strategy, summary.cost_ratio
-    return {
-        "name": strategy.name,
-        "settings": list(strategy.plan.settings),
-        "trials": strategy.trials,
-        "failed": len(strategy.failed),
-        "missing": strategy.missing,
-        "dropped_seeds": list(strategy.dropped),
-        "overrides_student": strategy.plan.overrides_student,
-        "overrides_epochs": strategy.plan.overrides_epochs,
-        "selected": [replicate.selected for replicate in strategy.replicates],
-        "val_top1": _mean(summary.val_top1),
-        "test_top1": _mean(summary.test_top1),
-        "cost": {**(_cost(summary.cost) or {"device_seconds": None, "tflop": None}), "money": summary.money},
-        "cost_ratio": _cost(ratio) or {"device_seconds": None, "tflop": None},
-        "wasted_device_seconds": strategy.wasted_device_seconds,
-    }
-
-
-def _pair(pair: Pair) -> dict[str, Any]:
-    return {
-        "a": pair.a,
-        "b": pair.b,
-        "difference": pair.difference,
-        "low": pair.low,
-        "high": pair.high,
-        "p_value": pair.p_value,
-        "verdict": pair.verdict,
-        "more_seeds": pair.more_seeds,
-        "seeds": list(pair.seeds),
-        "per_seed": list(pair.per_seed),
-        "dropped": pair.dropped,
-    }
-
-
-def _mean(mean: Mean) -> dict[str, Any]:
-    return {"mean": mean.mean, "low": mean.low, "high": mean.high, "per_seed": list(mean.per_seed)}
+def _pair(pair: PairedDifference) -> dict[str, Any]:
+    found = {**dataclasses.asdict(pair), "seeds": list(pair.seeds), "per_seed": list(pair.per_seed)}
+    del found["too_many_dropped"]  # the verdict tells
+    return found
 
 
 def _cost(cost: Cost | None) -> dict[str, float] | None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ctkd_study import StudyError
-from ctkd_study.analysis.importance import SEED, Effect, Point, effects, importances, points
+from ctkd_study.analysis.importance import SEED, Effect, FinishedTrial, effects, finished_trials, importances
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.launch.launch import launch
 from ctkd_study.plan import StudyState
@@ -22,10 +22,10 @@ from trainables.record import Row
 from trainables.storage import Storage
 
 
-def product(accuracy: Callable[[str, str, int], float], seeds: int = 4) -> list[Point]:
+def product(accuracy: Callable[[str, str, int], float], seeds: int = 4) -> list[FinishedTrial]:
     """Two options of three values each, crossed."""
     return [
-        Point(seed, {"end": end, "kind": kind}, accuracy(end, kind, seed))
+        FinishedTrial(seed, {"end": end, "kind": kind}, accuracy(end, kind, seed))
         for seed, end, kind in itertools.product(range(seeds), ("1", "2", "3"), ("a", "b", "c"))
     ]
 
@@ -95,14 +95,14 @@ def test_the_options_of_the_arms_that_differ_are_looked_at(tmp_path: Path) -> No
     teacher = {"model": "resnet8", "checkpoint": str(tmp_path / "t.pth")}
     state = StudyState(from_mapping(plain(teacher=teacher, arms=arms)), Storage.at(str(tmp_path / "results")))
     plan, outcome = state.plan, launch(state, InlineRunner(tabulated(rows)), Console(quiet=True))
-    found = points([trial for trial in plan.trials if trial.arm == "spans"], outcome.manifests)
+    found = finished_trials([trial for trial in plan.trials if trial.arm == "spans"], outcome.manifests)
     assert [(point.seed, dict(point.options), point.top1) for point in found] == [
         (seed, {"curriculum.kind": kind, "curriculum.end": end}, 80.0 + seed)
         for seed, kind, end in itertools.product((0, 1), ("cosine", "step"), ("1", "2"))
     ], "the third seed failed"
-    both = points([trial for trial in plan.trials if trial.arm != "fixed"], outcome.manifests)
+    both = finished_trials([trial for trial in plan.trials if trial.arm != "fixed"], outcome.manifests)
     assert set(both[0].options) == {"temperature.kind", "curriculum.kind", "curriculum.end"}
-    assert points([], outcome.manifests) == []
+    assert finished_trials([], outcome.manifests) == []
 
 
 def test_the_table_and_the_figure(tmp_path: Path) -> None:

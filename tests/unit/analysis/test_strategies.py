@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as generated
 
-from ctkd_study.analysis.strategies import ArmPlan, Cost, Protocol, Strategy, evaluate, select
+from ctkd_study.analysis.strategies import Cost, Protocol, Strategy, evaluate, select
 from ctkd_study.records.results import TrialResult
-from tests.support.tabulated import failed, trial
+from tests.support.tabulated import arm, failed, trial
 
-GRID = ArmPlan("grid", ("T=1", "T=4", "T=16"), fixed=True)
+LABELS = ("T=1", "T=4", "T=16")
+GRID = arm("grid", *LABELS, fixed=True)
 
 
 def grid(
@@ -44,7 +45,7 @@ def test_every_seed_selects_anew() -> None:
     results = [
         trial("grid", setting, seed, value, value)
         for seed, row in enumerate(accuracies)
-        for setting, value in zip(GRID.settings, row, strict=True)
+        for setting, value in zip(LABELS, row, strict=True)
     ]
     assert [replicate.selected for replicate in grid(results, 3).replicates] == ["T=4", "T=1", "T=16"]
 
@@ -58,8 +59,8 @@ def test_equal_accuracies_go_to_the_lower_loss() -> None:
     assert grid(results).replicates[0].selected == "T=4"
 
 
-def tied(seed: int, arm: str = "grid") -> list[TrialResult]:
-    return [trial(arm, setting, seed, 92, 90) for setting in GRID.settings]
+def tied(seed: int, name: str = "grid") -> list[TrialResult]:
+    return [trial(name, setting, seed, 92, 90) for setting in LABELS]
 
 
 def picked(results: list[TrialResult]) -> str:
@@ -76,7 +77,7 @@ def test_a_full_tie_is_drawn_whatever_the_order_of_the_list() -> None:
 def test_draws_favour_no_setting() -> None:
     counts = Counter(picked(tied(seed)) for seed in range(600))
     # 200 expected each, three standard deviations are 35.
-    assert all(abs(counts[setting] - 200) < 35 for setting in GRID.settings)
+    assert all(abs(counts[setting] - 200) < 35 for setting in LABELS)
 
 
 def test_arms_draw_independently_and_another_candidate_changes_no_other_draw() -> None:
@@ -90,7 +91,7 @@ def test_a_grid_costs_the_sum_of_its_settings_averaged_over_seeds() -> None:
     results = [
         trial("grid", setting, seed, 90, 90, device_seconds=seconds, tflop=seconds / 4)
         for seed, row in enumerate([(1.0, 2.0, 3.0), (4.0, 5.0, 9.0)])
-        for setting, seconds in zip(GRID.settings, row, strict=True)
+        for setting, seconds in zip(LABELS, row, strict=True)
     ]
     assert grid(results, 2).cost == Cost(12.0, 3.0)
 
@@ -105,8 +106,8 @@ def test_a_failed_setting_cannot_be_kept_but_its_cost_counts() -> None:
 
 
 def test_a_seed_at_which_everything_failed_is_dropped_and_its_cost_counts() -> None:
-    results = [failed("grid", setting, 0) for setting in GRID.settings]
-    results += [trial("grid", setting, 1, 90, 90) for setting in GRID.settings]
+    results = [failed("grid", setting, 0) for setting in LABELS]
+    results += [trial("grid", setting, 1, 90, 90) for setting in LABELS]
     strategy = grid(results, 2)
     assert strategy.dropped == (0,)
     assert strategy.replicates[0].selected is None
@@ -117,7 +118,7 @@ def test_a_seed_at_which_everything_failed_is_dropped_and_its_cost_counts() -> N
 def test_a_seed_with_a_trial_to_run_selects_nothing_and_is_out_of_the_cost(unfinished: TrialResult | None) -> None:
     results = [trial("grid", "T=1", 0, 90, 90), trial("grid", "T=4", 0, 91, 91)]
     results += [unfinished] if unfinished is not None else []
-    results += [trial("grid", setting, 1, 90, 90) for setting in GRID.settings]
+    results += [trial("grid", setting, 1, 90, 90) for setting in LABELS]
     strategy = grid(results, 2)
     assert (strategy.replicates[0].complete, strategy.replicates[0].selected) == (False, None)
     assert (strategy.missing, strategy.trials, strategy.dropped) == (1, 6, ())
@@ -131,8 +132,8 @@ def test_nothing_recorded_has_no_cost() -> None:
 
 
 def test_charging_the_teacher_adds_its_training_once_and_what_is_counted_apart() -> None:
-    alone = ArmPlan("student_alone", ("student_alone",), uses_teacher=False)
-    results = [trial("grid", setting, 0, 90, 90) for setting in GRID.settings]
+    alone = arm("student_alone", uses_teacher=False)
+    results = [trial("grid", setting, 0, 90, 90) for setting in LABELS]
     results.append(trial("student_alone", "student_alone", 0, 80, 80))
     with_teacher, without = evaluate([GRID, alone], [0], results, "validation", Cost(100.0, 20.0))
     assert with_teacher.cost == Cost(30 + 3 + 100, 6 + 1.5 + 20)
@@ -151,7 +152,7 @@ def test_work_lost_to_faults_is_summed_apart() -> None:
 
 
 def test_results_that_are_not_planned_are_left_out() -> None:
-    results = [trial("grid", setting, 0, 90, 90) for setting in GRID.settings]
+    results = [trial("grid", setting, 0, 90, 90) for setting in LABELS]
     others = [trial("grid", "T=64", 0, 99, 99), trial("old", "old", 0, 99, 99), trial("grid", "T=1", 7, 99, 99)]
     assert grid(results + others) == grid(results)
 
@@ -171,7 +172,7 @@ def test_whatever_happened_the_order_of_the_results_never_matters(
     cells: list[tuple[str, float, float]], order: random.Random
 ) -> None:
     results = []
-    addresses = itertools.product(range(4), GRID.settings)
+    addresses = itertools.product(range(4), LABELS)
     for (seed, setting), (state, accuracy, loss) in zip(addresses, cells, strict=True):
         if state == "failed":
             results.append(failed("grid", setting, seed))
