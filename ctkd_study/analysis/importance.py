@@ -3,7 +3,6 @@
 Both describe the trials of a grid; neither is a test, and neither selects a setting.
 """
 
-import contextlib
 import dataclasses
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,20 +82,15 @@ def importances(found: Sequence[FinishedTrial]) -> dict[str, float]:
     if not columns:
         raise StudyError(f"importances need trials that differ, but there are {len(found)} finished ones that do not")
     spaces = {key: optuna.distributions.CategoricalDistribution(sorted(set(column))) for key, column in columns.items()}
-    with _quiet_optuna():
-        study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={key: column[number] for key, column in columns.items()},
-                distributions=dict(spaces),
-                value=trial.top1,
-            )
-            for number, trial in enumerate(found)
-        ]
-    )
     if len({trial.top1 for trial in found}) == 1:
         return dict.fromkeys(columns, 0.0)  # there is no variance to explain
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody needs to know that Optuna created a study
+    study = optuna.create_study(direction="maximize")
+    optuna.logging.set_verbosity(verbosity)
+    for number, trial in enumerate(found):
+        params = {key: column[number] for key, column in columns.items()}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=dict(spaces), value=trial.top1))
     shares = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
     return {key: float(share) for key, share in sorted(shares.items(), key=lambda item: -item[1])}
 
@@ -122,19 +116,6 @@ def effects(found: Sequence[FinishedTrial]) -> list[Effect]:
             settings = {canonical(dict(trial.options)) for trial in found if trial.options[option] == value}
             result.append(Effect(option, value, statistics.fmean(differences), low, high, len(settings)))
     return result
-
-
-@contextlib.contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Silence Optuna's message that it created a study."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

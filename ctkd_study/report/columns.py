@@ -115,15 +115,6 @@ def _rows(comparison: Comparison) -> list[Row]:
     ]
 
 
-def _trials_and_failures(row: Row) -> str:
-    return f"{row.trials}, {row.failed} failed" if row.failed else str(row.trials)
-
-
-def _difference(row: Row) -> str:
-    pair = row.difference
-    return "" if pair is None else difference(pair.difference, pair.low, pair.high)
-
-
 def _kept(row: Row) -> str:
     """Which settings were selected, the most frequent first: ``T=4 x5, T=8 x3``; empty where there is no choice."""
     if len(row.labels) == 1:
@@ -132,24 +123,27 @@ def _kept(row: Row) -> str:
     return ", ".join(f"{label} x{count}" for label, count in counts.most_common()) or NOTHING
 
 
-def _plain(mean: Mean) -> dict[str, Any]:
-    return {**vars(mean), "per_seed": list(mean.per_seed)}
+def _accuracy(key: Literal["val_top1", "test_top1"], title: str) -> Column:
+    def mean(row: Row) -> Mean:
+        return row.val_top1 if key == "val_top1" else row.test_top1
+
+    return Column(
+        {"accuracy": title},
+        lambda row: plus_minus(mean(row)),
+        key,
+        lambda row: {**vars(mean(row)), "per_seed": list(mean(row).per_seed)},
+        {"accuracy": f"{title}, %"},
+    )
 
 
-def _verdict(row: Row) -> str:
-    return "" if row.difference is None else row.difference.verdict.replace("_", " ")
-
-
-def _p(row: Row) -> str:
-    return "" if row.difference is None else optional(row.difference.p_value, p_value)
-
-
-def _has_pairs(comparison: Comparison) -> bool:
-    return bool(comparison.pairs)
-
-
-def _has_price(comparison: Comparison) -> bool:
-    return comparison.question.price_per_device_hour is not None
+def _compared(title: str, cell: Callable[[PairedDifference], str], narrow: Mapping[Part, str] | None = None) -> Column:
+    """A column about the difference to the baseline; empty in the baseline's own row."""
+    return Column(
+        {"accuracy": title},
+        lambda row: "" if row.difference is None else cell(row.difference),
+        narrow=narrow,
+        shown=lambda comparison: bool(comparison.pairs),
+    )
 
 
 def _cost(kind: Literal["device_seconds", "tflop"], title: str, narrow: str) -> tuple[Column, Column]:
@@ -176,30 +170,21 @@ COLUMNS = (
         is_text=True,
     ),
     Column({"cost": "settings"}, lambda row: str(len(row.labels)), "settings", lambda row: row.labels, narrow={}),
-    Column({}, _trials_and_failures, narrow={"cost": "trials"}),
+    Column(
+        cell=lambda row: f"{row.trials}, {row.failed} failed" if row.failed else str(row.trials),
+        narrow={"cost": "trials"},
+    ),
     Column({"cost": "trials"}, lambda row: str(row.trials), "trials", lambda row: row.trials, narrow={}),
     Column({"cost": "failed"}, lambda row: str(row.failed), "failed", lambda row: row.failed, narrow={}),
     Column(key="missing", value=lambda row: row.strategy.missing),
     Column(key="dropped_seeds", value=lambda row: list(row.strategy.dropped)),
     Column(key="overrides_student", value=lambda row: row.strategy.arm.overrides_student),
     Column(key="overrides_epochs", value=lambda row: row.strategy.arm.overrides_epochs),
-    Column(
-        {"accuracy": "validation"},
-        lambda row: plus_minus(row.val_top1),
-        "val_top1",
-        lambda row: _plain(row.val_top1),
-        {"accuracy": "validation, %"},
-    ),
-    Column(
-        {"accuracy": "test"},
-        lambda row: plus_minus(row.test_top1),
-        "test_top1",
-        lambda row: _plain(row.test_top1),
-        {"accuracy": "test, %"},
-    ),
-    Column({"accuracy": "minus {baseline}"}, _difference, shown=_has_pairs),
-    Column({"accuracy": "p"}, _p, narrow={}, shown=_has_pairs),
-    Column({"accuracy": "verdict"}, _verdict, shown=_has_pairs),
+    _accuracy("val_top1", "validation"),
+    _accuracy("test_top1", "test"),
+    _compared("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high)),
+    _compared("p", lambda pair: optional(pair.p_value, p_value), {}),
+    _compared("verdict", lambda pair: pair.verdict.replace("_", " ")),
     *_cost("device_seconds", "device-seconds", "device-s"),
     *_cost("tflop", "TFLOP", "TFLOP"),
     Column(
@@ -207,7 +192,7 @@ COLUMNS = (
         lambda row: optional(row.money, number),
         "cost.money",
         lambda row: row.money,
-        shown=_has_price,
+        shown=lambda comparison: comparison.question.price_per_device_hour is not None,
     ),
     Column(
         {"accuracy": "kept, by seed"},

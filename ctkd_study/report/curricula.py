@@ -31,23 +31,19 @@ class Course:
 def strengths(spec: StudySpec) -> list[Course]:
     """λ by epoch of each distinct curriculum, in the order of the settings."""
 
-    def of(setting: Setting) -> Callable[[int], float] | None:
-        curriculum = setting.config.curriculum
-        return curriculum.strength if curriculum is not None else None
-
-    return _courses(spec, of)
+    return _courses(spec, lambda setting: getattr(setting.config.curriculum, "strength", None))
 
 
 def temperatures(spec: StudySpec) -> list[Course]:
     """T by epoch of each distinct schedule of T, in the order of the settings."""
 
-    def of(setting: Setting) -> Callable[[int], float] | None:
+    def course_of(setting: Setting) -> Callable[[int], float] | None:
         temperature, epochs = setting.config.temperature, setting.config.recipe.epochs
         if not isinstance(temperature, ScheduleOptions):
             return None
         return lambda epoch: temperature.temperature(epoch, epochs)
 
-    return _courses(spec, of)
+    return _courses(spec, course_of)
 
 
 def plot(spec: StudySpec, file: Path) -> None:

@@ -1,5 +1,6 @@
 """What each strategy would have picked and paid, from tabulated results."""
 
+import dataclasses
 import itertools
 import random
 from collections import Counter
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as generated
 
-from ctkd_study.analysis.strategies import Cost, Protocol, Strategy, evaluate, select
+from ctkd_study.analysis.strategies import Cost, Protocol, Replicate, Strategy, evaluate, replicate, select
 from ctkd_study.records.results import TrialResult
 from tests.support.tabulated import arm, failed, trial
 
@@ -181,7 +182,47 @@ def test_whatever_happened_the_order_of_the_results_never_matters(
     shuffled = order.sample(results, len(results))
     strategy = grid(shuffled, 4)
     assert strategy == grid(results, 4)
-    for replicate in strategy.replicates:
-        states = [result.status for result in results if result.seed == replicate.seed]
-        assert replicate.complete == (len(states) == 3 and "running" not in states)
-        assert (replicate.selected is not None) == (replicate.complete and "finished" in states)
+    for each in strategy.replicates:
+        states = [result.status for result in results if result.seed == each.seed]
+        assert each.complete == (len(states) == 3 and "running" not in states)
+        assert (each.selected is not None) == (each.complete and "finished" in states)
+
+
+def test_failed_trials_pay_for_evaluation_and_the_teacher_too() -> None:
+    results = [failed("grid", "T=1", 0), trial("grid", "T=4", 0, 90, 90), trial("grid", "T=16", 0, 91, 91)]
+    results[0] = dataclasses.replace(results[0], apart_device_seconds=7.0, apart_tflop=3.0)
+    assert grid(results).cost == Cost(3 + 10 + 10, 1 + 2 + 2)
+    assert grid(results, teacher=Cost(100.0, 20.0)).cost == Cost(23 + 7 + 1 + 1 + 100, 5 + 3 + 0.5 + 0.5 + 20)
+    everything = [failed("grid", label, 0) for label in LABELS]
+    assert grid(everything, teacher=Cost(100.0, 20.0)).cost == Cost(9 + 3 + 100, 3 + 1.5 + 20)
+
+
+def test_a_replicate_is_what_an_arm_picked_and_paid_at_a_seed() -> None:
+    results = [trial("grid", label, 3, 90 + place, 80 + place) for place, label in enumerate(LABELS)]
+    known = {result.id: result for result in results}
+    assert replicate(GRID, 3, known, "validation") == Replicate(3, True, "T=16", 92, 82, Cost(30.0, 6.0))
+    assert replicate(GRID, 4, known, "validation") == Replicate(4, False, None, None, None, Cost())
+    del known["grid-T=16-s3"]
+    assert replicate(GRID, 3, known, "validation") == Replicate(3, False, None, None, None, Cost(20.0, 4.0))
+
+
+def test_remarks_are_counted_and_failures_come_in_the_order_of_seeds() -> None:
+    results = [failed("grid", "T=4", 1), failed("grid", "T=1", 1), failed("grid", "T=16", 0)]
+    results.append(trial("grid", "T=4", 0, 90, 90, remarks=("slow", "odd")))
+    results.append(trial("grid", "T=16", 1, 90, 90, remarks=("slow",), status="running", wasted_device_seconds=1.5))
+    strategy = grid(results, 2)
+    assert strategy.remarks == {"slow": 2, "odd": 1}
+    assert [result.id for result in strategy.failed] == ["grid-T=16-s0", "grid-T=1-s1", "grid-T=4-s1"]
+    assert (strategy.name, strategy.trials, strategy.missing, strategy.wasted_device_seconds) == ("grid", 6, 2, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "lacking"), [("validation", "val_top1"), ("paper", "test_top1"), ("paper", "test_loss")]
+)
+def test_each_protocol_selects_by_its_own_split(protocol: Protocol, lacking: str) -> None:
+    broken = trial("grid", "T=1", 0, 90, 90, **{lacking: None})
+    with pytest.raises(ValueError, match=f"its record lacks what protocol '{protocol}' selects by"):
+        select([broken], protocol)
+    other: Protocol = "paper" if protocol == "validation" else "validation"
+    assert select([broken], other) == broken
+    assert select([], protocol) is None

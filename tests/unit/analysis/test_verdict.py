@@ -1,13 +1,15 @@
 """Strategies side by side: differences, verdicts, and the sentence, from tabulated results."""
 
+import dataclasses
+import math
 from typing import Any
 
 import pytest
 
-from ctkd_study.analysis.strategies import Cost, evaluate
+from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.verdict import PairedDifference, compare, default_baseline, paired_difference
 from ctkd_study.errors import StudyError
-from tests.support.tabulated import arm, question, quickstart, strategies, with_states
+from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial, with_states
 
 BASE = [95.0, 96.0, 97.0, 96.5]
 
@@ -158,3 +160,85 @@ def test_the_papers_protocol_gives_means_and_costs_but_no_pairs() -> None:
     assert (found.pairs, found.interim) == ((), False)
     assert found.summaries[0].test_top1.mean == pytest.approx(96.125)
     assert found.summaries[1].cost_ratio == Cost(0.2, 0.2)
+
+
+# -- pairing, and what a summary holds -------------------------------------------------------------------------------
+
+
+def with_first_seed_failed() -> tuple[Strategy, Strategy]:
+    """Five seeds of a strategy whose first one failed, and of a baseline that varies much more than they differ."""
+    base = [90.0, 94.0, 91.0, 97.0, 93.0]
+    differences = [0.0, 1.0, 2.0, 3.0, 2.0]
+    results = [trial("b", "b", seed, value, value) for seed, value in enumerate(base)]
+    results += [failed("a", "a", 0)]
+    results += [trial("a", "a", seed, 90, base[seed] + differences[seed]) for seed in range(1, 5)]
+    a, b = evaluate([arm("a"), arm("b")], range(5), results, "validation")
+    return a, b
+
+
+def test_differences_are_paired_by_seed_not_by_place() -> None:
+    a, b = with_first_seed_failed()
+    for baseline in (b, dataclasses.replace(b, replicates=b.replicates[::-1])):
+        found = paired_difference(a, baseline, 1.5)
+        assert (found.seeds, found.dropped) == ((1, 2, 3, 4), 1)
+        assert found.per_seed == (None, 1.0, 2.0, 3.0, 2.0)
+        assert (found.difference, found.low, found.high) == pytest.approx((2.0, 0.700772, 3.299228), abs=1e-6)
+        assert found.p_value == pytest.approx(0.0162766, abs=1e-6)
+        assert (found.verdict, found.too_many_dropped, found.more_seeds) == ("undecided", True, None)
+    turned = paired_difference(b, a, 1.5)
+    assert (turned.a, turned.b, turned.dropped, turned.per_seed) == ("b", "a", 1, (None, -1.0, -2.0, -3.0, -2.0))
+
+
+def test_a_tenth_may_be_dropped_but_no_more() -> None:
+    assert not paired_difference(*with_states("x........."), 1.5).too_many_dropped
+    assert paired_difference(*with_states("x........"), 1.5).too_many_dropped
+    assert not paired_difference(*with_states("-.."), 1.5).too_many_dropped
+
+
+def test_the_interval_of_equal_differences_needs_the_number_of_test_examples() -> None:
+    a, b = strategies({"a": [91.0, 92.0, 93.0], "b": [90.0, 91.0, 92.0]})
+    known, unknown = (compare(question(seeds=(0, 1, 2), test=test), [b, a]).pairs[0] for test in (800, None))
+    half = 4.3026527 * 0.0510310 / math.sqrt(3)
+    assert (known.low, known.high) == pytest.approx((1 - half, 1 + half), abs=1e-6)
+    assert (unknown.low, unknown.high, unknown.p_value) == (1.0, 1.0, None)
+
+
+def test_means_of_equal_accuracies_are_as_wide_as_the_rounding_to_examples() -> None:
+    (summary,) = compare(question(seeds=(0, 1, 2), validation=200, test=797), strategies({"a": [90.0] * 3})).summaries
+    for mean, examples in ((summary.val_top1, 200), (summary.test_top1, 797)):
+        assert mean.high == pytest.approx(90 + 4.3026527 * 100 / examples / math.sqrt(12) / math.sqrt(3), abs=1e-6)
+    (two,) = compare(question(seeds=(0, 1)), strategies({"a": [90.0, 91.0]})).summaries
+    assert dataclasses.astuple(two.test_top1) == (90.5, None, None, (90.0, 91.0))
+
+
+@pytest.mark.parametrize(
+    ("base", "ratio"),
+    [
+        ({}, Cost(1.3, 0.5)),
+        ({"device_seconds": 0.0}, None),
+        ({"tflop": 0.0}, None),
+        ({"device_seconds": 0.5, "tflop": 0.25}, Cost(26.0, 4.0)),
+    ],
+)
+def test_each_kind_of_cost_has_its_ratio_where_the_baselines_is_above_0(
+    base: dict[str, float], ratio: Cost | None
+) -> None:
+    results = [trial("b", "b", 0, 90, 90, **base), trial("a", "a", 0, 90, 90, device_seconds=13.0, tflop=1.0)]
+    found = compare(
+        question(seeds=(0,), price_per_device_hour=36.0),
+        evaluate([arm("b"), arm("a"), arm("missing")], [0], results, "validation"),
+    )
+    _, ours, missing = found.summaries
+    assert (ours.cost, ours.cost_ratio) == (Cost(13.0, 1.0), ratio)
+    assert ours.money == pytest.approx(0.13)
+    assert (missing.cost, missing.cost_ratio, missing.money) == (None, None, None)
+
+
+def test_no_ratio_before_the_baseline_has_a_cost() -> None:
+    found = evaluate([arm("b"), arm("a")], [0], [trial("a", "a", 0, 90, 90)], "validation")
+    assert [summary.cost_ratio for summary in compare(question(seeds=(0,)), found).summaries] == [None, None]
+
+
+def test_the_planned_number_of_seeds_is_final() -> None:
+    assert (question().final_seeds, question(seeds_planned=20).final_seeds) == (8, 20)
+    assert (quickstart().looks, quickstart().sentence) == (0, ""), "Study.compare fills both"
