@@ -11,20 +11,20 @@ from typing import Any
 
 from rich.console import Console
 
-from ctkd_study.analysis import effects, importances, points
+from ctkd_study.analysis import effects, finished_trials, importances
 from ctkd_study.errors import StudyError
-from ctkd_study.launch import Runner
+from ctkd_study.launch import Outcome, Runner
 from ctkd_study.report import effects as report
-from ctkd_study.report import terminal
+from ctkd_study.report import show, show_outcome
 from ctkd_study.spec import load
 from ctkd_study.study import Study
 
-#: What an ablation has of its own, and does not take from the study that it is built around.
+#: Keys that an ablation sets itself, and does not take from the study that it is built around.
 _OWN = frozenset({"name", "question", "arms", "baseline", "published", "seeds_planned", "temperature", "curriculum"})
 
 
 def parser(about: str | None, base: Path) -> argparse.ArgumentParser:
-    """The options that every ablation has.
+    """Return a parser with the options that every ablation has.
 
     Args:
         about: the script's docstring.
@@ -46,7 +46,7 @@ def parser(about: str | None, base: Path) -> argparse.ArgumentParser:
 def study(
     options: argparse.Namespace, *, name: str, question: str, arms: Mapping[str, Any], baseline: str | None = None
 ) -> Study:
-    """A study around the base of some options.
+    """Build a study around the base that the options name.
 
     Raises:
         SpecError: names every fault.
@@ -60,8 +60,8 @@ def study(
     return Study(**base, name=name, question=question, arms=dict(arms), baseline=baseline)
 
 
-def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runner: Runner | None = None) -> None:
-    """Runs what is left of an ablation and prints its verdict, the effects of what varies, and what mattered.
+def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runner: Runner | None = None) -> Outcome:
+    """Run what is left of an ablation; print its verdict, the effects of what varies, and what mattered.
 
     Args:
         study: the ablation.
@@ -70,26 +70,49 @@ def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runn
         runner: how trials are run; by default as Ray Tune trials.
 
     Raises:
-        StudyError: it cannot be run, or no trial has finished.
+        StudyError: it cannot be run, or only one trial is measured.
     """
     console = Console()
     outcome = study.run(
         options.storage, tracking_uri=options.tracking_uri, address=options.address, console=console, runner=runner
     )
-    terminal.show_outcome(outcome, console)
+    show_outcome(outcome, console)
+    if outcome.unfinished:
+        print(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
+        return outcome
     comparison = study.compare(options.storage, state=outcome.state)
-    terminal.show(comparison, console, study.histories(options.storage, state=outcome.state))
-    found = points([trial for trial in outcome.plan.trials if trial.arm in measured], outcome.manifests)
+    show(comparison, console, study.histories(options.storage, state=outcome.state))
+    found = finished_trials([trial for trial in outcome.plan.trials if trial.arm in measured], outcome.manifests)
+    if not found:
+        print(f"\nNo trial of {', '.join(measured)} has finished, so there are no effects.")
+        return outcome
     moved = effects(found)
     print(f"\n{report.table(moved)}\n\n{report.sentence(importances(found), len(found))}")
     if options.figure is not None:
         report.plot(moved, options.figure)
+    return outcome
 
 
-def main(build: Callable[[argparse.Namespace], Study], options: argparse.Namespace, measured: Sequence[str]) -> None:
-    """Builds and runs an ablation from a script, and ends the process as the command line does; see ``run``."""
+def main(
+    build: Callable[[argparse.Namespace], Study],
+    options: argparse.Namespace,
+    measured: Sequence[str],
+    runner: Runner | None = None,
+) -> None:
+    """Build and run an ablation (see ``run``), and exit with the status of `ctkd-study run`.
+
+    Exit status: 0; 1 where trials failed; 2 for invalid options or a study that cannot be run; 130 when stopped.
+    """
     try:
-        run(build(options), options, measured)
+        outcome = run(build(options), options, measured, runner)
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    if outcome.unfinished or outcome.failed:
+        sys.exit(130 if outcome.unfinished else 1)

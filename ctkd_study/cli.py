@@ -86,7 +86,7 @@ def run(
     retry: bool,
 ) -> None:
     """Run what is left of a study and print the verdict. The same command goes on after an interruption."""
-    from ctkd_study.report import terminal
+    from ctkd_study.report import show, show_outcome
     from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 
@@ -97,12 +97,12 @@ def run(
     outcome = loaded.run(
         storage=storage, tracking_uri=tracking_uri, address=address, fresh=fresh, retry=retry, console=console
     )
-    terminal.show_outcome(outcome, console)
+    show_outcome(outcome, console)
     if outcome.unfinished:
         click.echo(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
         sys.exit(_INTERRUPTED)
     found = loaded.compare(storage, state=outcome.state)
-    terminal.show(found, console, loaded.histories(storage, state=outcome.state))
+    show(found, console, loaded.histories(storage, state=outcome.state))
     if outcome.failed:
         sys.exit(_FAILED)
 
@@ -117,8 +117,7 @@ def plan(
     study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...], as_json: bool, plot: str | None
 ) -> None:
     """Show a study's trials, and what they will take; trains nothing."""
-    from ctkd_study.report import terminal
-    from ctkd_study.report.as_json import plan_as_json
+    from ctkd_study.report import plan_as_json, show_plan
     from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 
@@ -133,7 +132,7 @@ def plan(
     if as_json:
         click.echo(json.dumps(plan_as_json(planned, estimate, found), indent=1))
     else:
-        terminal.show_plan(planned, estimate, found, Console())
+        show_plan(planned, estimate, found, Console())
 
 
 @main.command()
@@ -155,8 +154,7 @@ def compare(
     charge_teacher: str,
 ) -> None:
     """Compare a study's strategies: accuracy, differences with intervals, cost, verdict."""
-    from ctkd_study.report import terminal
-    from ctkd_study.report.as_json import comparison_as_json
+    from ctkd_study.report import comparison_as_json, show
     from ctkd_study.study import Study
 
     loaded = Study.named(study, storage)
@@ -175,7 +173,7 @@ def compare(
         facts = dataclasses.asdict(bank) if bank is not None else None
         click.echo(json.dumps(comparison_as_json(comparison, facts), indent=1, allow_nan=False))
     else:
-        terminal.show(comparison, Console(), loaded.histories(storage))
+        show(comparison, Console(), loaded.histories(storage))
 
 
 @main.command()

@@ -13,14 +13,14 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import tracking
-from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFacts, compare, evaluate
+from ctkd_study.analysis import Comparison, Cost, Question, TeacherFacts, compare, evaluate
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, StudyState, check_networks, estimate
 from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
-from ctkd_study.report.live_table import shown
-from ctkd_study.spec import NAME, Setting, StudySpec, from_mapping, load
+from ctkd_study.report import sentence, show_progress
+from ctkd_study.spec import NAME, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import teacher
 from trainables.bank import BankCost, bank_cost
@@ -139,7 +139,7 @@ class Study:
                 console,
                 fresh=fresh,
                 retry=retry,
-                watch=lambda progress: shown(progress, console, self.spec.price_per_device_hour),
+                watch=lambda progress: show_progress(progress, console, self.spec.price_per_device_hour),
                 track=lambda uid: _tracked(_projection(state, uid, uri), console),
             )
 
@@ -192,14 +192,12 @@ class Study:
         )
         teacher_cost = (teacher_facts.cost if teacher_facts is not None else None) or Cost()
         strategies = evaluate(
-            _arm_plans(state.plan), spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
+            state.spec.resolved_arms, spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
         )
-        found = compare(question, strategies, looks=0)
+        found = compare(question, strategies)
         seen = max((len(pair.seeds) for pair in found.pairs), default=0)
-        if not seen:
-            return found
-        looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in found.pairs})
-        return dataclasses.replace(found, looks=looks)
+        looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in found.pairs}) if seen else 0
+        return dataclasses.replace(found, looks=looks, sentence=sentence(found))
 
     def histories(self, storage: str = "results", *, state: StudyState | None = None) -> list[History]:
         """The epochs of the trials with a learned temperature, as far as there are records; for the course of T."""
@@ -307,23 +305,6 @@ def _tracked(projection: Projection, console: Console) -> Iterator[Callable[[str
         yield tracker.changed
     finally:
         console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
-
-
-def _arm_plans(plan: Plan) -> list[ArmPlan]:
-    arms: dict[str, list[Setting]] = {}
-    for setting in plan.spec.settings():
-        arms.setdefault(setting.arm, []).append(setting)
-    return [
-        ArmPlan(
-            name=arm,
-            settings=tuple(setting.label for setting in settings),
-            fixed=all(getattr(setting.config.temperature, "kind", None) == "fixed" for setting in settings),
-            uses_teacher=any(setting.config.uses_teacher for setting in settings),
-            overrides_student=any(setting.overrides_student for setting in settings),
-            overrides_epochs=any(setting.overrides_epochs for setting in settings),
-        )
-        for arm, settings in arms.items()
-    ]
 
 
 def _storage(location: str) -> Storage:

@@ -4,28 +4,36 @@ Takes the typed results of trials and a ``Question``. Gives a ``Comparison``: me
 and a verdict for each strategy; and, for ablations, the effects and importances of options.
 """
 
-from ctkd_study.analysis.importance import EVALUATOR, SEED, Effect, effects, importances, points
-from ctkd_study.analysis.inference import FEWEST_SEEDS
-from ctkd_study.analysis.strategies import ArmPlan, Cost, Strategy, evaluate
-from ctkd_study.analysis.verdict import Comparison, Mean, Pair, Question, Summary, TeacherFacts, compare
+from ctkd_study.analysis.importance import EVALUATOR, SEED, Effect, effects, finished_trials, importances
+from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
+from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
+from ctkd_study.analysis.verdict import (
+    Comparison,
+    Mean,
+    PairedDifference,
+    Question,
+    StrategySummary,
+    TeacherFacts,
+    compare,
+)
 
 __all__ = [
     "EVALUATOR",
     "FEWEST_SEEDS",
+    "MOST_MORE_SEEDS",
     "SEED",
-    "ArmPlan",
     "Comparison",
     "Cost",
     "Effect",
     "Mean",
-    "Pair",
+    "PairedDifference",
     "Question",
     "Strategy",
-    "Summary",
+    "StrategySummary",
     "TeacherFacts",
     "compare",
     "effects",
     "evaluate",
+    "finished_trials",
     "importances",
-    "points",
 ]

@@ -1,9 +1,8 @@
 """Which part of a setting mattered: the importance of each option that varies, and the effect of each of its values.
 
-Both describe a grid of trials that are there; neither is a test, and neither selects anything.
+Both describe the trials of a grid; neither is a test, and neither selects a setting.
 """
 
-import contextlib
 import dataclasses
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,19 +19,19 @@ EVALUATOR = "fANOVA (Hutter et al., ICML 2014; optuna.importance.FanovaImportanc
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
-    """A finished trial."""
+class FinishedTrial:
+    """A finished trial, as the sum of its options."""
 
     seed: int
     options: Mapping[str, str]
-    """What sets its setting apart from the others: value by dotted key, as people write it."""
+    """The options in which the trials differ: value by dotted key, as people write it."""
     top1: float
     """Test accuracy at the epoch that validation selects, percent."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """A value of an option."""
+    """What one value of an option does to the accuracy."""
 
     option: str
     value: str
@@ -42,11 +41,11 @@ class Effect:
     high: float | None
     """95 % t interval over seeds; None below three."""
     settings: int
-    """How many settings have it."""
+    """How many settings have this value."""
 
 
-def points(trials: Sequence[PlannedTrial], manifests: Mapping[str, Manifest]) -> list[Point]:
-    """The finished ones among some trials, with the options in which they differ.
+def finished_trials(trials: Sequence[PlannedTrial], manifests: Mapping[str, Manifest]) -> list[FinishedTrial]:
+    """Return the finished ones among some trials, with the options in which the trials differ.
 
     An option that only some of the trials have, such as one of a single kind of schedule, is left out.
 
@@ -63,81 +62,60 @@ def points(trials: Sequence[PlannedTrial], manifests: Mapping[str, Manifest]) ->
         manifest = manifests.get(trial.id)
         if manifest is not None and manifest.status == "finished" and manifest.summary.test_top1 is not None:
             options = {key: leaves[trial.id][key] for key in varied}
-            found.append(Point(trial.seed, options, manifest.summary.test_top1))
+            found.append(FinishedTrial(trial.seed, options, manifest.summary.test_top1))
     return found
 
 
-def importances(found: Sequence[Point]) -> dict[str, float]:
-    """The share of the accuracy's variance that each option explains by itself, and the seed; the largest first.
+def importances(found: Sequence[FinishedTrial]) -> dict[str, float]:
+    """Return the share of the accuracy's variance that each option, and the seed, explains by itself, largest first.
 
-    What is missing to 1 is explained by several of them together. The evaluator is ``EVALUATOR``: a forest of 64 trees,
-    seeded, on the test accuracies.
+    The remainder is interaction. The evaluator is ``EVALUATOR``: a seeded forest of 64 trees on the test accuracies.
 
     Raises:
-        StudyError: there are fewer than two trials, or all of them are the same setting with the same seed.
+        StudyError: there are fewer than two trials, or all of them have the same setting and seed.
     """
     import optuna
 
-    columns = {SEED: [str(point.seed) for point in found]}
-    columns |= {key: [point.options[key] for point in found] for key in (found[0].options if found else ())}
+    columns = {SEED: [str(trial.seed) for trial in found]}
+    columns |= {key: [trial.options[key] for trial in found] for key in (found[0].options if found else ())}
     columns = {key: values for key, values in columns.items() if len(set(values)) > 1}
     if not columns:
         raise StudyError(f"importances need trials that differ, but there are {len(found)} finished ones that do not")
     spaces = {key: optuna.distributions.CategoricalDistribution(sorted(set(column))) for key, column in columns.items()}
-    with _without_news():
-        study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={key: column[number] for key, column in columns.items()},
-                distributions=dict(spaces),
-                value=point.top1,
-            )
-            for number, point in enumerate(found)
-        ]
-    )
-    if len({point.top1 for point in found}) == 1:
+    if len({trial.top1 for trial in found}) == 1:
         return dict.fromkeys(columns, 0.0)  # there is no variance to explain
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody needs to know that Optuna created a study
+    study = optuna.create_study(direction="maximize")
+    optuna.logging.set_verbosity(verbosity)
+    for number, trial in enumerate(found):
+        params = {key: column[number] for key, column in columns.items()}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=dict(spaces), value=trial.top1))
     shares = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
     return {key: float(share) for key, share in sorted(shares.items(), key=lambda item: -item[1])}
 
 
-def effects(found: Sequence[Point]) -> list[Effect]:
-    """What each value of each option does, averaged over the others, option by option in the order of the trials.
+def effects(found: Sequence[FinishedTrial]) -> list[Effect]:
+    """Return what each value of each option does, averaged over the other options, in the order of the trials.
 
-    Averages are compared within each seed, so that seeds that are good for all settings cancel. Values compare only as
-    far as the options were crossed: each value with the same others.
+    Averages are compared within each seed, so a seed that is good for all settings cancels. Effects are comparable only
+    where the options are crossed: each value of one combined with the same values of the others.
     """
-    by_seed: dict[int, list[Point]] = {}
-    for point in found:
-        by_seed.setdefault(point.seed, []).append(point)
+    by_seed: dict[int, list[FinishedTrial]] = {}
+    for trial in found:
+        by_seed.setdefault(trial.seed, []).append(trial)
     result = []
     for option in found[0].options if found else ():
-        for value in dict.fromkeys(point.options[option] for point in found):
+        for value in dict.fromkeys(trial.options[option] for trial in found):
             differences = []
-            for points_of_seed in by_seed.values():
-                having = [point.top1 for point in points_of_seed if point.options[option] == value]
+            for of_seed in by_seed.values():
+                having = [trial.top1 for trial in of_seed if trial.options[option] == value]
                 if having:
-                    differences.append(
-                        statistics.fmean(having) - statistics.fmean(point.top1 for point in points_of_seed)
-                    )
+                    differences.append(statistics.fmean(having) - statistics.fmean(trial.top1 for trial in of_seed))
             _, low, high = inference.mean_interval(differences) or (None, None, None)
-            settings = {canonical(dict(point.options)) for point in found if point.options[option] == value}
+            settings = {canonical(dict(trial.options)) for trial in found if trial.options[option] == value}
             result.append(Effect(option, value, statistics.fmean(differences), low, high, len(settings)))
     return result
-
-
-@contextlib.contextmanager
-def _without_news() -> Iterator[None]:
-    """Keeps Optuna from telling that it made a study of its own."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

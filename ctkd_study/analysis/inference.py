@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-Word = Literal["better", "not_worse", "worse", "undecided"]
+Verdict = Literal["better", "not_worse", "worse", "undecided"]
 
 FEWEST_SEEDS = 3
 """Below this many values there is no interval, and no verdict."""
@@ -75,7 +75,7 @@ def p_value(differences: Sequence[float], floor: float = 0.0) -> float | None:
     return float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
 
 
-def decide(low: float | None, high: float | None, margin: float) -> Word:
+def decide(low: float | None, high: float | None, margin: float) -> Verdict:
     """The verdict that an interval of strategy minus baseline gives, for a margin > 0."""
     if low is None or high is None:
         return "undecided"

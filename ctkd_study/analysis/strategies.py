@@ -1,8 +1,7 @@
-"""What a practitioner would do, replicated by every seed: run an arm's settings once, and keep the best by
-validation accuracy.
+"""Strategies: what a practitioner would do with an arm, namely run its settings once and keep the best.
 
-A grid costs the sum of its settings; one curriculum run costs one. Selection is a part of the strategy, so every
-seed selects anew.
+A grid costs the sum of its settings; one curriculum run costs one. Selection is part of the strategy, so every seed
+selects anew.
 """
 
 import dataclasses
@@ -12,28 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from ctkd_study.records import TrialResult
+from ctkd_study.spec import Arm
 from trainables import streams
 
 Protocol = Literal["validation", "paper"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ArmPlan:
-    """What was planned for an arm."""
-
-    name: str
-    settings: tuple[str, ...]
-    """Labels, unique within the arm."""
-    fixed: bool = False
-    """Whether every setting has a fixed temperature."""
-    uses_teacher: bool = True
-    overrides_student: bool = False
-    overrides_epochs: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
 class Cost:
-    """What something takes."""
+    """Wall time times the share of the device, and arithmetic (1 TFLOP is 10^12 operations)."""
 
     device_seconds: float = 0.0
     tflop: float = 0.0
@@ -53,36 +39,36 @@ class Replicate:
     complete: bool
     """Whether all its trials have ended."""
     selected: str | None
-    """The setting that it kept; None where all failed, or trials are still to run."""
+    """The setting that it kept; None where all failed, or some have not ended."""
     val_top1: float | None
     test_top1: float | None
     cost: Cost
-    """Of all its settings, failed ones too."""
+    """Of all its settings that have ended, failed ones too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """An arm as a strategy."""
+    """An arm with what each seed would have picked and paid."""
 
-    plan: ArmPlan
+    arm: Arm
     replicates: tuple[Replicate, ...]
-    """One per planned seed, in the order of the study."""
+    """One per seed, in the order of the study."""
     failed: tuple[TrialResult, ...]
     missing: int
     """Trials that have not ended."""
     wasted_device_seconds: float
     remarks: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """What one should know who reads the numbers, and of how many trials."""
+    """Caveats for readers of the results, with the number of trials each concerns."""
 
     @property
     def name(self) -> str:
         """The arm's name."""
-        return self.plan.name
+        return self.arm.name
 
     @property
     def trials(self) -> int:
         """How many trials were planned."""
-        return len(self.plan.settings) * len(self.replicates)
+        return len(self.arm.settings) * len(self.replicates)
 
     @property
     def complete(self) -> tuple[Replicate, ...]:
@@ -102,53 +88,60 @@ class Strategy:
 
 
 def evaluate(
-    arms: Sequence[ArmPlan],
+    arms: Sequence[Arm],
     seeds: Sequence[int],
     results: Iterable[TrialResult],
     protocol: Protocol,
     teacher_cost: Cost | None = None,
 ) -> tuple[Strategy, ...]:
-    """What each arm would have picked and paid at each seed.
+    """Return what each arm would have picked and paid at each seed.
 
     Args:
-        arms: what was planned.
+        arms: the study's.
         seeds: the study's.
         results: of the trials that have a record, in any order.
         protocol: ``validation`` keeps the best by validation accuracy, ``paper`` by test accuracy.
         teacher_cost: if given, every replicate also pays the teacher's training once (if it uses the teacher), the
             teacher's work in its trials, and evaluation.
     """
-    known = {(result.arm, result.setting, result.seed): result for result in results}
+    known = {result.id: result for result in results}
     return tuple(_strategy(arm, seeds, known, protocol, teacher_cost) for arm in arms)
 
 
 def _strategy(
-    arm: ArmPlan,
-    seeds: Sequence[int],
-    known: Mapping[tuple[str, str, int], TrialResult],
-    protocol: Protocol,
-    teacher_cost: Cost | None,
+    arm: Arm, seeds: Sequence[int], known: Mapping[str, TrialResult], protocol: Protocol, teacher_cost: Cost | None
 ) -> Strategy:
-    replicates, failed, missing, wasted = [], [], 0, 0.0
-    remarks: Counter[str] = Counter()
-    for seed in seeds:
-        found = [known.get((arm.name, setting, seed)) for setting in arm.settings]
-        ended = [result for result in found if result is not None and result.status != "running"]
-        failed += [result for result in ended if result.status == "failed"]
-        missing += len(found) - len(ended)
-        wasted += sum(result.wasted_device_seconds for result in found if result is not None)
-        remarks.update(text for result in found if result is not None for text in result.remarks)
-        replicates.append(_replicate(arm, seed, ended, len(ended) == len(found), protocol, teacher_cost))
-    return Strategy(arm, tuple(replicates), tuple(failed), missing, wasted, remarks)
+    ids = [setting.trial(seed).id for seed in seeds for setting in arm.settings]
+    found = [known[trial_id] for trial_id in ids if trial_id in known]
+    return Strategy(
+        arm=arm,
+        replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in seeds),
+        failed=tuple(result for result in found if result.status == "failed"),
+        missing=len(ids) - sum(result.status != "running" for result in found),
+        wasted_device_seconds=sum((result.wasted_device_seconds for result in found), 0.0),
+        remarks=Counter(text for result in found for text in result.remarks),
+    )
 
 
-def _replicate(
-    arm: ArmPlan, seed: int, ended: Sequence[TrialResult], complete: bool, protocol: Protocol, teacher_cost: Cost | None
+def replicate(
+    arm: Arm, seed: int, known: Mapping[str, TrialResult], protocol: Protocol, teacher_cost: Cost | None = None
 ) -> Replicate:
+    """Return what an arm picked and paid at one seed.
+
+    Args:
+        arm: whose settings are run once each.
+        seed: of all its trials.
+        known: the results that there are, by trial id.
+        protocol: see ``evaluate``.
+        teacher_cost: see ``evaluate``.
+    """
+    found = [known.get(setting.trial(seed).id) for setting in arm.settings]
+    ended = [result for result in found if result is not None and result.status != "running"]
     cost = sum((Cost(result.device_seconds, result.tflop) for result in ended), Cost())
     if teacher_cost is not None:
         apart = (Cost(result.apart_device_seconds, result.apart_tflop) for result in ended)
         cost = sum(apart, cost + teacher_cost if arm.uses_teacher else cost)
+    complete = len(ended) == len(found)
     best = select([result for result in ended if result.status == "finished"], protocol) if complete else None
     if best is None:
         return Replicate(seed, complete, None, None, None, cost)
@@ -156,10 +149,9 @@ def _replicate(
 
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:
-    """The trial of a seed to keep: the best by accuracy, then by loss, then by a draw; None where there is none.
+    """Return the best trial of a seed by accuracy, then by loss, then by a draw; None where there is no trial.
 
-    The draw is addressed by seed, arm and setting, so that neither the order of the trials nor what else is among them
-    matters.
+    The draw is addressed by seed, arm and setting: neither the order of the trials nor the other trials change it.
     """
 
     def rank(result: TrialResult) -> tuple[float, float, float]:

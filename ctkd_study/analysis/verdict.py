@@ -10,10 +10,9 @@ another split or teacher.
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ctkd_study.analysis import inference
-from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Word
 from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Published
@@ -23,7 +22,7 @@ _MOST_DROPPED = 0.10
 
 @dataclasses.dataclass(frozen=True)
 class TeacherFacts:
-    """The teacher, as a table names it."""
+    """What a report says about the teacher."""
 
     description: str
     test_top1: float | None = None
@@ -74,8 +73,8 @@ class Mean:
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
-    """One strategy's line."""
+class StrategySummary:
+    """What a strategy reached and cost."""
 
     strategy: Strategy
     val_top1: Mean
@@ -83,12 +82,12 @@ class Summary:
     cost: Cost | None
     money: float | None
     cost_ratio: Cost | None
-    """To the baseline, each kind of cost for itself; 1 for the baseline."""
+    """Cost divided by the baseline's, for each kind of cost."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
-    """A strategy against the baseline, over the seeds that both have."""
+class PairedDifference:
+    """A strategy minus the baseline, over the seeds that both have."""
 
     a: str
     b: str
@@ -98,45 +97,43 @@ class Pair:
     """Mean of a - b over seeds, percent points."""
     low: float | None
     high: float | None
+    """Two-sided 95 % t interval; None below three seeds."""
     p_value: float | None
     """Two-sided paired t test of no difference."""
-    verdict: Word
+    verdict: inference.Verdict
     more_seeds: int | None
     """How many more would decide with 80 % power if the two were equal; 0 where it is decided; None beyond 200."""
     dropped: int
-    """Seeds at which one of the two had nothing left to select; above a tenth, the pair is undecided."""
+    """Seeds at which one of the two had nothing left to select."""
+    too_many_dropped: bool
+    """More than a tenth: the other seeds no longer describe the pair, which is undecided."""
     per_seed: tuple[float | None, ...]
     """Differences, in the order of the study's seeds; None where a seed is not in the pair."""
-
-    @property
-    def too_many_dropped(self) -> bool:
-        """Whether so many seeds were dropped that the others no longer describe the pair."""
-        return _too_many_dropped(self.dropped, len(self.seeds))
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` reports."""
+    """All strategies side by side."""
 
     question: Question
     baseline: str
-    summaries: tuple[Summary, ...]
-    pairs: tuple[Pair, ...]
-    """Against the baseline; empty in the paper's protocol, which gives no verdict."""
+    summaries: tuple[StrategySummary, ...]
+    pairs: tuple[PairedDifference, ...]
+    """Each other strategy minus the baseline; empty in the paper's protocol, which gives no verdict."""
     interim: bool
     """Whether a pair has fewer seeds than the final look will."""
-    looks: int
+    looks: int = 0
     """How many different numbers of seeds somebody has looked at, this one included."""
-    sentence: str
+    sentence: str = ""
+    """The verdict in words; ``Study.compare`` fills it."""
 
 
-def compare(question: Question, strategies: Sequence[Strategy], looks: int = 1) -> Comparison:
-    """Compares the strategies with the baseline.
+def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
+    """Compare the strategies with the baseline.
 
     Args:
         question: what the comparison is about.
         strategies: one per arm, in the order of the study.
-        looks: how many different numbers of seeds somebody has looked at, this one included.
 
     Raises:
         StudyError: the baseline is not an arm.
@@ -147,75 +144,77 @@ def compare(question: Question, strategies: Sequence[Strategy], looks: int = 1) 
         raise StudyError(f"the baseline must be one of the arms, {', '.join(by_name)}, but got {name!r}")
     baseline = by_name[name]
     summaries = tuple(_summary(strategy, baseline, question) for strategy in strategies)
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[PairedDifference, ...] = ()
     if question.protocol == "validation":
         others = [strategy for strategy in strategies if strategy is not baseline]
-        pairs = tuple(pair(strategy, baseline, question.margin, question.test) for strategy in others)
-    interim = any(len(each.seeds) + each.dropped < question.final_seeds for each in pairs)
-    comparison = Comparison(question, name, summaries, pairs, interim, looks, "")
-    return dataclasses.replace(comparison, sentence=_sentence(comparison))
+        pairs = tuple(paired_difference(strategy, baseline, question.margin, question.test) for strategy in others)
+    interim = any(len(pair.seeds) + pair.dropped < question.final_seeds for pair in pairs)
+    return Comparison(question, name, summaries, pairs, interim)
 
 
 def default_baseline(strategies: Sequence[Strategy]) -> str:
     """The first arm with several fixed temperatures, else the first arm."""
-    grids = [strategy for strategy in strategies if strategy.plan.fixed and len(strategy.plan.settings) > 1]
+    grids = [strategy for strategy in strategies if strategy.arm.fixed and len(strategy.arm.settings) > 1]
     return (grids or list(strategies))[0].name
 
 
-def pair(strategy: Strategy, baseline: Strategy, margin: float, test: int | None = None) -> Pair:
-    """A strategy against the baseline, paired by seed.
+def paired_difference(
+    strategy: Strategy, baseline: Strategy, margin: float, test: int | None = None
+) -> PairedDifference:
+    """A strategy minus the baseline, paired by seed.
 
     Args:
-        strategy: a.
-        baseline: b.
+        strategy: a; its replicates give the order of the seeds.
+        baseline: b; it has the same seeds.
         margin: percent points, above 0.
         test: how many test examples there are; where all differences are equal, the interval is as wide as the rounding
             of two accuracies to whole examples.
     """
-    per_seed: list[float | None] = []
+    per_seed: dict[int, float | None] = {}
+    theirs_by_seed = {replicate.seed: replicate for replicate in baseline.replicates}
     dropped = 0
-    for ours, theirs in zip(strategy.replicates, baseline.replicates, strict=True):
-        both = ours.complete and theirs.complete
-        values = (ours.test_top1, theirs.test_top1) if both else (None, None)
-        dropped += both and None in values
-        per_seed.append(values[0] - values[1] if values[0] is not None and values[1] is not None else None)
-    pairs = [(r.seed, d) for r, d in zip(strategy.replicates, per_seed, strict=True) if d is not None]
-    differences, floor = [difference for _, difference in pairs], math.sqrt(2) * inference.rounding(test)
+    for ours in strategy.replicates:
+        theirs = theirs_by_seed[ours.seed]
+        per_seed[ours.seed] = None
+        if ours.test_top1 is not None and theirs.test_top1 is not None:
+            per_seed[ours.seed] = ours.test_top1 - theirs.test_top1
+        elif ours.complete and theirs.complete:
+            dropped += 1
+    paired = {seed: difference for seed, difference in per_seed.items() if difference is not None}
+    differences, floor = list(paired.values()), math.sqrt(2) * inference.rounding(test)
     _, low, high = inference.mean_interval(differences, floor) or (None, None, None)
-    word, more = inference.decide(low, high, margin), None
-    if _too_many_dropped(dropped, len(differences)):
-        # A strategy that often fails is not described by the seeds at which it did not, however many there are.
-        word = "undecided"
-    elif word == "undecided":
+    verdict, more = inference.decide(low, high, margin), None
+    too_many = dropped > _MOST_DROPPED * (dropped + len(paired))
+    if too_many:
+        # The seeds at which it did not fail do not describe a strategy that often fails, however many there are.
+        verdict = "undecided"
+    elif verdict == "undecided":
         more = inference.more_seeds(differences, margin, floor)
     else:
         more = 0
-    return Pair(
+    return PairedDifference(
         a=strategy.name,
         b=baseline.name,
-        seeds=tuple(seed for seed, _ in pairs),
+        seeds=tuple(paired),
         difference=statistics.fmean(differences) if differences else None,
         low=low,
         high=high,
         p_value=inference.p_value(differences, floor),
-        verdict=word,
+        verdict=verdict,
         more_seeds=more,
         dropped=dropped,
-        per_seed=tuple(per_seed),
+        too_many_dropped=too_many,
+        per_seed=tuple(per_seed.values()),
     )
 
 
-def _too_many_dropped(dropped: int, kept: int) -> bool:
-    return dropped > _MOST_DROPPED * (dropped + kept)
-
-
-def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Summary:
+def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> StrategySummary:
     cost, reference = strategy.cost, baseline.cost
     ratio = None
     if cost is not None and reference is not None and reference.device_seconds > 0 and reference.tflop > 0:
         ratio = Cost(cost.device_seconds / reference.device_seconds, cost.tflop / reference.tflop)
     price = question.price_per_device_hour
-    return Summary(
+    return StrategySummary(
         strategy=strategy,
         val_top1=_mean([replicate.val_top1 for replicate in strategy.replicates], question.validation),
         test_top1=_mean([replicate.test_top1 for replicate in strategy.replicates], question.test),
@@ -231,95 +230,3 @@ def _mean(per_seed: Sequence[float | None], examples: int | None) -> Mean:
     if found is not None:
         return Mean(*found, tuple(per_seed))
     return Mean(statistics.fmean(values) if values else None, None, None, tuple(per_seed))
-
-
-# -- the sentence ----------------------------------------------------------------------------------------------------
-
-
-def _sentence(comparison: Comparison) -> str:
-    question = comparison.question
-    if question.protocol == "paper":
-        any_mean = any(summary.test_top1.mean is not None for summary in comparison.summaries)
-        return (
-            f"No verdict for {question.study}: protocol 'paper' selects epochs and settings by test accuracy, so its "
-            "accuracies are too high, by an amount that differs between strategies. "
-            f"{'Means and costs stand; use' if any_mean else 'Use'} protocol 'validation' for a verdict."
-        )
-    if not any(pair.seeds or pair.dropped for pair in comparison.pairs):
-        return f"No verdict for {question.study} yet: no seed has all trials of two strategies."
-    # Strategies without the teacher answer another question, and come last.
-    summaries = {summary.strategy.name: summary for summary in comparison.summaries}
-    pairs = sorted(comparison.pairs, key=lambda pair: not summaries[pair.a].strategy.plan.uses_teacher)
-    clauses = ". ".join(_clause(pair, summaries, question.margin) for pair in pairs)
-    counts = sorted({len(pair.seeds) for pair in pairs})
-    seeds = _count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    if not counts[-1]:
-        seeds = "no seed with a result of two strategies"
-    look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
-    costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
-    return f"{clauses}.{look} {_where(question, seeds)}.{costs}"
-
-
-def _where(question: Question, seeds: str) -> str:
-    teacher = ""
-    if question.teacher is not None:
-        accuracy = question.teacher.test_top1
-        known = f" ({accuracy:.1f} % on test)" if accuracy is not None else ""
-        teacher = f", teacher {question.teacher.description}{known}"
-    test = f"tested on {question.test} examples" if question.test is not None else "tested on its test set"
-    return (
-        f"Data {question.data}{teacher}; {seeds}, each selecting on {question.validation} validation examples, and "
-        f"{test}; margin {question.margin:g} points"
-    )
-
-
-def _clause(pair: Pair, summaries: Mapping[str, Summary], margin: float) -> str:
-    ours, theirs = summaries[pair.a], summaries[pair.b]
-    a, b = _named(ours.strategy), _named(theirs.strategy)
-    text = {
-        "better": f"{a} is better than {b}",
-        "not_worse": f"{a} is not worse than {b} by more than {margin:g} points",
-        "worse": f"{a} is worse than {b} by more than {margin:g} points",
-        "undecided": f"{a} against {b} is undecided",
-    }[pair.verdict]
-    if pair.difference is not None:
-        text += f" ({pair.difference:+.2f}"
-        text += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
-    if ours.cost_ratio is not None:
-        seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
-        both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
-        text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
-    return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.2g}"
-
-
-def _named(strategy: Strategy) -> str:
-    """The arm's name, and what sets it apart: ``grid (best of 5)``."""
-    plan = strategy.plan
-    parts = [
-        part
-        for part, on in (
-            (f"best of {len(plan.settings)}", len(plan.settings) > 1),
-            ("another student", plan.overrides_student),
-            ("other epochs", plan.overrides_epochs),
-        )
-        if on
-    ]
-    return f"{plan.name} ({', '.join(parts)})" if parts else plan.name
-
-
-def _what_would_tell(pair: Pair) -> str:
-    if pair.too_many_dropped:
-        return f"{pair.dropped} of {_count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
-    if len(pair.seeds) < FEWEST_SEEDS:
-        return f"an interval needs at least {FEWEST_SEEDS} seeds"
-    if pair.more_seeds is None:
-        return f"more than {MOST_MORE_SEEDS} further seeds would be needed to tell"
-    return f"about {_count(pair.more_seeds, 'more seed')} would tell"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

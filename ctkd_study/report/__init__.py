@@ -1,5 +1,23 @@
-"""Verdict -> what people read: a table on a terminal, a live table, a JSON object, a page, figures.
+"""From a verdict to what people read: terminal tables, a live table, JSON, Markdown, a page, figures.
 
-Takes a ``Comparison``, a plan with its estimate, or the progress of a launch, and gives text. Figures need matplotlib,
-which takes most of a second to import, so callers import the module that they use.
+Takes a ``Comparison``, a plan with its estimate, or the progress of a launch, and gives text. ``html``, ``curricula``
+and ``effects`` draw with matplotlib, which takes most of a second to import, so they are not exported here: import the
+module itself where it is used.
 """
+
+from ctkd_study.report.as_json import comparison_as_json, plan_as_json
+from ctkd_study.report.live_table import show_progress
+from ctkd_study.report.markdown import document as comparison_as_markdown
+from ctkd_study.report.sentence import sentence
+from ctkd_study.report.terminal import show, show_outcome, show_plan
+
+__all__ = [
+    "comparison_as_json",
+    "comparison_as_markdown",
+    "plan_as_json",
+    "sentence",
+    "show",
+    "show_outcome",
+    "show_plan",
+    "show_progress",
+]

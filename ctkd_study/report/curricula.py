@@ -1,4 +1,4 @@
-"""λ by epoch, as a study plans it, and T where it follows a path of its own: what `plan --plot` draws."""
+"""λ by epoch as a study plans it, and T where a schedule sets it: what `plan --plot` draws."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -9,19 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ctkd_study.errors import StudyError
-from ctkd_study.report.files import save
+from ctkd_study.report.files import STYLE, save
 from ctkd_study.spec import Setting, StudySpec
 from trainables.temperatures.schedule import ScheduleOptions
 
 _DASHES = ("-", "--", ":", "-.")
 _COLOURS = 10
 _MARKED = 40
-"""Up to so many epochs, each is marked."""
+"""Courses of at most so many epochs have a marker at each."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """A quantity by epoch, and the settings that share it."""
+    """The planned values of λ or T, and the settings that share them."""
 
     label: str
     values: tuple[float, ...]
@@ -31,36 +31,37 @@ class Course:
 def strengths(spec: StudySpec) -> list[Course]:
     """λ by epoch of each distinct curriculum, in the order of the settings."""
 
-    def of(setting: Setting) -> Callable[[int], float] | None:
-        curriculum = setting.config.curriculum
-        return curriculum.strength if curriculum is not None else None
-
-    return _courses(spec, of)
+    return _courses(spec, lambda setting: getattr(setting.config.curriculum, "strength", None))
 
 
 def temperatures(spec: StudySpec) -> list[Course]:
-    """T by epoch of each distinct path that T takes without learning, in the order of the settings."""
+    """T by epoch of each distinct schedule of T, in the order of the settings."""
 
-    def of(setting: Setting) -> Callable[[int], float] | None:
+    def course_of(setting: Setting) -> Callable[[int], float] | None:
         temperature, epochs = setting.config.temperature, setting.config.recipe.epochs
         if not isinstance(temperature, ScheduleOptions):
             return None
         return lambda epoch: temperature.temperature(epoch, epochs)
 
-    return _courses(spec, of)
+    return _courses(spec, course_of)
 
 
 def plot(spec: StudySpec, file: Path) -> None:
-    """Draws both into a file; its ending says in which format.
+    """Write the figure into a file, whose ending names the format: svg, pdf, png.
 
     Raises:
         StudyError: there is nothing to draw, or the file cannot be written.
     """
+    save(draw(spec), file)
+
+
+def draw(spec: StudySpec) -> Figure:
+    """Draw a panel of λ and one of T by epoch, as far as the study plans them."""
     panels = [(title, drawn) for title, drawn in (("λ", strengths(spec)), ("T", temperatures(spec))) if drawn]
     if not panels:
         raise StudyError("there must be a curriculum or a scheduled temperature to plot, but no arm has one")
     lines = sum(len(courses) for _, courses in panels)
-    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}):
+    with matplotlib.rc_context(STYLE):
         height = max(3.0 * len(panels), 0.22 * lines + 0.8)
         figure = Figure(figsize=(8.6, height), layout="constrained")
         drawn_on = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -68,7 +69,7 @@ def plot(spec: StudySpec, file: Path) -> None:
             _panel(axes, title, courses)
         drawn_on[-1].set_xlabel("epoch")
         drawn_on[-1].xaxis.get_major_locator().set_params(integer=True)
-        save(figure, file)
+        return figure
 
 
 def _panel(axes: Axes, title: str, courses: Sequence[Course]) -> None:
@@ -94,7 +95,7 @@ def _courses(spec: StudySpec, course_of: Callable[[Setting], Callable[[int], flo
 
 
 def _label(users: Sequence[Setting], parted: Sequence[str]) -> str:
-    """The arms that share a course; of an arm with several courses, the settings."""
+    """Name the arms that share a course; for an arm with several courses, name the settings."""
     names: dict[str, list[str]] = {}
     for setting in users:
         names.setdefault(setting.arm, []).append(setting.label)

@@ -1,4 +1,4 @@
-"""An ablation as people read it: a table of effects, a line on importances, and a figure."""
+"""The report of an ablation: a table of effects, a sentence on importances, and a figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,24 +9,29 @@ from matplotlib.figure import Figure
 
 from ctkd_study.analysis import EVALUATOR, SEED, Effect
 from ctkd_study.errors import StudyError
-from ctkd_study.report.files import save
+from ctkd_study.report import markdown
+from ctkd_study.report.files import STYLE, save
+from ctkd_study.report.formatting import NOTHING, signed
 
 
 def table(effects: Sequence[Effect]) -> str:
-    """The effects as a Markdown table, a line per value."""
-    lines = [
-        "| option | value | settings | test accuracy minus the mean, points | 95 % interval |",
-        "|---|---|---|---|---|",
-    ]
+    """Return the effects as a Markdown table, a row per value."""
+    rows = []
     for effect in effects:
-        interval = "-" if effect.low is None or effect.high is None else f"{effect.low:+.2f} to {effect.high:+.2f}"
-        cells = [f"`{effect.option}`", effect.value, str(effect.settings), f"{effect.difference:+.2f}", interval]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        interval = NOTHING if effect.low is None or effect.high is None else f"{effect.low:+.2f} to {effect.high:+.2f}"
+        value, settings = markdown.escape(effect.value), str(effect.settings)
+        rows.append((f"`{effect.option}`", value, settings, signed(effect.difference), interval))
+    titles = ("option", "value", "settings", "test accuracy minus the mean, points", "95 % interval")
+    return markdown.table(titles, rows)
 
 
 def sentence(shares: Mapping[str, float], trials: int) -> str:
-    """Which part mattered, by its share of the variance, and how it compares with chance."""
+    """Say which option mattered most, and whether more than chance (the seed) did.
+
+    Args:
+        shares: of the variance, as ``importances`` gives them: the largest first.
+        trials: how many trials they rest on.
+    """
     listed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
     together = 100 * max(1 - sum(shares.values()), 0.0)
     parts = [name for name in shares if name != SEED]
@@ -44,21 +49,26 @@ def sentence(shares: Mapping[str, float], trials: int) -> str:
 
 
 def plot(effects: Sequence[Effect], file: Path) -> None:
-    """A panel per option: the effect of each value with its interval.
+    """Write the figure into a file, whose ending names the format: svg, pdf, png.
 
     Raises:
         StudyError: there are no effects, or the file cannot be written.
     """
+    save(draw(effects), file)
+
+
+def draw(effects: Sequence[Effect]) -> Figure:
+    """Draw a panel per option: the effect of each value with its interval."""
     options = list(dict.fromkeys(effect.option for effect in effects))
     if not options:
         raise StudyError("there must be an option that varies to plot, but there is none")
-    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(2.9 * len(options), 4.0), 3.0), layout="constrained")
         panels = figure.subplots(1, len(options), sharey=True, squeeze=False)[0]
         for axes, option in zip(panels, options, strict=True):
             _panel(axes, option, [effect for effect in effects if effect.option == option])
         panels[0].set_ylabel("test accuracy\nminus the mean, points")
-        save(figure, file)
+        return figure
 
 
 def _panel(axes: Axes, option: str, effects: Sequence[Effect]) -> None:

@@ -1,4 +1,7 @@
-"""Figures as SVG to stand inside a page: no script, no request, text as text, colours that follow the page's."""
+"""The figures of a page, and their SVG: no script, no request, text as text, colours that follow the page's.
+
+Each function returns None where the comparison has nothing to draw.
+"""
 
 import io
 import re
@@ -10,7 +13,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import Comparison, Pair, Summary
+from ctkd_study.analysis import Comparison, PairedDifference, StrategySummary
 from ctkd_study.records import History
 
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
@@ -37,8 +40,8 @@ _STYLE: Any = MappingProxyType(
 )
 
 
-def differences(comparison: Comparison) -> str | None:
-    """Every strategy minus the baseline: one dot per seed, mean and interval, and the margin; None without pairs."""
+def differences(comparison: Comparison) -> Figure | None:
+    """Draw every strategy minus the baseline: a dot per seed, the mean, its interval, and the margin."""
     pairs = [pair for pair in comparison.pairs if pair.difference is not None]
     if not pairs:
         return None
@@ -63,10 +66,10 @@ def differences(comparison: Comparison) -> str | None:
         axes.set_yticks(range(len(pairs)), [pair.a for pair in reversed(pairs)])
         axes.set_ylim(-0.6, len(pairs) - 0.4)
         axes.set_xlabel(f"test accuracy minus {comparison.baseline}, points")
-        return _svg(figure, "differences")
+        return figure
 
 
-def _difference(axes: Axes, pair: Pair, height: float, colour: str) -> None:
+def _difference(axes: Axes, pair: PairedDifference, height: float, colour: str) -> None:
     seeds: list[float] = [value for value in pair.per_seed if value is not None]
     axes.plot(seeds, [height - 0.22] * len(seeds), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
     if pair.low is not None and pair.high is not None:
@@ -75,8 +78,8 @@ def _difference(axes: Axes, pair: Pair, height: float, colour: str) -> None:
         axes.plot([pair.difference], [height], "D", ms=6, color=colour)
 
 
-def accuracy_by_cost(comparison: Comparison) -> str | None:
-    """Test accuracy with its interval against device-seconds, a point per strategy; None before there is one."""
+def accuracy_by_cost(comparison: Comparison) -> Figure | None:
+    """Draw test accuracy with its interval against device-seconds, a point per strategy."""
     summaries = [each for each in comparison.summaries if each.cost is not None and each.test_top1.mean is not None]
     if not summaries:
         return None
@@ -91,10 +94,10 @@ def accuracy_by_cost(comparison: Comparison) -> str | None:
         axes.set_xlabel("device-seconds to carry the strategy out once")
         axes.set_ylabel("test accuracy, %")
         figure.legend(loc="outside right upper", frameon=False)
-        return _svg(figure, "cost")
+        return figure
 
 
-def _point(axes: Axes, summary: Summary, colour: str, marker: str) -> None:
+def _point(axes: Axes, summary: StrategySummary, colour: str, marker: str) -> None:
     mean, cost = summary.test_top1, summary.cost
     if cost is None or mean.mean is None:
         return
@@ -104,8 +107,8 @@ def _point(axes: Axes, summary: Summary, colour: str, marker: str) -> None:
     axes.errorbar([cost.device_seconds], [mean.mean], yerr=half, label=summary.strategy.name, **style)
 
 
-def temperatures(comparison: Comparison, histories: Sequence[History]) -> str | None:
-    """T and λ by epoch: the mean over seeds of each setting, and the span of its seeds; None without any."""
+def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure | None:
+    """Draw T and λ by epoch: the mean over seeds of each setting, and the span of its seeds."""
     colours = _colours([summary.strategy.name for summary in comparison.summaries])
     groups: dict[tuple[str, str], list[History]] = {}
     for history in histories:
@@ -129,7 +132,7 @@ def temperatures(comparison: Comparison, histories: Sequence[History]) -> str | 
         lower.xaxis.get_major_locator().set_params(integer=True)
         handles, labels = upper.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False)
-        return _svg(figure, "temperatures")
+        return figure
 
 
 def _curve(axes: Axes, members: Sequence[History], key: str, label: str, style: dict[str, Any]) -> None:
@@ -153,12 +156,18 @@ def _colours(arms: Sequence[str]) -> dict[str, str]:
     return {arm: _COLOURS[index % len(_COLOURS)] for index, arm in enumerate(arms)}
 
 
-def _svg(figure: Figure, salt: str) -> str:
+def svg(figure: Figure, name: str) -> str:
+    """Return a figure of this module as an SVG element.
+
+    Args:
+        figure: what to write; the same figure always gives the same text.
+        name: of the figure, unique within its page: all ids begin with it.
+    """
     figure.patch.set_alpha(0)
     for axes in figure.axes:
         axes.patch.set_alpha(0)
-    # The salt makes the ids of clip paths, which all figures of a page share, different and always the same.
-    with matplotlib.rc_context({"svg.hashsalt": salt}):
+    # Without a salt, the ids of clip paths would be drawn at random.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
@@ -166,7 +175,7 @@ def _svg(figure: Figure, salt: str) -> str:
     # The page's own text colour: dark on light, light on dark.
     return (
         text.replace(_INK, "currentColor")
-        .replace('id="', f'id="{salt}-')
-        .replace("url(#", f"url(#{salt}-")
-        .replace('href="#', f'href="#{salt}-')
+        .replace('id="', f'id="{name}-')
+        .replace("url(#", f"url(#{name}-")
+        .replace('href="#', f'href="#{name}-')
     )

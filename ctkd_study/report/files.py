@@ -1,15 +1,20 @@
-"""Figures in files of their own, for papers and pages that are not ours."""
+"""Figures in files, for papers and documents."""
 
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from ctkd_study.errors import StudyError
 
+STYLE: Any = MappingProxyType({"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False})
+"""To be set while a figure is drawn. Names with dollar signs are names, not formulas."""
+
 
 def save(figure: Figure, file: Path) -> None:
-    """Writes a figure; the same figure always gives the same file.
+    """Write a figure; the same figure always gives the same file.
 
     Args:
         figure: what to write.

@@ -5,8 +5,10 @@ from html import escape
 
 from ctkd_study.analysis import Comparison
 from ctkd_study.records import History
-from ctkd_study.report import figures, formatting
+from ctkd_study.report import columns, figures
 from ctkd_study.report.literature import published_notes
+from ctkd_study.report.notes import notes
+from ctkd_study.report.sentence import sentence
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f23; --paper: #fff; --quiet: #5b636d; --line: #d5d9de; --box: #f3f5f7; }
@@ -31,7 +33,7 @@ ul { padding-left: 1.2rem; } footer { color: var(--quiet); font-size: .88rem; ma
 
 
 def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
-    """The whole page. Whatever comes from a study is escaped.
+    """Return the whole page. Whatever comes from a study is escaped.
 
     Args:
         comparison: what was found.
@@ -41,12 +43,12 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
     parts = [
         f"<h1>{escape(question.study)}</h1>",
         f'<p class="question">{escape(question.text)}</p>' if question.text else "",
-        f'<p class="verdict">{escape(comparison.sentence)}</p>',
+        f'<p class="verdict">{escape(sentence(comparison))}</p>',
         "<h2>Strategies</h2>",
-        _accuracy(comparison),
-        _cost(comparison),
+        _table(columns.table(comparison, "accuracy", "wide")),
+        _table(columns.table(comparison, "cost", "wide")),
         *_figures(comparison, histories),
-        _notes([*formatting.notes(comparison, histories), *published_notes(comparison)]),
+        _notes([*notes(comparison, histories), *published_notes(comparison)]),
         f"<footer>{escape(_method(comparison))}</footer>",
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
@@ -60,52 +62,20 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
     )
 
 
-def _accuracy(comparison: Comparison) -> str:
-    pairs = {pair.a: pair for pair in comparison.pairs}
-    rows = []
-    for summary in comparison.summaries:
-        pair = pairs.get(summary.strategy.name)
-        cells = [formatting.plus_minus(summary.val_top1), formatting.plus_minus(summary.test_top1)]
-        if comparison.pairs:
-            cells += ["", "", ""]
-        if pair is not None:
-            cells[2:] = [formatting.difference(pair), _p(pair.p_value), formatting.word(pair)]
-        rows.append((formatting.name(summary, comparison.question.teacher), cells, formatting.kept(summary.strategy)))
-    compared = [f"minus {comparison.baseline}", "p", "verdict"] if comparison.pairs else []
-    caption = "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
-    return _table(caption, ["strategy", "validation", "test", *compared], "kept, by seed", rows)
-
-
-def _cost(comparison: Comparison) -> str:
-    question = comparison.question
-    priced = question.price_per_device_hour is not None
-    rows = []
-    for summary in comparison.summaries:
-        strategy = summary.strategy
-        counts = [str(len(strategy.plan.settings)), str(strategy.trials), str(len(strategy.failed))]
-        rows.append(
-            (formatting.name(summary, comparison.question.teacher), [*counts, *formatting.costs(summary, priced)], "")
-        )
-    headings = ["strategy", "settings", "trials", "failed", "device-seconds", "ratio", "TFLOP", "ratio"]
-    money = [question.currency] if priced else []
-    charged = ", with the teacher and evaluation" if question.charges_teacher else ""
-    caption = f"Cost of carrying a strategy out once{charged}, and its ratio to {comparison.baseline}"
-    return _table(caption, [*headings, *money], "", rows)
-
-
-def _table(caption: str, headings: Iterable[str], last: str, rows: Iterable[tuple[str, list[str], str]]) -> str:
-    """A table of numbers; a last column of text, if it has a heading."""
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    head += f'<th scope="col" class="text">{escape(last)}</th>' if last else ""
+def _table(table: columns.Table) -> str:
+    text = [' class="text"' if is_text else "" for is_text in table.is_text]
+    head = '<th scope="col">' + escape(table.titles[0]) + "</th>"
+    head += "".join(
+        f'<th scope="col"{kind}>{escape(title)}</th>' for kind, title in zip(text[1:], table.titles[1:], strict=True)
+    )
     body = "\n".join(
         f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + (f'<td class="text">{escape(text)}</td>' if last else "")
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(text[1:], cells, strict=True))
         + "</tr>"
-        for first, cells, text in rows
+        for first, *cells in table.rows
     )
     return (
-        f'<div class="scroll"><table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll"><table>\n<caption>{escape(table.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
@@ -115,6 +85,7 @@ def _figures(comparison: Comparison, histories: Sequence[History]) -> Iterable[s
     drawn = (
         (
             "Differences",
+            "differences",
             figures.differences(comparison),
             f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the 95 % interval "
             f"of the mean. An interval right of the dashed line (-{margin:g}) is not worse, one left of it is "
@@ -122,22 +93,25 @@ def _figures(comparison: Comparison, histories: Sequence[History]) -> Iterable[s
         ),
         (
             "Accuracy against cost",
+            "cost",
             figures.accuracy_by_cost(comparison),
             "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better.",
         ),
         (
             "Temperature",
+            "temperatures",
             figures.temperatures(comparison, histories),
             "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T.",
         ),
     )
-    for title, svg, caption in drawn:
-        if svg is not None:
-            yield f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+    for title, name, figure, caption in drawn:
+        if figure is not None:
+            svg, said = figures.svg(figure, name), escape(caption)
+            yield f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{said}</figcaption></figure>"
 
 
-def _notes(notes: Iterable[str]) -> str:
-    items = "\n".join(f"<li>{escape(note)}</li>" for note in notes)
+def _notes(texts: Iterable[str]) -> str:
+    items = "\n".join(f"<li>{escape(text)}</li>" for text in texts)
     return f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else ""
 
 
@@ -149,9 +123,3 @@ def _method(comparison: Comparison) -> str:
         "look, for each strategy by itself; they are not adjusted for several strategies. Seeds vary student, batch "
         "order and views, not split, teacher or test set."
     )
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

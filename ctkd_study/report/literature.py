@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 from ctkd_study.analysis import Comparison
-from ctkd_study.report.formatting import name, plus_minus
+from ctkd_study.report.formatting import NOTHING, optional, plus_minus
+from ctkd_study.report.notes import marked_name
 from ctkd_study.spec import Published
 
 
 def published_notes(comparison: Comparison) -> list[str]:
-    """Published accuracies beside those found here, line by line, where the study did as the literature does.
+    """Return published accuracies beside those found here, a note each, where the study follows the literature.
 
-    Otherwise they do not compare, and a single note gives them with what differs. Nothing without published numbers.
+    Otherwise the two do not compare: a single note then gives the published ones and what differs.
 
     Args:
         comparison: what was found.
@@ -29,18 +30,18 @@ def published_notes(comparison: Comparison) -> list[str]:
 
 
 def _entries(comparison: Comparison, published: Published) -> Iterator[tuple[str, float, str, str]]:
-    """What, its published accuracy, ours as people read it, and the source."""
+    """Yield what was measured, its published accuracy, ours as text, and the source."""
     teacher = comparison.question.teacher
     if published.teacher is not None:
         ours = teacher.test_top1 if teacher is not None else None
-        yield "teacher", published.teacher, "-" if ours is None else f"{ours:.2f}", published.source
+        yield "teacher", published.teacher, optional(ours, "{:.2f}".format), published.source
     alone = False
     for summary in comparison.summaries:
         arm = summary.strategy.name
         theirs, source = published.arms.get(arm), published.source_of(arm)
-        if theirs is None and not summary.strategy.plan.uses_teacher and not alone:
+        if theirs is None and not summary.strategy.arm.uses_teacher and not alone:
             theirs, source, alone = published.student, published.source, True
         if theirs is not None:
-            yield name(summary, teacher), theirs, plus_minus(summary.test_top1), source
+            yield marked_name(summary.strategy, teacher), theirs, plus_minus(summary.test_top1), source
     if published.student is not None and not alone:
-        yield "student alone", published.student, "-", published.source
+        yield "student alone", published.student, NOTHING, published.source

@@ -10,13 +10,14 @@ from rich.live import Live
 from rich.table import Table
 
 from ctkd_study.launch import LaunchProgress
+from ctkd_study.report.formatting import duration
 
 _PLAIN_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def shown(progress: LaunchProgress, console: Console, price: float | None) -> Iterator[None]:
-    """Shows the progress inside the block.
+def show_progress(progress: LaunchProgress, console: Console, price: float | None) -> Iterator[None]:
+    """Show the progress while the block runs.
 
     Args:
         progress: what to show.
@@ -24,8 +25,7 @@ def shown(progress: LaunchProgress, console: Console, price: float | None) -> It
         price: money per device-hour, if the study names one.
     """
     if console.is_terminal:
-        live = Live(get_renderable=lambda: table(progress, price), console=console, refresh_per_second=2)
-        with live:
+        with Live(get_renderable=lambda: table(progress, price), console=console, refresh_per_second=2):
             yield
         return
     stop = threading.Event()
@@ -45,7 +45,7 @@ def shown(progress: LaunchProgress, console: Console, price: float | None) -> It
 
 
 def table(progress: LaunchProgress, price: float | None) -> Table:
-    """Trials by arm and state, time left, cost so far."""
+    """A table of trials by arm and state, with time and cost so far below."""
     view = Table(title=None, caption=_status(progress, price), caption_justify="left")
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
@@ -57,7 +57,7 @@ def table(progress: LaunchProgress, price: float | None) -> Table:
 
 
 def line(progress: LaunchProgress, price: float | None) -> str:
-    """The same in one line."""
+    """What the table says, in one line."""
     arms = progress.arms()
     counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
     failed = sum(state.failed for state in arms.values())
@@ -73,10 +73,3 @@ def _status(progress: LaunchProgress, price: float | None) -> str:
     if price is not None:
         parts.append(f"cost {progress.device_seconds / 3600 * price:,.2f}")
     return "; ".join([*parts, *([progress.note] if progress.note else [])])
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people read them."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

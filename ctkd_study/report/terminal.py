@@ -1,4 +1,4 @@
-"""What the command line prints."""
+"""A comparison, a plan and the outcome of a launch, as the command line prints them."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,19 @@ from ctkd_study.analysis import Comparison
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
 from ctkd_study.records import History
-from ctkd_study.report import formatting
+from ctkd_study.report import columns
+from ctkd_study.report.formatting import duration
 from ctkd_study.report.literature import published_notes
-from ctkd_study.report.live_table import duration
+from ctkd_study.report.notes import notes
+from ctkd_study.report.sentence import sentence
 
 _NAMED_FAILURES = 10
-_NAME_WIDTH = 13
-"""At which names fold where the terminal is narrow; with it, the numbers of the table fit into 80 columns."""
+_TEXT_WIDTH = 13
+"""Names fold at this width where the terminal is narrow, so that the numbers of a table fit into 80 columns."""
 
 
 def show(comparison: Comparison, console: Console, histories: Sequence[History] = ()) -> None:
-    """Prints the tables of strategies, the sentence, and what must not be overlooked.
+    """Print the tables of strategies, the sentence, and the notes.
 
     Args:
         comparison: what was found.
@@ -29,51 +31,28 @@ def show(comparison: Comparison, console: Console, histories: Sequence[History] 
     """
     if comparison.question.text:
         _print(console, comparison.question.text)
-    for table in (accuracy_table(comparison), cost_table(comparison)):
+    for part in ("accuracy", "cost"):
         console.print()
-        console.print(table)
-    _print(console, f"\n{comparison.sentence}")
-    for note in (*formatting.notes(comparison, histories), *published_notes(comparison)):
+        console.print(_table(columns.table(comparison, part, "narrow")))
+    _print(console, f"\n{sentence(comparison)}")
+    for note in (*notes(comparison, histories), *published_notes(comparison)):
         _print(console, f"- {note}")
 
 
-def accuracy_table(comparison: Comparison) -> Table:
-    """One line per strategy: accuracy with its 95 % interval, difference to the baseline, verdict."""
-    table = _table("strategy", "validation, %", "test, %", f"minus {comparison.baseline}", "verdict")
-    pairs = {pair.a: pair for pair in comparison.pairs}
-    for summary in comparison.summaries:
-        pair = pairs.get(summary.strategy.name)
-        cells = [formatting.plus_minus(summary.val_top1), formatting.plus_minus(summary.test_top1)]
-        cells += ["", ""] if pair is None else [formatting.difference(pair), formatting.word(pair)]
-        table.add_row(escape(formatting.name(summary, comparison.question.teacher)), *cells)
-    return table
-
-
-def cost_table(comparison: Comparison) -> Table:
-    """One line per strategy: what it takes, once, and what it kept."""
-    question = comparison.question
-    priced = question.price_per_device_hour is not None
-    money = [question.currency] if priced else []
-    table = _table("strategy", "trials", "device-s", "ratio", "TFLOP", "ratio", *money)
-    table.add_column("kept, by seed")
-    for summary in comparison.summaries:
-        strategy = summary.strategy
-        trials = f"{strategy.trials}, {len(strategy.failed)} failed" if strategy.failed else str(strategy.trials)
-        cells = (trials, *formatting.costs(summary, priced), escape(formatting.kept(strategy)))
-        table.add_row(escape(formatting.name(summary, comparison.question.teacher)), *cells)
-    return table
-
-
-def _table(first: str, *others: str) -> Table:
+def _table(content: columns.Table) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, overflow="fold", min_width=_NAME_WIDTH)
-    for heading in others:
-        table.add_column(escape(heading), justify="right", no_wrap=True)
+    for title, is_text in zip(content.titles, content.is_text, strict=True):
+        if is_text:
+            table.add_column(escape(title), overflow="fold", min_width=_TEXT_WIDTH)
+        else:
+            table.add_column(escape(title), justify="right", no_wrap=True)
+    for row in content.rows:
+        table.add_row(*map(escape, row))
     return table
 
 
 def show_outcome(outcome: Outcome, console: Console) -> None:
-    """Prints what a launch did."""
+    """Print what a launch did."""
     settled = len(outcome.plan.trials) - len(outcome.unfinished)
     _print(console, f"{settled} of {len(outcome.plan.trials)} trials have ended; {outcome.trained} ran in this launch.")
     for trial_id, damaged in outcome.damaged.items():
@@ -93,14 +72,15 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
 
 
 def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Console) -> None:
-    """Prints what a study consists of, and what it will take."""
-    priced = [plan.spec.currency] if plan.spec.price_per_device_hour is not None else []
-    table = _table("arm", "settings", "trials", "TFLOP", "device-seconds", *priced)
+    """Print what a study consists of, and what it will take."""
+    priced = plan.spec.price_per_device_hour is not None
+    titles = ["arm", "settings", "trials", "TFLOP", "device-seconds", *[plan.spec.currency] * priced]
+    rows = []
     for arm in estimate.arms:
-        money = [f"{arm.money:.3g}"] if arm.money is not None else []
-        cells = [arm.arm, str(arm.settings), str(arm.trials), f"{arm.tflop:.3g}", _span(arm.device_seconds), *money]
-        table.add_row(*cells)
-    console.print(table)
+        cells = [arm.arm, str(arm.settings), str(arm.trials), f"{arm.tflop:.3g}", _span(arm.device_seconds)]
+        rows.append((*cells, *([] if arm.money is None else [f"{arm.money:.3g}"])))
+    is_text = (True, *[False] * (len(titles) - 1))
+    console.print(_table(columns.Table("", tuple(titles), is_text, tuple(rows))))
     teacher = ""
     if estimate.teacher_seconds is not None:
         teacher = f", the teacher's {duration(estimate.teacher_seconds.middle)} included"

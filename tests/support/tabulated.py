@@ -2,12 +2,34 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from ctkd_study.analysis.strategies import ArmPlan, Cost, Strategy, evaluate
+from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.verdict import Comparison, Question, TeacherFacts, compare
 from ctkd_study.records.results import History, TrialResult
+from ctkd_study.spec import Arm, Setting
+from trainables.config import TrialConfig
 from trainables.record import Row
+
+
+def arm(
+    name: str,
+    *labels: str,
+    fixed: bool = False,
+    uses_teacher: bool = True,
+    overrides_student: bool = False,
+    overrides_epochs: bool = False,
+) -> Arm:
+    """An arm with a setting for each label, by default one with the arm's name; its trials are those of ``trial``."""
+    parts: dict[str, Any] = {
+        "temperature": SimpleNamespace(kind="fixed" if fixed else "global"),
+        "teacher": SimpleNamespace(),
+        "distiller": SimpleNamespace(needs="logits" if uses_teacher else "nothing"),
+    }
+    config = TrialConfig.model_construct(**parts)
+    settings = (Setting(name, label, label, overrides_student, overrides_epochs, config) for label in labels or (name,))
+    return Arm(name, tuple(settings), {})
 
 
 def trial(arm: str, setting: str, seed: int, val: float, test: float, **fields: Any) -> TrialResult:
@@ -59,11 +81,11 @@ def question(**fields: Any) -> Question:
 
 
 def strategies(
-    accuracies: Mapping[str, Sequence[float]], plans: Sequence[ArmPlan] = (), **options: Any
+    accuracies: Mapping[str, Sequence[float]], given: Sequence[Arm] = (), **options: Any
 ) -> tuple[Strategy, ...]:
     """Arms of one setting each, from their test accuracies by seed."""
-    known = {plan.name: plan for plan in plans}
-    arms = [known.get(name, ArmPlan(name, (name,))) for name in accuracies]
+    known = {each.name: each for each in given}
+    arms = [known.get(name, arm(name)) for name in accuracies]
     results = [
         trial(name, name, seed, value, value)
         for name, values in accuracies.items()
@@ -73,14 +95,26 @@ def strategies(
     return evaluate(arms, seeds, results, "validation", **options)
 
 
+def with_states(states: str) -> tuple[Strategy, Strategy]:
+    """Arm a by seed: . finished, x failed, - absent; arm b always finished and two points lower."""
+    results = [trial("b", "b", seed, 90, 90) for seed in range(len(states))]
+    for seed, state in enumerate(states):
+        if state == ".":
+            results.append(trial("a", "a", seed, 92, 92 + 0.1 * (seed % 3)))
+        elif state == "x":
+            results.append(failed("a", "a", seed))
+    a, b = evaluate([arm("a"), arm("b")], range(len(states)), results, "validation")
+    return a, b
+
+
 def quickstart(seeds: int = 8, **fields: Any) -> Comparison:
     """A whole study: a grid of five, two curricula, a student alone; the curricula are about as good as the grid."""
     values = ("1", "2", "4", "8", "16")
     arms = (
-        ArmPlan("grid", tuple(f"T={value}" for value in values), fixed=True),
-        ArmPlan("global", ("global",)),
-        ArmPlan("instance", ("instance",)),
-        ArmPlan("student_alone", ("student_alone",), uses_teacher=False),
+        arm("grid", *(f"T={value}" for value in values), fixed=True),
+        arm("global"),
+        arm("instance"),
+        arm("student_alone", uses_teacher=False),
     )
     results = []
     for seed in range(seeds):

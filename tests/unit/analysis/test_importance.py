@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ctkd_study import StudyError
-from ctkd_study.analysis.importance import SEED, Effect, Point, effects, importances, points
+from ctkd_study.analysis.importance import SEED, FinishedTrial, effects, finished_trials, importances
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.launch.loop import launch
 from ctkd_study.plan import StudyState
@@ -22,10 +22,10 @@ from trainables.record import Row
 from trainables.storage import Storage
 
 
-def product(accuracy: Callable[[str, str, int], float], seeds: int = 4) -> list[Point]:
+def product(accuracy: Callable[[str, str, int], float], seeds: int = 4) -> list[FinishedTrial]:
     """Two options of three values each, crossed."""
     return [
-        Point(seed, {"end": end, "kind": kind}, accuracy(end, kind, seed))
+        FinishedTrial(seed, {"end": end, "kind": kind}, accuracy(end, kind, seed))
         for seed, end, kind in itertools.product(range(seeds), ("1", "2", "3"), ("a", "b", "c"))
     ]
 
@@ -95,25 +95,41 @@ def test_the_options_of_the_arms_that_differ_are_looked_at(tmp_path: Path) -> No
     teacher = {"model": "resnet8", "checkpoint": str(tmp_path / "t.pth")}
     state = StudyState(from_mapping(plain(teacher=teacher, arms=arms)), Storage.at(str(tmp_path / "results")))
     plan, outcome = state.plan, launch(state, InlineRunner(tabulated(rows)), Console(quiet=True))
-    found = points([trial for trial in plan.trials if trial.arm == "spans"], outcome.manifests)
+    found = finished_trials([trial for trial in plan.trials if trial.arm == "spans"], outcome.manifests)
     assert [(point.seed, dict(point.options), point.top1) for point in found] == [
         (seed, {"curriculum.kind": kind, "curriculum.end": end}, 80.0 + seed)
         for seed, kind, end in itertools.product((0, 1), ("cosine", "step"), ("1", "2"))
     ], "the third seed failed"
-    both = points([trial for trial in plan.trials if trial.arm != "fixed"], outcome.manifests)
+    both = finished_trials([trial for trial in plan.trials if trial.arm != "fixed"], outcome.manifests)
     assert set(both[0].options) == {"temperature.kind", "curriculum.kind", "curriculum.end"}
-    assert points([], outcome.manifests) == []
+    assert finished_trials([], outcome.manifests) == []
 
 
-def test_the_table_and_the_figure(tmp_path: Path) -> None:
-    known = [Effect("end", "0.1", -0.25, -0.5, 0.0, 3), Effect("kind", "cosine", 0.125, None, None, 9)]
-    assert report.table(known).splitlines()[2:] == [
-        "| `end` | 0.1 | 3 | -0.25 | -0.50 to +0.00 |",
-        "| `kind` | cosine | 9 | +0.12 | - |",
+def test_shares_are_sorted_and_repeat() -> None:
+    moved, kinds = {"1": 0.0, "2": 2.0, "3": 5.0}, {"a": 0.0, "b": 0.5, "c": 1.0}
+    shares = importances(product(lambda end, kind, seed: 80 + moved[end] + (kinds[kind] + 0.3) * seed, seeds=3))
+    assert list(shares) == ["end", "seed", "kind"]
+    assert list(shares.values()) == pytest.approx([0.857868, 0.050291, 0.023565], abs=1e-4)
+
+
+def test_what_does_not_vary_has_no_share() -> None:
+    one_seed = importances(product(lambda end, kind, seed: 80 + int(end), seeds=1))
+    assert set(one_seed) == {"end", "kind"}
+    one_setting = [FinishedTrial(seed, {"end": "1"}, 80.0 + seed) for seed in range(3)]
+    assert importances(one_setting) == {"seed": pytest.approx(1.0)}
+
+
+def test_a_seed_without_a_value_leaves_that_values_effect_to_the_others() -> None:
+    found = [
+        trial
+        for trial in product(lambda end, kind, seed: 80 + int(end), 4)
+        if (trial.seed, trial.options["end"]) != (0, "3")
     ]
-    file = tmp_path / "effects.svg"
-    report.plot(known, file)
-    for label in ("end", "kind", "0.1", "cosine"):
-        assert f">{label}<" in file.read_text()
-    with pytest.raises(StudyError, match="an option that varies"):
-        report.plot([], file)
+    known = {(effect.option, effect.value): effect for effect in effects(found)}
+    low = known["end", "1"]
+    # The mean of seed 0 is 81.5, that of the others 82: differences -0.5, -1, -1, -1.
+    assert low.difference == pytest.approx(-0.875)
+    assert low.settings == 3
+    assert (low.low, low.high) == pytest.approx((-0.875 - 3.182446 * 0.25 / 2, -0.875 + 3.182446 * 0.25 / 2), abs=1e-6)
+    high = known["end", "3"]
+    assert (high.difference, high.low, high.high) == pytest.approx((1.0, 1.0, 1.0))

@@ -200,3 +200,53 @@ def test_rounding_is_the_deviation_of_what_counting_loses() -> None:
     truth = np.random.default_rng(1).uniform(0, 100, REPEATS)
     lost = np.round(truth / 100 * 50) / 50 * 100 - truth
     assert lost.std() == pytest.approx(inference.rounding(50), rel=0.02)
+
+
+# -- literal values: quantiles from scipy.special, power by numerical integration ------------------------------------
+
+
+FIVE = [1.0, 2.0, 3.0, 2.5, 0.5]
+"""Mean 1.8, deviation sqrt(4.3 / 4) = 1.0368221."""
+
+
+def test_intervals_of_both_confidences() -> None:
+    # t(0.975, 4) = 2.7764451 and t(0.95, 4) = 2.1318468, times 1.0368221 / sqrt(5) = 0.4636809.
+    assert inference.mean_interval(FIVE) == pytest.approx((1.8, 0.5126154, 3.0873846), abs=1e-6)
+    assert inference.mean_interval(FIVE, confidence=0.9) == pytest.approx((1.8, 0.8115033, 2.7884967), abs=1e-6)
+    assert inference.mean_interval(FIVE, floor=9.0) == inference.mean_interval(FIVE), "the floor is for equal values"
+    assert inference.p_value(FIVE) == pytest.approx(0.0178113, abs=1e-6)
+    assert inference.p_value([-value for value in FIVE]) == inference.p_value(FIVE)
+
+
+def test_equal_values_spread_by_the_floor() -> None:
+    assert inference.spread([1.0, 2.0, 4.0]) == pytest.approx(1.5275252)
+    assert (inference.spread([2.0, 2.0]), inference.spread([2.0, 2.0], 0.25)) == (0.0, 0.25)
+    # Mean 0.5, floor 0.25, three seeds: half = 4.3026527 * 0.25 / sqrt(3), and t = 0.5 / (0.25 / sqrt(3)) = 2 sqrt(3).
+    assert inference.mean_interval([0.5] * 3, 0.25) == pytest.approx((0.5, -0.1210344, 1.1210344), abs=1e-6)
+    assert inference.p_value([0.5] * 3, 0.25) == pytest.approx(0.0741799, abs=1e-6)
+    assert inference.spread([2.0, 2.0 + 4e-9]) == pytest.approx(2.83e-9, rel=1e-2), "more than floating point's error"
+
+
+@pytest.mark.parametrize(("count", "factor"), [(2, 3.9471539), (3, 2.1169365), (5, 1.5575754), (12, 1.2545818)])
+def test_the_bound_of_a_deviation(count: int, factor: float) -> None:
+    assert inference.spread_bound(2.0, count) == pytest.approx(2 * factor, rel=1e-6)
+
+
+def test_power_at_several_numbers_of_seeds() -> None:
+    assert inference.power([3, 5, 9, 20], 1.0, 1.0) == pytest.approx(
+        [0.1786101, 0.4013203, 0.7480155, 0.9885913], abs=1e-6
+    )
+    assert inference.power([3, 10], 1.3, 0.5) == pytest.approx([0.0625667, 0.1921189], abs=1e-6)
+    assert inference.power([2, 5], 0.0, 0.5).tolist() == [1.0, 1.0]
+    assert inference.power([5, 200], 1e-6, 50.0) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(("margin", "more"), [(0.7, 33), (1.0, 15), (2.0, 3), (1e6, 1)])
+def test_how_many_more_seeds_four_of_them_ask_for(margin: float, more: int) -> None:
+    assert inference.more_seeds([-1.0, 0.2, 0.5, 1.0], margin) == more
+
+
+def test_the_plan_goes_from_three_seeds_in_all_to_two_hundred_more() -> None:
+    assert inference.more_seeds([0.3, 0.3], 1.0, floor=1e-3) == 1
+    widest = next(m for m in np.arange(0.3, 0.2, -0.0005) if inference.more_seeds([-1.0, 0.2, 0.5, 1.0], m) == 200)
+    assert inference.more_seeds([-1.0, 0.2, 0.5, 1.0], widest * 0.99) is None

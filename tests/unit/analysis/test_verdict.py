@@ -1,24 +1,25 @@
 """Strategies side by side: differences, verdicts, and the sentence, from tabulated results."""
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 
-from ctkd_study.analysis.strategies import ArmPlan, Cost, Strategy, evaluate
-from ctkd_study.analysis.verdict import Comparison, Pair, TeacherFacts, compare, default_baseline, pair
+from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
+from ctkd_study.analysis.verdict import PairedDifference, compare, default_baseline, paired_difference
 from ctkd_study.errors import StudyError
-from tests.support.tabulated import failed, question, quickstart, strategies, trial
+from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial, with_states
 
 BASE = [95.0, 96.0, 97.0, 96.5]
 
 
-def against(others: list[float], margin: float = 1.5, **fields: Any) -> Pair:
+def against(others: list[float], margin: float = 1.5, **fields: Any) -> PairedDifference:
     """Four seeds of b, and of a with these differences to them."""
     a, b = strategies(
         {"a": [base + other for base, other in zip(BASE, others, strict=False)], "b": BASE[: len(others)]}
     )
-    return pair(a, b, margin, **fields)
+    return paired_difference(a, b, margin, **fields)
 
 
 def test_a_pair_worked_out_by_hand() -> None:
@@ -79,18 +80,6 @@ def test_equal_differences_have_the_width_of_the_test_sets_resolution() -> None:
     assert same.p_value == pytest.approx(1.0)
 
 
-def with_states(states: str) -> tuple[Strategy, Strategy]:
-    """Arm a by seed: . finished, x failed, - absent; arm b always finished and two points lower."""
-    results = [trial("b", "b", seed, 90, 90) for seed in range(len(states))]
-    for seed, state in enumerate(states):
-        if state == ".":
-            results.append(trial("a", "a", seed, 92, 92 + 0.1 * (seed % 3)))
-        elif state == "x":
-            results.append(failed("a", "a", seed))
-    a, b = evaluate([ArmPlan("a", ("a",)), ArmPlan("b", ("b",))], range(len(states)), results, "validation")
-    return a, b
-
-
 @pytest.mark.parametrize(
     ("states", "seeds", "dropped", "verdict"),
     [
@@ -107,7 +96,7 @@ def with_states(states: str) -> tuple[Strategy, Strategy]:
 def test_seeds_without_anything_to_select_are_dropped_and_over_a_tenth_of_them_leave_it_undecided(
     states: str, seeds: int, dropped: int, verdict: str
 ) -> None:
-    found = pair(*with_states(states), 1.5)
+    found = paired_difference(*with_states(states), 1.5)
     assert (len(found.seeds), found.dropped, found.verdict) == (seeds, dropped, verdict)
     # More seeds would not mend what fails.
     assert found.more_seeds == (0 if verdict == "better" else None)
@@ -118,10 +107,10 @@ def test_seeds_without_anything_to_select_are_dropped_and_over_a_tenth_of_them_l
 
 def test_the_baseline_is_the_first_arm_with_several_fixed_settings() -> None:
     plans = [
-        ArmPlan("curves", ("λ=1", "λ=2")),
-        ArmPlan("fixed", ("T=4",), fixed=True),
-        ArmPlan("grid", ("T=1", "T=4"), fixed=True),
-        ArmPlan("grid2", ("T=2", "T=8"), fixed=True),
+        arm("curves", "λ=1", "λ=2"),
+        arm("fixed", "T=4", fixed=True),
+        arm("grid", "T=1", "T=4", fixed=True),
+        arm("grid2", "T=2", "T=8", fixed=True),
     ]
     assert default_baseline(evaluate(plans, [0], [], "validation")) == "grid"
     assert default_baseline(evaluate(plans[:2], [0], [], "validation")) == "curves"
@@ -159,7 +148,6 @@ def test_a_look_before_the_last_seed_is_interim(planned: int | None, recorded: i
     a, b = with_states("." * recorded + "-" * (8 - recorded))
     found = compare(question(seeds_planned=planned), [b, a])
     assert found.interim == interim
-    assert ("Interim look" in found.sentence) == interim
 
 
 def test_a_dropped_seed_is_no_reason_to_call_a_look_interim() -> None:
@@ -167,82 +155,90 @@ def test_a_dropped_seed_is_no_reason_to_call_a_look_interim() -> None:
     assert not compare(question(), [b, a]).interim
 
 
-# -- the sentence ----------------------------------------------------------------------------------------------------
+def test_the_papers_protocol_gives_means_and_costs_but_no_pairs() -> None:
+    found = quickstart(protocol="paper")
+    assert (found.pairs, found.interim) == ((), False)
+    assert found.summaries[0].test_top1.mean == pytest.approx(96.125)
+    assert found.summaries[1].cost_ratio == Cost(0.2, 0.2)
 
 
-def test_the_sentence_of_the_quickstart() -> None:
-    assert quickstart().sentence == (
-        "global is not worse than grid (best of 5) by more than 1.5 points (-0.26, 95 % interval -0.49 to -0.04), at "
-        "0.2 times the device-seconds and TFLOP. "
-        "instance against grid (best of 5) is undecided (-0.22, 95 % interval -1.56 to +1.11), at 0.2 times the "
-        "device-seconds and TFLOP; about 11 more seeds would tell. "
-        "student_alone is worse than grid (best of 5) by more than 1.5 points (-6.00, 95 % interval -6.04 to -5.96), "
-        "at 0.2 times the device-seconds and TFLOP. "
-        "Data digits, teacher resnet20 (98.1 % on test); 8 seeds, each selecting on 200 validation examples, and "
-        "tested on 797 examples; margin 1.5 points."
-    )
+# -- pairing, and what a summary holds -------------------------------------------------------------------------------
 
 
-def said(states: str, plan: ArmPlan | None = None, **fields: Any) -> str:
-    a, b = with_states(states)
-    if plan is not None:
-        a = dataclasses.replace(a, plan=plan)
-    found: Comparison = compare(question(seeds=tuple(range(len(states))), **fields), [b, a])
-    return found.sentence
+def with_first_seed_failed() -> tuple[Strategy, Strategy]:
+    """Five seeds of a strategy whose first one failed, and of a baseline that varies much more than they differ."""
+    base = [90.0, 94.0, 91.0, 97.0, 93.0]
+    differences = [0.0, 1.0, 2.0, 3.0, 2.0]
+    results = [trial("b", "b", seed, value, value) for seed, value in enumerate(base)]
+    results += [failed("a", "a", 0)]
+    results += [trial("a", "a", seed, 90, base[seed] + differences[seed]) for seed in range(1, 5)]
+    a, b = evaluate([arm("a"), arm("b")], range(5), results, "validation")
+    return a, b
+
+
+def test_differences_are_paired_by_seed_not_by_place() -> None:
+    a, b = with_first_seed_failed()
+    for baseline in (b, dataclasses.replace(b, replicates=b.replicates[::-1])):
+        found = paired_difference(a, baseline, 1.5)
+        assert (found.seeds, found.dropped) == ((1, 2, 3, 4), 1)
+        assert found.per_seed == (None, 1.0, 2.0, 3.0, 2.0)
+        assert (found.difference, found.low, found.high) == pytest.approx((2.0, 0.700772, 3.299228), abs=1e-6)
+        assert found.p_value == pytest.approx(0.0162766, abs=1e-6)
+        assert (found.verdict, found.too_many_dropped, found.more_seeds) == ("undecided", True, None)
+    turned = paired_difference(b, a, 1.5)
+    assert (turned.a, turned.b, turned.dropped, turned.per_seed) == ("b", "a", 1, (None, -1.0, -2.0, -3.0, -2.0))
+
+
+def test_a_tenth_may_be_dropped_but_no_more() -> None:
+    assert not paired_difference(*with_states("x........."), 1.5).too_many_dropped
+    assert paired_difference(*with_states("x........"), 1.5).too_many_dropped
+    assert not paired_difference(*with_states("-.."), 1.5).too_many_dropped
+
+
+def test_the_interval_of_equal_differences_needs_the_number_of_test_examples() -> None:
+    a, b = strategies({"a": [91.0, 92.0, 93.0], "b": [90.0, 91.0, 92.0]})
+    known, unknown = (compare(question(seeds=(0, 1, 2), test=test), [b, a]).pairs[0] for test in (800, None))
+    half = 4.3026527 * 0.0510310 / math.sqrt(3)
+    assert (known.low, known.high) == pytest.approx((1 - half, 1 + half), abs=1e-6)
+    assert (unknown.low, unknown.high, unknown.p_value) == (1.0, 1.0, None)
+
+
+def test_means_of_equal_accuracies_are_as_wide_as_the_rounding_to_examples() -> None:
+    (summary,) = compare(question(seeds=(0, 1, 2), validation=200, test=797), strategies({"a": [90.0] * 3})).summaries
+    for mean, examples in ((summary.val_top1, 200), (summary.test_top1, 797)):
+        assert mean.high == pytest.approx(90 + 4.3026527 * 100 / examples / math.sqrt(12) / math.sqrt(3), abs=1e-6)
+    (two,) = compare(question(seeds=(0, 1)), strategies({"a": [90.0, 91.0]})).summaries
+    assert dataclasses.astuple(two.test_top1) == (90.5, None, None, (90.0, 91.0))
 
 
 @pytest.mark.parametrize(
-    ("sentence", "words"),
+    ("base", "ratio"),
     [
-        (said("........"), "a is better than b (+2.09, 95 % interval"),
-        (said("...-----"), "Interim look: 3 seeds of 8."),
-        (said(".."), "an interval needs at least 3 seeds"),
-        (said("x..."), "is undecided"),
-        (said("x..."), "1 of 4 seeds had nothing left to select"),
-        (said("xxxx"), "4 of 4 seeds had nothing left to select"),
-        (said("----"), "No verdict for quickstart yet: no seed has all trials of two strategies."),
-        (said("...."), "4 seeds, each selecting on 200 validation examples, and tested on 797 examples"),
-        (said("....", margin=0.2), "margin 0.2 points"),
-        (said("....", teacher=None), "Data digits; 4 seeds"),
-        (said("....", teacher=TeacherFacts("vgg13 from vgg13.pth")), "teacher vgg13 from vgg13.pth; 4 seeds"),
-        (said("....", charges_teacher=True), "Costs include the teacher's training and work, and evaluation."),
-        (said("....", ArmPlan("a", ("a",), overrides_student=True)), "a (another student) is better"),
-        (said("....", ArmPlan("a", ("a", "c"), overrides_epochs=True)), "a (best of 2, other epochs) is better"),
+        ({}, Cost(1.3, 0.5)),
+        ({"device_seconds": 0.0}, None),
+        ({"tflop": 0.0}, None),
+        ({"device_seconds": 0.5, "tflop": 0.25}, Cost(26.0, 4.0)),
     ],
 )
-def test_the_sentence_says_what_it_rests_on(sentence: str, words: str) -> None:
-    assert words in sentence
-
-
-def test_more_than_two_hundred_seeds_are_named_as_such() -> None:
-    wide = strategies({"b": BASE, "a": [125.0, 66.0, 97.0, 96.5]})
-    assert "more than 200 further seeds would be needed to tell" in compare(question(seeds=(0, 1, 2, 3)), wide).sentence
-
-
-def test_arms_without_the_teacher_come_last() -> None:
-    values = {"grid": BASE, "alone": BASE, "curriculum": BASE}
+def test_each_kind_of_cost_has_its_ratio_where_the_baselines_is_above_0(
+    base: dict[str, float], ratio: Cost | None
+) -> None:
+    results = [trial("b", "b", 0, 90, 90, **base), trial("a", "a", 0, 90, 90, device_seconds=13.0, tflop=1.0)]
     found = compare(
-        question(seeds=(0, 1, 2, 3)), strategies(values, [ArmPlan("alone", ("alone",), uses_teacher=False)])
+        question(seeds=(0,), price_per_device_hour=36.0),
+        evaluate([arm("b"), arm("a"), arm("missing")], [0], results, "validation"),
     )
-    assert found.sentence.index("curriculum ") < found.sentence.index("alone ")
-    assert [each.a for each in found.pairs] == ["alone", "curriculum"]
+    _, ours, missing = found.summaries
+    assert (ours.cost, ours.cost_ratio) == (Cost(13.0, 1.0), ratio)
+    assert ours.money == pytest.approx(0.13)
+    assert (missing.cost, missing.cost_ratio, missing.money) == (None, None, None)
 
 
-def test_different_costs_of_the_two_kinds_are_both_named() -> None:
-    results = [trial("b", "b", seed, 90, 90 + seed / 10) for seed in range(4)]
-    results += [trial("a", "a", seed, 90, 90, device_seconds=13.0, tflop=1.0) for seed in range(4)]
-    both = evaluate([ArmPlan("b", ("b",)), ArmPlan("a", ("a",))], range(4), results, "validation")
-    sentence = compare(question(seeds=(0, 1, 2, 3)), both).sentence
-    assert "at 1.3 times the device-seconds and 0.5 times the TFLOP" in sentence
-    far = [trial("b", "b", seed, 90, 90 + seed / 10, device_seconds=0.1304) for seed in range(4)] + results[4:]
-    both = evaluate([ArmPlan("b", ("b",)), ArmPlan("a", ("a",))], range(4), far, "validation")
-    assert "at 100 times the device-seconds and" in compare(question(seeds=(0, 1, 2, 3)), both).sentence
+def test_no_ratio_before_the_baseline_has_a_cost() -> None:
+    found = evaluate([arm("b"), arm("a")], [0], [trial("a", "a", 0, 90, 90)], "validation")
+    assert [summary.cost_ratio for summary in compare(question(seeds=(0,)), found).summaries] == [None, None]
 
 
-def test_the_papers_protocol_gives_means_and_costs_but_no_verdict_and_says_why() -> None:
-    found = quickstart(protocol="paper")
-    assert found.pairs == ()
-    assert "No verdict" in found.sentence
-    assert "by test accuracy" in found.sentence
-    assert found.summaries[0].test_top1.mean is not None
-    assert found.summaries[1].cost_ratio == Cost(0.2, 0.2)
+def test_the_planned_number_of_seeds_is_final() -> None:
+    assert (question().final_seeds, question(seeds_planned=20).final_seeds) == (8, 20)
+    assert (quickstart().looks, quickstart().sentence) == (0, ""), "Study.compare fills both"

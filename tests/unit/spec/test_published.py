@@ -61,7 +61,7 @@ def test_a_footnote_that_says_what_differs_where_they_do_not() -> None:
 
 def test_what_was_not_found_is_a_dash() -> None:
     found = quickstart(protocol="paper")
-    taught = [s for s in found.summaries if s.strategy.plan.uses_teacher]
+    taught = [s for s in found.summaries if s.strategy.arm.uses_teacher]
     asked = dataclasses.replace(found.question, teacher=None)
     bare = dataclasses.replace(found, summaries=tuple(taught), question=asked)
     notes = published_notes(with_published(bare))

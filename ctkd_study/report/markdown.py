@@ -1,0 +1,48 @@
+"""A comparison as Markdown with GitHub's tables, to paste into an issue, a pull request or a notebook."""
+
+import html
+import re
+from collections.abc import Sequence
+
+from ctkd_study.analysis import Comparison
+from ctkd_study.records import History
+from ctkd_study.report import columns
+from ctkd_study.report.literature import published_notes
+from ctkd_study.report.notes import notes
+from ctkd_study.report.sentence import sentence
+
+
+def document(comparison: Comparison, histories: Sequence[History] = ()) -> str:
+    """Return the question, the sentence, both tables and the notes. Whatever comes from a study is escaped.
+
+    Args:
+        comparison: what was found.
+        histories: of trials with a learned temperature, to say where T sits at a bound.
+    """
+    question = comparison.question
+    parts = [f"## {escape(question.study)}", escape(question.text), f"**{escape(sentence(comparison))}**"]
+    for part in ("accuracy", "cost"):
+        content = columns.table(comparison, part, "wide")
+        rows = [[escape(cell) for cell in row] for row in content.rows]
+        parts += [f"{escape(content.caption)}:", table([*map(escape, content.titles)], rows, content.is_text)]
+    found = (*notes(comparison, histories), *published_notes(comparison))
+    parts.append("\n".join(f"- {escape(note)}" for note in found))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool] = ()) -> str:
+    """Return a table of cells that are Markdown already.
+
+    Args:
+        titles: one per column.
+        rows: as many cells each.
+        is_text: which columns are aligned left, the others right; by default all of them.
+    """
+    rules = ["---" if text else "---:" for text in is_text or [True] * len(titles)]
+    lines = (f"| {' | '.join(titles)} |", f"|{'|'.join(rules)}|", *(f"| {' | '.join(row)} |" for row in rows))
+    return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """Escape what Markdown, GitHub's formulas and HTML would read as markup; line breaks become spaces."""
+    return re.sub(r"([\\`*_\[\]|$#~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

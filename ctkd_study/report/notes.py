@@ -1,0 +1,109 @@
+"""Caveats: what must not be overlooked when the numbers are read, and the marks at names that point to them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ctkd_study.analysis import FEWEST_SEEDS, Comparison, PairedDifference, Strategy, TeacherFacts
+from ctkd_study.records import History
+from ctkd_study.report.formatting import count, number
+
+_NAMED_FAILURES = 10
+_AT_BOUND = 0.01
+"""Part of its span within which a temperature counts as sitting at a bound."""
+
+
+def marked_name(strategy: Strategy, teacher: TeacherFacts | None) -> str:
+    """The arm's name with the marks that ``notes`` explains."""
+    arm = strategy.arm
+    leaky = arm.uses_teacher and teacher is not None and teacher.may_have_seen_validation
+    return arm.name + "*" * arm.overrides_student + "†" * arm.overrides_epochs + "‡" * leaky
+
+
+def notes(comparison: Comparison, histories: Sequence[History] = ()) -> list[str]:
+    """Return the caveats of a comparison, strategy by strategy, then those of the study as a whole.
+
+    Args:
+        comparison: what was found.
+        histories: of trials with a learned temperature; without them, nothing is said about bounds.
+    """
+    found: list[str] = []
+    for summary in comparison.summaries:
+        found += _strategy(summary.strategy)
+    found += [_equal_differences(pair) for pair in comparison.pairs if _equal(pair.per_seed)]
+    found += at_bounds(histories)
+    return [*found, *_study(comparison)]
+
+
+def _strategy(strategy: Strategy) -> Iterator[str]:
+    if strategy.missing:
+        seeds = ", ".join(str(replicate.seed) for replicate in strategy.replicates if not replicate.complete)
+        yield (
+            f"{strategy.name}: {strategy.missing} of {strategy.trials} trials have not ended; incomplete seeds "
+            f"({seeds}) are left out."
+        )
+    if strategy.failed:
+        named = "; ".join(f"{result.id} ({result.reason})" for result in strategy.failed[:_NAMED_FAILURES])
+        more = len(strategy.failed) - _NAMED_FAILURES
+        yield (
+            f"{strategy.name}: {count(len(strategy.failed), 'trial')} failed, and the cost counts: {named}"
+            + (f"; and {more} more." if more > 0 else ".")
+        )
+    if strategy.dropped:
+        seeds = ", ".join(map(str, strategy.dropped))
+        yield f"{strategy.name}: nothing was left to select at seeds {seeds}; they are left out."
+    if strategy.wasted_device_seconds:
+        wasted = number(strategy.wasted_device_seconds)
+        yield f"{strategy.name}: {wasted} device-seconds were lost to faults (wasted); they are not in the cost."
+    for text, concerned in strategy.remarks.items():
+        yield f"{strategy.name}, {count(concerned, 'trial')}: {text}."
+    if strategy.arm.overrides_student:
+        yield f"* {strategy.name} trains another student than the study's."
+    if strategy.arm.overrides_epochs:
+        yield f"† {strategy.name} trains for another number of epochs than the study's."
+
+
+def _equal_differences(pair: PairedDifference) -> str:
+    return (
+        f"{pair.a}: its differences to {pair.b} are the same at every seed, which seeds can't show to be exact; the "
+        "interval is as wide as one test example's rounding makes it."
+    )
+
+
+def _equal(per_seed: Sequence[float | None]) -> bool:
+    values = [round(value, 9) for value in per_seed if value is not None]
+    return len(values) >= FEWEST_SEEDS and len(set(values)) == 1
+
+
+def at_bounds(histories: Sequence[History]) -> list[str]:
+    """Say which arms end with a learned temperature within 1 % of the end of its range."""
+    ended: Counter[tuple[str, str]] = Counter()
+    trials = Counter(history.arm for history in histories)
+    for history in histories:
+        last = history.rows[-1].get("temperature") if history.rows else None
+        if history.bounds is None or last is None:
+            continue
+        low, high = history.bounds
+        near = _AT_BOUND * (high - low)
+        bound = f"lower bound {low:g}" if last - low < near else f"upper bound {high:g}" if high - last < near else ""
+        if bound:
+            ended[history.arm, bound] += 1
+    return [
+        f"{arm}: T sits at its {bound} at the end of {sitting} of {count(trials[arm], 'trial')}."
+        for (arm, bound), sitting in ended.items()
+    ]
+
+
+def _study(comparison: Comparison) -> Iterator[str]:
+    question, teacher = comparison.question, comparison.question.teacher
+    if teacher is not None and teacher.may_have_seen_validation:
+        yield "‡ The teacher comes from a file: it may have seen the validation split."
+    if teacher is not None and teacher.cost is not None and not question.charges_teacher:
+        yield (
+            f"The teacher's own {number(teacher.cost.device_seconds)} device-seconds, its work in the trials, and "
+            "evaluation are not in the cost (--charge-teacher each adds them to every strategy)."
+        )
+    if comparison.looks > 1:
+        yield (
+            f"This is look {comparison.looks} at a growing number of seeds; each raises the error of 2.5 % "
+            "(two looks, at 5 and 10 seeds, make it 4.4 %)."
+        )

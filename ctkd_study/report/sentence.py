@@ -1,0 +1,82 @@
+"""The verdict as a sentence that a person can quote."""
+
+from ctkd_study.analysis import FEWEST_SEEDS, MOST_MORE_SEEDS, Comparison, PairedDifference, Question, StrategySummary
+from ctkd_study.report.formatting import count
+
+
+def sentence(comparison: Comparison) -> str:
+    """Say how each strategy compares with the baseline, and on what data, seeds and margin that rests."""
+    question = comparison.question
+    if question.protocol == "paper":
+        any_mean = any(summary.test_top1.mean is not None for summary in comparison.summaries)
+        return (
+            f"No verdict for {question.study}: protocol 'paper' selects epochs and settings by test accuracy, so its "
+            "accuracies are too high, by an amount that differs between strategies. "
+            f"{'Means and costs stand; use' if any_mean else 'Use'} protocol 'validation' for a verdict."
+        )
+    if not any(pair.seeds or pair.dropped for pair in comparison.pairs):
+        return f"No verdict for {question.study} yet: no seed has all trials of two strategies."
+    summaries = {summary.strategy.name: summary for summary in comparison.summaries}
+    # Strategies without the teacher answer another question, and come last.
+    pairs = sorted(comparison.pairs, key=lambda pair: not summaries[pair.a].strategy.arm.uses_teacher)
+    clauses = ". ".join(_clause(pair, summaries[pair.a], summaries[pair.b], question.margin) for pair in pairs)
+    counts = sorted({len(pair.seeds) for pair in pairs})
+    seeds = count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    if not counts[-1]:
+        seeds = "no seed with a result of two strategies"
+    look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
+    costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
+    return f"{clauses}.{look} {_basis(question, seeds)}.{costs}"
+
+
+def _basis(question: Question, seeds: str) -> str:
+    teacher = ""
+    if question.teacher is not None:
+        accuracy = question.teacher.test_top1
+        known = f" ({accuracy:.1f} % on test)" if accuracy is not None else ""
+        teacher = f", teacher {question.teacher.description}{known}"
+    test = f"tested on {question.test} examples" if question.test is not None else "tested on its test set"
+    return (
+        f"Data {question.data}{teacher}; {seeds}, each selecting on {question.validation} validation examples, and "
+        f"{test}; margin {question.margin:g} points"
+    )
+
+
+def _clause(pair: PairedDifference, ours: StrategySummary, theirs: StrategySummary, margin: float) -> str:
+    a, b = _described(ours), _described(theirs)
+    text = {
+        "better": f"{a} is better than {b}",
+        "not_worse": f"{a} is not worse than {b} by more than {margin:g} points",
+        "worse": f"{a} is worse than {b} by more than {margin:g} points",
+        "undecided": f"{a} against {b} is undecided",
+    }[pair.verdict]
+    if pair.difference is not None:
+        text += f" ({pair.difference:+.2f}"
+        text += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
+    if ours.cost_ratio is not None:
+        seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
+        both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
+        text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
+    return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.2g}"
+
+
+def _described(summary: StrategySummary) -> str:
+    """The arm's name and what sets it apart: ``grid (best of 5)``."""
+    arm = summary.strategy.arm
+    parts = [f"best of {len(arm.settings)}"] if len(arm.settings) > 1 else []
+    parts += ["another student"] * arm.overrides_student + ["other epochs"] * arm.overrides_epochs
+    return f"{arm.name} ({', '.join(parts)})" if parts else arm.name
+
+
+def _what_would_tell(pair: PairedDifference) -> str:
+    if pair.too_many_dropped:
+        return f"{pair.dropped} of {count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
+    if len(pair.seeds) < FEWEST_SEEDS:
+        return f"an interval needs at least {FEWEST_SEEDS} seeds"
+    if pair.more_seeds is None:
+        return f"more than {MOST_MORE_SEEDS} further seeds would be needed to tell"
+    return f"about {count(pair.more_seeds, 'more seed')} would tell"

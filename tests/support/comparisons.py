@@ -1,0 +1,50 @@
+"""Comparisons that a report must cope with: a clean study, one where much went wrong, and some with little in them."""
+
+import dataclasses
+
+from ctkd_study.analysis.strategies import evaluate
+from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
+from tests.support.tabulated import arm, failed, history, question, quickstart, trial
+
+HOSTILE = '<script>alert("1")</script> & [red]$x_1$[/]'
+HOSTILE_LABEL = "T=<b>|[red]1[/]"
+
+
+def battered() -> Comparison:
+    """A study in which almost everything that can go wrong has."""
+    arms = (
+        arm("grid", HOSTILE_LABEL, "T=4", fixed=True),
+        arm("global", overrides_student=True, overrides_epochs=True),
+        arm("instance"),
+    )
+    results = [failed("grid", "T=4", seed, reason=HOSTILE) for seed in range(12)]
+    results += [
+        trial("grid", HOSTILE_LABEL, seed, 90, 90, wasted_device_seconds=0.5, remarks=("trained on a toaster",))
+        for seed in range(12)
+    ]
+    results += [failed("global", "global", 0), failed("global", "global", 1)]
+    results += [trial("global", "global", seed, 91, 91) for seed in range(2, 12)]
+    results += [trial("instance", "instance", seed, 90, 90 + 40 * (-1) ** seed) for seed in range(11)]
+    asked = question(
+        seeds=tuple(range(12)),
+        text=HOSTILE,
+        test=None,
+        teacher=TeacherFacts(HOSTILE, may_have_seen_validation=True),
+        seeds_planned=20,
+    )
+    return dataclasses.replace(compare(asked, evaluate(arms, asked.seeds, results, "validation")), looks=3)
+
+
+def empty() -> Comparison:
+    """A study that has not begun."""
+    return compare(question(), evaluate([arm("grid", "T=1", "T=4", fixed=True)], range(8), [], "validation"))
+
+
+CASES = {
+    "quickstart": quickstart(price_per_device_hour=2.0),
+    "paper": quickstart(protocol="paper"),
+    "two seeds": quickstart(2),
+    "battered": battered(),
+    "empty": empty(),
+}
+HISTORIES = [history(name, seed, [15.0, 14.0 - seed, 12.0]) for name in ("global", "instance") for seed in range(2)]

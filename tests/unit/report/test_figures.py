@@ -1,0 +1,165 @@
+"""What the figures of a page hold, read back from their axes, and what their SVG is fit for."""
+
+import dataclasses
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from ctkd_study.analysis.strategies import Cost
+from ctkd_study.analysis.verdict import Mean
+from ctkd_study.records.results import History
+from ctkd_study.report import figures
+from tests.support.comparisons import CASES, HISTORIES
+from tests.support.tabulated import history, quickstart
+
+BLUE, ORANGE, GREEN, PINK = "#0f8fc4", "#d97706", "#2a9d6f", "#c2649a"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(figure: Figure | None) -> Figure:
+    assert figure is not None
+    return figure
+
+
+def points(line: Any) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def labels(axes: Axes) -> list[tuple[float, str]]:
+    return [
+        (float(tick), label.get_text()) for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    ]
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_differences_show_every_seed_the_mean_the_interval_and_the_margin() -> None:
+    study = quickstart()
+    (axes,) = drawn(figures.differences(study)).axes
+    zero, margin, *lines = axes.get_lines()
+    assert [np.asarray(line.get_xdata()).tolist() for line in (zero, margin)] == [[0, 0], [-1.5, -1.5]]
+    assert (zero.get_linestyle(), margin.get_linestyle()) == ("-", "--")
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_width()) == (-1.5, 1.5)  # type: ignore[attr-defined]
+    assert len(lines) == 9
+    for place, (pair, colour) in enumerate(zip(study.pairs, (ORANGE, GREEN, PINK), strict=True)):
+        height = 2 - place
+        seeds, interval, mean = lines[3 * place : 3 * place + 3]
+        assert points(seeds) == [(value, height - 0.22) for value in pair.per_seed]
+        assert points(interval) == [(pair.low, height), (pair.high, height)]
+        assert points(mean) == [(pair.difference, height)]
+        assert {line.get_color() for line in (seeds, interval, mean)} == {colour}
+        assert (seeds.get_marker(), seeds.get_linestyle(), mean.get_marker()) == ("o", "None", "D")
+    assert labels(axes) == [(0, "student_alone"), (1, "instance"), (2, "global")]
+    assert axes.get_xlabel() == "test accuracy minus grid, points"
+    assert axes.get_ylim() == pytest.approx((-0.6, 2.6))
+    (note,) = axes.texts
+    assert (note.get_text(), note.xy) == ("margin -1.5", (-1.5, 1))  # type: ignore[attr-defined]
+    assert drawn(figures.differences(study)).get_size_inches().tolist() == pytest.approx([8.6, 2.75])
+
+
+def test_seeds_that_are_not_in_a_pair_and_intervals_that_there_are_not_are_not_drawn() -> None:
+    study = quickstart(2)
+    partly = dataclasses.replace(study.pairs[0], per_seed=(None, -0.5))
+    nothing = dataclasses.replace(study.pairs[1], difference=None)
+    found = dataclasses.replace(study, pairs=(partly, nothing))
+    (axes,) = drawn(figures.differences(found)).axes
+    assert [points(line) for line in axes.get_lines()[2:]] == [[(-0.5, -0.22)], [(partly.difference, 0)]]
+    assert labels(axes) == [(0, "global")]
+
+
+def test_accuracy_against_cost_has_a_point_with_its_interval_per_strategy() -> None:
+    study = quickstart()
+    grid, curriculum, instance, alone = study.summaries
+    made_up = (
+        dataclasses.replace(grid, cost=Cost(50.0, 1.0), test_top1=Mean(96.0, 95.5, 96.5, ())),
+        dataclasses.replace(curriculum, cost=Cost(10.0, 1.0), test_top1=Mean(95.0, None, None, ())),
+        dataclasses.replace(instance, cost=None),
+        dataclasses.replace(alone, test_top1=Mean(None, None, None, ())),
+    )
+    figure = drawn(figures.accuracy_by_cost(dataclasses.replace(study, summaries=made_up)))
+    (axes,) = figure.axes
+    assert legend(figure) == ["grid", "global"]
+    first, second = axes.containers
+    assert points(first[0]) == [(50.0, 96.0)]
+    (bar,) = first[2]
+    assert bar.get_segments()[0].tolist() == [[50.0, 95.5], [50.0, 96.5]]
+    assert points(second[0]) == [(10.0, 95.0)]
+    assert [(each[0].get_marker(), each[0].get_color()) for each in (first, second)] == [("o", BLUE), ("s", ORANGE)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "device-seconds to carry the strategy out once",
+        "test accuracy, %",
+    )
+    assert axes.get_xlim()[0] == 0
+    assert figure.get_size_inches().tolist() == pytest.approx([8.6, 3.4])
+
+
+def test_temperatures_are_means_over_seeds_with_their_span() -> None:
+    paths = [
+        history("global", 0, [15.0, 14.0, 12.0]),
+        history("global", 1, [15.0, 12.0]),
+        history("instance", 0, [3.0]),
+    ]
+    second = dataclasses.replace(paths[0], setting="λ=3")
+    bare = History("global", "none", 0, ({"epoch": 1, "temperature": None},))
+    unknown = history("gone", 0, [5.0])
+    figure = drawn(figures.temperatures(quickstart(), [*paths, second, bare, unknown]))
+    upper, lower = figure.axes
+    assert [points(line) for line in upper.get_lines()] == [
+        [(1, 15.0), (2, 13.0), (3, 12.0)],
+        [(1, 3.0)],
+        [(1, 15.0), (2, 14.0), (3, 12.0)],
+    ]
+    (strength, *_) = lower.get_lines()
+    assert np.asarray(strength.get_xdata()).tolist() == [1, 2, 3]
+    assert np.asarray(strength.get_ydata()).tolist() == pytest.approx([(1 / 3 + 1 / 2) / 2, (2 / 3 + 1) / 2, 1.0])
+    style = [(line.get_color(), line.get_linestyle()) for line in upper.get_lines()]
+    assert style == [(ORANGE, "-"), (GREEN, "-"), (ORANGE, "--")]
+    assert legend(figure) == ["global", "instance", "global, λ=3"]
+    span = next(each for each in upper.collections if isinstance(each, FillBetweenPolyCollection))
+    corners = {(x, y) for x, y in np.asarray(span.get_paths()[0].vertices).tolist()}
+    assert corners == {(1, 15), (2, 12), (2, 14), (3, 12)}
+    assert to_hex(np.asarray(span.get_facecolor())[0]) == ORANGE
+    assert (upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()) == ("T, mean of the epoch", "λ", "epoch")
+    assert np.diff(lower.get_xticks()) == pytest.approx(1), "epochs are whole numbers"
+
+
+def test_there_is_no_figure_of_what_there_is_nothing_of() -> None:
+    assert figures.differences(CASES["paper"]) is None
+    assert figures.accuracy_by_cost(CASES["empty"]) is None
+    assert figures.temperatures(CASES["quickstart"], []) is None
+    assert figures.temperatures(CASES["quickstart"], [dataclasses.replace(HISTORIES[0], rows=())]) is None
+
+
+def every_figure() -> dict[str, Figure]:
+    study = CASES["quickstart"]
+    return {
+        "differences": drawn(figures.differences(study)),
+        "cost": drawn(figures.accuracy_by_cost(study)),
+        "temperatures": drawn(figures.temperatures(study, HISTORIES)),
+    }
+
+
+def test_an_svg_takes_the_pages_colour_keeps_text_as_text_and_is_the_same_each_time() -> None:
+    again = every_figure()
+    for name, figure in every_figure().items():
+        svg = figures.svg(figure, name)
+        root = ElementTree.fromstring(svg)
+        assert svg == figures.svg(again[name], name)
+        assert "currentColor" in svg
+        assert not {"#000000", "#010203", "<metadata", "<?xml", "#ffffff"} & {
+            part for part in ("#000000", "#010203", "<metadata", "<?xml", "#ffffff") if part in svg
+        }
+        texts = {"".join(element.itertext()).strip() for element in root.iter(f"{SVG}text")}
+        assert "global" in texts
+        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+        assert ids
+        assert all(each.startswith(f"{name}-") for each in ids)

@@ -1,0 +1,81 @@
+"""What a user sees while a study runs."""
+
+import io
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ctkd_study.launch.progress import ArmProgress
+from ctkd_study.report import live_table
+from ctkd_study.report.live_table import show_progress
+
+
+def progress(left: float | None = 600.0, note: str = "") -> Any:
+    """Two arms after a minute and a half, 1,800 device-seconds."""
+    arms = {"grid": ArmProgress(waiting=4, running=3, finished=2, failed=1), "global": ArmProgress(finished=5)}
+    return SimpleNamespace(arms=lambda: arms, seconds_left=lambda: left, began=910.0, device_seconds=1800.0, note=note)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+
+
+def text_of(show: Callable[[Console], None], **options: Any) -> str:
+    stream = io.StringIO()
+    show(Console(file=stream, **options))
+    return stream.getvalue()
+
+
+def test_a_line() -> None:
+    counts = "finished: grid 2/10, global 5/5; failed: 1; 1m30s so far"
+    assert live_table.line(progress(), 2.0) == f"{counts}; about 10m00s left; 1,800 device-seconds; cost 1.00"
+    waiting = live_table.line(progress(None, "the teacher is being made ready"), None)
+    assert waiting == f"{counts}; 1,800 device-seconds; the teacher is being made ready"
+
+
+def test_a_table() -> None:
+    text = text_of(lambda console: console.print(live_table.table(progress(), 2.0)), width=100)
+    cells = [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in text.splitlines()]
+    assert [row for row in cells if row] == [
+        ["arm", "waiting", "running", "finished", "failed"],
+        ["grid", "4", "3", "2", "1"],
+        ["global", "0", "0", "5", "0"],
+    ]
+    assert "1m30s so far; about 10m00s left; 1,800" in " ".join(text.split())
+
+
+def test_failures_are_red() -> None:
+    options: dict[str, Any] = {"width": 100, "force_terminal": True, "color_system": "standard"}
+    text = text_of(lambda console: console.print(live_table.table(progress(), None)), **options)
+    assert text.count("\x1b[31m1\x1b[0m") == 1
+
+
+def test_what_is_piped_gets_a_line_at_intervals_and_one_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_table, "_PLAIN_SECONDS", 0.01)
+    line = live_table.line(progress(), None)
+
+    def show(console: Console) -> None:
+        with show_progress(progress(), console, None):
+            pass
+        assert console.file.getvalue() == f"{line}\n"  # type: ignore[attr-defined]
+        with show_progress(progress(), console, None):
+            time.sleep(0.1)
+
+    lines = text_of(show, width=20).splitlines()
+    assert len(lines) > 3
+    assert set(lines) == {line}
+
+
+def test_a_terminal_gets_the_table() -> None:
+    def show(console: Console) -> None:
+        with show_progress(progress(), console, 2.0):
+            pass
+
+    text = text_of(show, width=100, force_terminal=True)
+    assert "waiting" in text
+    assert "cost 1.00" in text

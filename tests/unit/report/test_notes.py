@@ -1,0 +1,99 @@
+"""The caveats under a report: each one, literally, and when there is none."""
+
+import dataclasses
+
+import pytest
+
+from ctkd_study.analysis.strategies import evaluate
+from ctkd_study.analysis.verdict import TeacherFacts, compare
+from ctkd_study.report import notes
+from tests.support.comparisons import CASES, HOSTILE
+from tests.support.tabulated import arm, failed, history, question, strategies, trial
+
+BOUND = "global: T sits at its {} at the end of {}."
+
+
+def test_all_that_went_wrong_is_noted_in_order() -> None:
+    named = "; ".join(f"grid-T=4-s{seed} ({HOSTILE})" for seed in range(10))
+    lost = "train_loss is nan in epoch 2"
+    assert notes.notes(CASES["battered"], [history("global", 0, [21.0])]) == [
+        f"grid: 12 trials failed, and the cost counts: {named}; and 2 more.",
+        "grid: 6.00 device-seconds were lost to faults (wasted); they are not in the cost.",
+        "grid, 12 trials: trained on a toaster.",
+        f"global: 2 trials failed, and the cost counts: global-global-s0 ({lost}); global-global-s1 ({lost}).",
+        "global: nothing was left to select at seeds 0, 1; they are left out.",
+        "* global trains another student than the study's.",
+        "† global trains for another number of epochs than the study's.",
+        "instance: 1 of 12 trials have not ended; incomplete seeds (11) are left out.",
+        "global: its differences to grid are the same at every seed, which seeds can't show to be exact; the interval "
+        "is as wide as one test example's rounding makes it.",
+        "global: T sits at its upper bound 21 at the end of 1 of 1 trial.",
+        "‡ The teacher comes from a file: it may have seen the validation split.",
+        "This is look 3 at a growing number of seeds; each raises the error of 2.5 % (two looks, at 5 and 10 seeds, "
+        "make it 4.4 %).",
+    ]
+
+
+@pytest.mark.parametrize(("count", "ending"), [(1, "s0 (why)."), (10, "s9 (why)."), (11, "s9 (why); and 1 more.")])
+def test_ten_failures_are_named(count: int, ending: str) -> None:
+    results = [failed("a", "a", seed, reason="why") for seed in range(count)]
+    (strategy,) = evaluate([arm("a")], range(count), results, "validation")
+    text = notes.notes(compare(question(charges_teacher=True), [strategy]))[0]
+    assert text.startswith(f"a: {count} trial{'s' if count > 1 else ''} failed, and the cost counts: a-a-s0 (why)")
+    assert text.endswith(ending)
+
+
+def test_a_clean_study_has_only_the_note_on_the_teachers_cost() -> None:
+    values = {"grid": [95.0, 96.0, 97.0], "global": [95.1, 96.3, 97.2]}
+    clean = compare(question(seeds=(0, 1, 2)), strategies(values))
+    assert notes.notes(clean) == [
+        "The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
+        "(--charge-teacher each adds them to every strategy)."
+    ]
+    assert notes.notes(dataclasses.replace(clean, looks=1)) == notes.notes(clean), "one look needs no note"
+    assert notes.notes(compare(question(seeds=(0, 1, 2), charges_teacher=True), strategies(values))) == []
+    assert notes.notes(compare(question(seeds=(0, 1, 2), teacher=None), strategies(values))) == []
+    unknown = question(seeds=(0, 1, 2), teacher=TeacherFacts("resnet20"))
+    assert notes.notes(compare(unknown, strategies(values))) == []
+
+
+@pytest.mark.parametrize(
+    ("differences", "noted"),
+    [((0.1, 0.1, 0.1), True), ((0.1, 0.1), False), ((0.1, 0.1, 0.2), False), ((0.1, 0.1, 0.1 + 1e-12), True)],
+)
+def test_equal_differences_are_noted_from_three_seeds_on(differences: tuple[float, ...], noted: bool) -> None:
+    values = {"grid": [90.0] * len(differences), "global": [90 + difference for difference in differences]}
+    found = compare(question(seeds=tuple(range(len(differences))), charges_teacher=True), strategies(values))
+    assert bool(notes.notes(found)) == noted
+
+
+@pytest.mark.parametrize(
+    ("last", "bound"),
+    [(100.5, "upper bound 101"), (1.5, "lower bound 1"), (2.0, ""), (100.0, ""), (51.0, "")],
+)
+def test_a_temperature_that_sits_at_a_bound_is_noted(last: float, bound: str) -> None:
+    """Within 1 % of a span of 100, which is 1."""
+    expected = [BOUND.format(bound, "2 of 2 trials")] if bound else []
+    assert notes.at_bounds([history("global", seed, [15.0, last], (1.0, 101.0)) for seed in range(2)]) == expected
+
+
+def test_only_the_trials_at_a_bound_are_counted_and_other_temperatures_have_none() -> None:
+    paths = [history("global", 0, [20.95]), history("global", 1, [12.0]), history("global", 2, [])]
+    assert notes.at_bounds(paths) == [BOUND.format("upper bound 21", "1 of 3 trials")]
+    unbounded = dataclasses.replace(paths[0], bounds=None)
+    assert notes.at_bounds([unbounded]) == []
+    both = [unbounded, paths[2], history("global", 3, [1.0]), history("other", 0, [21.0])]
+    assert notes.at_bounds(both) == [
+        BOUND.format("lower bound 1", "1 of 3 trials"),
+        "other: T sits at its upper bound 21 at the end of 1 of 1 trial.",
+    ]
+
+
+def test_names_are_marked() -> None:
+    leaky = TeacherFacts("t", may_have_seen_validation=True)
+    results = [trial(name, name, 0, 90, 90) for name in ("a", "b", "c")]
+    arms = [arm("a", overrides_student=True), arm("b", overrides_epochs=True), arm("c", uses_teacher=False)]
+    a, b, c = evaluate(arms, [0], results, "validation")
+    assert [notes.marked_name(each, leaky) for each in (a, b, c)] == ["a*‡", "b†‡", "c"]
+    assert [notes.marked_name(each, TeacherFacts("t")) for each in (a, b, c)] == ["a*", "b†", "c"]
+    assert [notes.marked_name(each, None) for each in (a, b, c)] == ["a*", "b†", "c"]

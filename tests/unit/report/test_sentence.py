@@ -1,0 +1,170 @@
+"""The verdict in words, from tabulated results."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from ctkd_study.analysis.strategies import Cost, evaluate
+from ctkd_study.analysis.verdict import PairedDifference, TeacherFacts, compare
+from ctkd_study.report.sentence import sentence
+from ctkd_study.spec import Arm
+from tests.support.comparisons import CASES
+from tests.support.tabulated import arm, question, quickstart, strategies, trial, with_states
+
+BASE = [95.0, 96.0, 97.0, 96.5]
+
+
+def test_the_sentence_of_the_quickstart() -> None:
+    assert sentence(quickstart()) == (
+        "global is not worse than grid (best of 5) by more than 1.5 points (-0.26, 95 % interval -0.49 to -0.04), at "
+        "0.2 times the device-seconds and TFLOP. "
+        "instance against grid (best of 5) is undecided (-0.22, 95 % interval -1.56 to +1.11), at 0.2 times the "
+        "device-seconds and TFLOP; about 11 more seeds would tell. "
+        "student_alone is worse than grid (best of 5) by more than 1.5 points (-6.00, 95 % interval -6.04 to -5.96), "
+        "at 0.2 times the device-seconds and TFLOP. "
+        "Data digits, teacher resnet20 (98.1 % on test); 8 seeds, each selecting on 200 validation examples, and "
+        "tested on 797 examples; margin 1.5 points."
+    )
+
+
+def said(states: str, given: Arm | None = None, **fields: Any) -> str:
+    a, b = with_states(states)
+    if given is not None:
+        a = dataclasses.replace(a, arm=given)
+    found = compare(question(seeds=tuple(range(len(states))), **fields), [b, a])
+    return sentence(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (said("........"), "a is better than b (+2.09, 95 % interval"),
+        (said("...-----"), "Interim look: 3 seeds of 8."),
+        (said(".."), "an interval needs at least 3 seeds"),
+        (said("x..."), "is undecided"),
+        (said("x..."), "1 of 4 seeds had nothing left to select"),
+        (said("xxxx"), "4 of 4 seeds had nothing left to select"),
+        (said("----"), "No verdict for quickstart yet: no seed has all trials of two strategies."),
+        (said("...."), "4 seeds, each selecting on 200 validation examples, and tested on 797 examples"),
+        (said("....", margin=0.2), "margin 0.2 points"),
+        (said("....", teacher=None), "Data digits; 4 seeds"),
+        (said("....", teacher=TeacherFacts("vgg13 from vgg13.pth")), "teacher vgg13 from vgg13.pth; 4 seeds"),
+        (said("....", charges_teacher=True), "Costs include the teacher's training and work, and evaluation."),
+        (said("....", arm("a", overrides_student=True)), "a (another student) is better"),
+        (said("....", arm("a", "a", "c", overrides_epochs=True)), "a (best of 2, other epochs) is better"),
+    ],
+)
+def test_the_sentence_says_what_it_rests_on(text: str, words: str) -> None:
+    assert words in text
+
+
+def test_more_than_two_hundred_seeds_are_named_as_such() -> None:
+    wide = strategies({"b": BASE, "a": [125.0, 66.0, 97.0, 96.5]})
+    assert "more than 200 further seeds would be needed to tell" in sentence(
+        compare(question(seeds=(0, 1, 2, 3)), wide)
+    )
+
+
+def test_arms_without_the_teacher_come_last() -> None:
+    values = {"grid": BASE, "alone": BASE, "curriculum": BASE}
+    found = compare(question(seeds=(0, 1, 2, 3)), strategies(values, [arm("alone", uses_teacher=False)]))
+    assert sentence(found).index("curriculum ") < sentence(found).index("alone ")
+    assert [each.a for each in found.pairs] == ["alone", "curriculum"]
+
+
+def test_different_costs_of_the_two_kinds_are_both_named() -> None:
+    results = [trial("b", "b", seed, 90, 90 + seed / 10) for seed in range(4)]
+    results += [trial("a", "a", seed, 90, 90, device_seconds=13.0, tflop=1.0) for seed in range(4)]
+    both = evaluate([arm("b"), arm("a")], range(4), results, "validation")
+    text = sentence(compare(question(seeds=(0, 1, 2, 3)), both))
+    assert "at 1.3 times the device-seconds and 0.5 times the TFLOP" in text
+    far = [trial("b", "b", seed, 90, 90 + seed / 10, device_seconds=0.1304) for seed in range(4)] + results[4:]
+    both = evaluate([arm("b"), arm("a")], range(4), far, "validation")
+    assert "at 100 times the device-seconds and" in sentence(compare(question(seeds=(0, 1, 2, 3)), both))
+
+
+ENDING = (
+    ". Data digits, teacher resnet20 (98.1 % on test); 4 seeds, each selecting on 200 validation examples, and tested "
+    "on 797 examples; margin 1.5 points."
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "clause"),
+    [
+        ({}, "a is better than b (+1.00, 95 % interval +0.50 to +1.50)"),
+        (
+            {"verdict": "not_worse"},
+            "a is not worse than b by more than 1.5 points (+1.00, 95 % interval +0.50 to +1.50)",
+        ),
+        ({"verdict": "worse"}, "a is worse than b by more than 1.5 points (+1.00, 95 % interval +0.50 to +1.50)"),
+        ({"low": None, "high": None}, "a is better than b (+1.00)"),
+        ({"difference": None}, "a is better than b"),
+    ],
+)
+def test_a_clause_says_verdict_difference_and_interval(changes: dict[str, Any], clause: str) -> None:
+    pair = PairedDifference("a", "b", (0, 1, 2, 3), 1.0, 0.5, 1.5, 0.01, "better", 0, 0, False, ())
+    found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
+    found = dataclasses.replace(found, pairs=(dataclasses.replace(pair, **changes),))
+    assert sentence(found) == f"{clause}, at 1 times the device-seconds and TFLOP{ENDING}"
+    bare = tuple(dataclasses.replace(summary, cost_ratio=None) for summary in found.summaries)
+    assert sentence(dataclasses.replace(found, summaries=bare)) == clause + ENDING
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"more_seeds": 11}, "about 11 more seeds would tell"),
+        ({"more_seeds": 1}, "about 1 more seed would tell"),
+        ({}, "more than 200 further seeds would be needed to tell"),
+        ({"seeds": (0, 1), "more_seeds": 11}, "an interval needs at least 3 seeds"),
+        ({"dropped": 2, "too_many_dropped": True}, "2 of 6 seeds had nothing left to select"),
+        ({"seeds": (), "dropped": 1, "too_many_dropped": True}, "1 of 1 seed had nothing left to select"),
+    ],
+)
+def test_what_is_undecided_says_what_would_tell(changes: dict[str, Any], what: str) -> None:
+    pair = PairedDifference("a", "b", (0, 1, 2, 3), 1.0, -2.5, 4.5, 0.5, "undecided", None, 0, False, ())
+    found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
+    text = sentence(dataclasses.replace(found, pairs=(dataclasses.replace(pair, **changes),)))
+    assert text.startswith(
+        "a against b is undecided (+1.00, 95 % interval -2.50 to +4.50), at 1 times the device-seconds"
+    )
+    assert f" and TFLOP; {what}. " in text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (Cost(0.2, 0.2), "0.2 times the device-seconds and TFLOP"),
+        (Cost(1.04, 1.0), "1 times the device-seconds and TFLOP"),
+        (Cost(0.213, 0.2), "0.21 times the device-seconds and 0.2 times the TFLOP"),
+        (Cost(99.4, 99.5), "99 times the device-seconds and 100 times the TFLOP"),
+        (Cost(1234.5, 27.0), "1,234 times the device-seconds and 27 times the TFLOP"),
+    ],
+)
+def test_costs_are_said_with_two_digits(ratio: Cost, said: str) -> None:
+    found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
+    summaries = (found.summaries[0], dataclasses.replace(found.summaries[1], cost_ratio=ratio))
+    assert f", at {said}. Data" in sentence(dataclasses.replace(found, summaries=summaries))
+
+
+def test_no_verdict_says_why() -> None:
+    paper = (
+        "No verdict for quickstart: protocol 'paper' selects epochs and settings by test accuracy, so its accuracies "
+        "are too high, by an amount that differs between strategies. {} protocol 'validation' for a verdict."
+    )
+    assert sentence(CASES["paper"]) == paper.format("Means and costs stand; use")
+    nothing = compare(question(protocol="paper"), evaluate([arm("a")], range(8), [], "paper"))
+    assert sentence(nothing) == paper.format("Use")
+    assert sentence(CASES["empty"]) == "No verdict for quickstart yet: no seed has all trials of two strategies."
+
+
+def test_numbers_of_seeds_that_differ_are_a_range_and_a_look_may_be_interim() -> None:
+    assert " Interim look: 10 to 11 seeds of 20. Data digits, teacher <script>" in sentence(CASES["battered"])
+    assert "; 10 to 11 seeds, each selecting on 200 validation examples, and tested on its test set;" in sentence(
+        CASES["battered"]
+    )
+    assert " Interim look: 1 seed of 8. Data digits" in said(".-------")
+    assert "Interim" not in said("....")
+    assert "; no seed with a result of two strategies, each selecting" in said("xxxx")
