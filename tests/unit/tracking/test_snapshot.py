@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctkd_study.tracking.snapshot import METRICS, SECTIONS, Image, Point, image_of, is_ours, metric_name
+from ctkd_study.tracking.snapshot import METRICS, SECTIONS, MetricPoint, RunSnapshot, is_ours, metric_name, snapshot_of
 from ctkd_study.tracking.view import runs_page, shared_view
 from trainables.record import Manifest, Row, Start, Status, Summary
 
@@ -93,7 +93,7 @@ def test_what_people_log_is_not_ours() -> None:
     ]
 
 
-def _image(rows: list[Row], status: Status = "running", **changes: object) -> Image:
+def _snapshot(rows: list[Row], status: Status = "running", **changes: object) -> RunSnapshot:
     manifest = Manifest(
         study="q",
         uid="u",
@@ -115,7 +115,7 @@ def _image(rows: list[Row], status: Status = "running", **changes: object) -> Im
         starts=[Start(attempt=1, epoch=0, time_ms=900, host="h", pid=1)],
         summary=Summary(selected_epoch=1, val_top1=90.5, test_top1=88.0, tflop=2.0, device_seconds=0.75),
     ).model_copy(update=changes)
-    return image_of(manifest, rows, "q", "u", "trial")
+    return snapshot_of(manifest, rows, "q", "u", "trial")
 
 
 ROWS: list[Row] = [
@@ -125,16 +125,16 @@ ROWS: list[Row] = [
 
 
 def test_rows_become_points() -> None:
-    assert _image(ROWS).groups == (
-        (Point("val/top1", 90.5, 1000, 1), Point("curriculum/lambda", 0.30000000000000004, 1000, 1)),
-        (Point("val/top1", 89.0, 2000, 2), Point("curriculum/lambda", 1.0, 2000, 2)),
+    assert _snapshot(ROWS).groups == (
+        (MetricPoint("val/top1", 90.5, 1000, 1), MetricPoint("curriculum/lambda", 0.30000000000000004, 1000, 1)),
+        (MetricPoint("val/top1", 89.0, 2000, 2), MetricPoint("curriculum/lambda", 1.0, 2000, 2)),
     )
 
 
 def test_an_ended_trial_has_its_results_at_the_last_rows_time() -> None:
-    image = _image(ROWS, "finished")
-    assert (image.status, image.start_ms, image.end_ms, image.epochs) == ("FINISHED", 900, 2000, 2)
-    results = {point.key: (point.value, point.timestamp, point.step) for point in image.groups[-1]}
+    snapshot = _snapshot(ROWS, "finished")
+    assert (snapshot.status, snapshot.start_ms, snapshot.end_ms, snapshot.epochs) == ("FINISHED", 900, 2000, 2)
+    results = {point.key: (point.value, point.timestamp, point.step) for point in snapshot.groups[-1]}
     assert results["selected/epoch"] == (1.0, 2000, 2)
     assert results["selected/test_top1"] == (88.0, 2000, 2)
     assert results["total/device_seconds"] == (0.75, 2000, 2)
@@ -143,15 +143,15 @@ def test_an_ended_trial_has_its_results_at_the_last_rows_time() -> None:
 
 
 def test_a_record_without_a_row_has_an_image() -> None:
-    image = _image([], "failed", reason="it died")
-    assert (image.status, image.start_ms, image.end_ms, image.groups) == ("FAILED", 900, 900, ())
-    assert image.tags["ctkd.reason"] == "it died"
-    assert _image([], "failed", starts=[]).start_ms is None
+    snapshot = _snapshot([], "failed", reason="it died")
+    assert (snapshot.status, snapshot.start_ms, snapshot.end_ms, snapshot.groups) == ("FAILED", 900, 900, ())
+    assert snapshot.tags["ctkd.reason"] == "it died"
+    assert _snapshot([], "failed", starts=[]).start_ms is None
 
 
 def test_params_and_tags() -> None:
-    image = _image(ROWS)
-    assert image.params == {
+    snapshot = _snapshot(ROWS)
+    assert snapshot.params == {
         "recipe.lr": "0.05",
         "recipe.milestones": "[1,2]",
         "data.name": "digits",
@@ -160,7 +160,7 @@ def test_params_and_tags() -> None:
         "setting": "T=4",
         "seed": "3",
     }
-    assert image.tags == {
+    assert snapshot.tags == {
         "ctkd.uid": "u",
         "ctkd.study": "q",
         "ctkd.trial_id": "grid-1-s3",
@@ -177,17 +177,17 @@ def test_params_and_tags() -> None:
 
 
 def test_a_mark_stands_for_exactly_the_first_groups() -> None:
-    image = _image(ROWS)
-    assert [image.held(mark) for mark in image.marks] == [0, 1, 2]
-    assert image.held(None) is None
-    assert image.latest(1) == {"val/top1": 90.5, "curriculum/lambda": 0.30000000000000004}
+    snapshot = _snapshot(ROWS)
+    assert [snapshot.groups_marked(mark) for mark in snapshot.marks] == [0, 1, 2]
+    assert snapshot.groups_marked(None) is None
+    assert snapshot.latest(1) == {"val/top1": 90.5, "curriculum/lambda": 0.30000000000000004}
     for change in ({"time_ms": 1001}, {"lambda": 0.3}, {"kd_loss": 1.0}, {"epoch": 3}):
-        other = _image([{**ROWS[0], **change}, ROWS[1]])
-        assert [other.held(mark) for mark in image.marks] == [0, None, None]
-    assert _image(ROWS, "finished").held(image.marks[2]) == 2
-    assert image.held(_image(ROWS, "finished").marks[3]) is None
+        other = _snapshot([{**ROWS[0], **change}, ROWS[1]])
+        assert [other.groups_marked(mark) for mark in snapshot.marks] == [0, None, None]
+    assert _snapshot(ROWS, "finished").groups_marked(snapshot.marks[2]) == 2
+    assert snapshot.groups_marked(_snapshot(ROWS, "finished").marks[3]) is None
     # Results that differ are another mark, though the rows are the same.
-    assert _image(ROWS, "failed", summary=Summary()).held(_image(ROWS, "finished").marks[3]) is None
+    assert _snapshot(ROWS, "failed", summary=Summary()).groups_marked(_snapshot(ROWS, "finished").marks[3]) is None
 
 
 def test_the_view_shows_the_accuracies_that_there_are() -> None:
