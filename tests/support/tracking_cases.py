@@ -148,11 +148,12 @@ class Server:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.uri = f"http://127.0.0.1:{port}"
-        command = server_command(f"sqlite:///{folder / 'server.db'}", "127.0.0.1", port)
+        uri = f"sqlite:///{folder / 'server.db'}"
+        command = server_command(uri, "127.0.0.1", port)
         with (folder / "server.log").open("wb") as log:
             # A group of its own: the server's worker goes with it.
             self._process = subprocess.Popen(
-                command, env=server_environment(), stdout=log, stderr=log, cwd=folder, start_new_session=True
+                command, env=server_environment(uri), stdout=log, stderr=log, cwd=folder, start_new_session=True
             )
         self.log = folder / "server.log"
 
