@@ -211,14 +211,11 @@ def test_a_teacher_is_grouped_as_one() -> None:
 def test_times_come_from_the_record_alone() -> None:
     starts = [Start(attempt=n, epoch=0, time_ms=time, host="h", pid=1) for n, time in ((1, 900), (2, 1500))]
     found = [
-        _snapshot(rows, status, starts=started)
-        for rows, status, started in (
-            (ROWS, "running", starts),
-            (ROWS, "failed", starts),
-            ([], "failed", starts),
-            (ROWS, "finished", []),
-            ([], "running", []),
-        )
+        _snapshot(ROWS, "running", starts=starts),
+        _snapshot(ROWS, "failed", starts=starts),
+        _snapshot([], "failed", starts=starts),
+        _snapshot(ROWS, "finished", starts=[]),
+        _snapshot([], "running", starts=[]),
     ]
     assert [(each.start_ms, each.end_ms) for each in found] == [
         (900, None),
@@ -235,7 +232,7 @@ def test_values_that_are_not_finite_are_left_out() -> None:
 
 
 def test_params_are_what_mlflow_takes() -> None:
-    config = {
+    config: dict[str, object] = {
         "temperature": {"value": 4.0, "step": 0.5},
         "odd/key:é": "a\0b",
         "k" * 300: 1,
