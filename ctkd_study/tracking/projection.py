@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import shlex
-import time
 import traceback
 from collections.abc import Iterator
 
@@ -108,7 +107,6 @@ class Projector:
 
         It never raises: no trouble with MLflow may reach the study.
         """
-        began = time.monotonic()
         try:
             with self._lock():
                 self._pass(trials)
@@ -117,7 +115,6 @@ class Projector:
             log.debug("a pass failed: %s", without_passwords("".join(traceback.format_exception(error))))
             return False
         self._outage = None
-        log.debug("a pass took %.2f s", time.monotonic() - began)
         return not self._failures
 
     def outcome(self, stopped: bool = True) -> TrackingOutcome:

@@ -14,9 +14,6 @@ from ctkd_study.errors import StudyError, TrackingError
 from ctkd_study.tracking import client
 from ctkd_study.tracking.view import VIEW_TAG, runs_page
 
-#: Seconds that the server gets to end after SIGTERM; it takes about four.
-_GRACE = 10.0
-
 
 def serve(uri: str, uid: str, host: str, port: int, browser: bool) -> None:
     """Serve a store, opened at a study's comparison, until SIGINT, SIGTERM or SIGHUP; an HTTP store is only opened.
@@ -59,12 +56,10 @@ def serve(uri: str, uid: str, host: str, port: int, browser: bool) -> None:
 def comparison_url(uri: str, uid: str, server: str | None = None) -> str:
     """Return the address of a study's comparison: its preset view if it has one, else the plain page of its runs.
 
-    A user name and password in ``uri`` are left out; the browser asks for them.
-
     Args:
         uri: MLflow's tracking URI.
         uid: the study's.
-        server: address of an MLflow server on that store; by default ``uri`` itself.
+        server: address of an MLflow server on that store; by default ``uri`` without user and password.
 
     Raises:
         TrackingError: MLflow does not answer, or has no experiment of this study.
@@ -109,4 +104,4 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(_GRACE)
+            server.wait(10)  # it takes about four seconds

@@ -51,15 +51,16 @@ def runs_page(server: str, experiment_id: str, view: bool) -> str:
 def _state(accuracy: AccuracyRange | None) -> dict[str, Any]:
     sections = ["Accuracy (%)", "Curriculum", "Cost"]
     bounds = {"yMin": math.floor(accuracy[0]), "yMax": math.ceil(accuracy[1])} if accuracy else None
+    axes = [{"key": key, "type": "METRIC"} for key in ("total/device_seconds", "selected/test_top1")]
     charts = [
         _line(0, "test/top1", bounds),
         _line(0, "val/top1", bounds),
-        _bar(0, "selected/test_top1"),
+        {**_chart(0, "BAR"), "metricKey": "selected/test_top1"},
         _line(1, "temperature/mean", None),
         _line(1, "curriculum/lambda", None),
-        _bar(2, "total/device_seconds"),
-        _bar(2, "total/tflop"),
-        _scatter(2, "total/device_seconds", "selected/test_top1"),
+        {**_chart(2, "BAR"), "metricKey": "total/device_seconds"},
+        {**_chart(2, "BAR"), "metricKey": "total/tflop"},
+        {**_chart(2, "SCATTER"), "xaxis": axes[0], "yaxis": axes[1]},
     ]
     return {
         "searchFilter": "",
@@ -110,16 +111,4 @@ def _line(section: int, metric: str, bounds: dict[str, int] | None) -> dict[str,
         "useGlobalXaxisKey": True,
         "useGlobalLineSmoothing": True,
         **({"range": bounds} if bounds else {}),
-    }
-
-
-def _bar(section: int, metric: str) -> dict[str, Any]:
-    return {**_chart(section, "BAR"), "metricKey": metric}
-
-
-def _scatter(section: int, across: str, up: str) -> dict[str, Any]:
-    return {
-        **_chart(section, "SCATTER"),
-        "xaxis": {"key": across, "type": "METRIC"},
-        "yaxis": {"key": up, "type": "METRIC"},
     }

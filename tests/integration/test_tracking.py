@@ -17,7 +17,7 @@ import pytest
 from ctkd_study.errors import TrackingError
 from ctkd_study.tracking.client import client_of, default_uri, find_experiment
 from ctkd_study.tracking.projection import sync
-from ctkd_study.tracking.server import comparison_url
+from ctkd_study.tracking.server import comparison_url, serve
 from ctkd_study.tracking.snapshot import metric_name
 from ctkd_study.tracking.tracker import Tracker
 from tests.support.tracking_cases import (
@@ -290,7 +290,7 @@ def test_a_run_deleted_under_a_tracker_comes_back(study: Study, store: str) -> N
     assert [point[1] for point in points if point[0] == "val/top1"] == list(range(1, 10))
 
 
-def test_the_comparison_has_an_address(study: Study, server: Server) -> None:
+def test_the_comparison_has_an_address(study: Study, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     study.fill(trials=1, epochs=5)
     sync(study.projection(server.uri))
     client = client_of(server.uri)
@@ -298,6 +298,10 @@ def test_the_comparison_has_an_address(study: Study, server: Server) -> None:
     assert experiment is not None
     page = f"{server.uri}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
     assert comparison_url(server.uri, study.uid) == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm"
+    known = server.uri.replace("//", "//me:s3cret@")
+    assert comparison_url(known, study.uid) == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm"
+    serve(known, study.uid, "127.0.0.1", 1, browser=False)
+    assert capsys.readouterr().out == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm\n"
     client.delete_experiment_tag(experiment.experiment_id, "mlflow.sharedViewState.by-arm")
     assert comparison_url(server.uri, study.uid) == f"{page}&compareRunsMode=CHART"
 

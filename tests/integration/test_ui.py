@@ -51,7 +51,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage that holds the study, in MLflow, too."""
     folder = tmp_path_factory.mktemp("results")
     study = Study(**studies.plain())
-    StudyFolder(Storage.at(str(folder)), "small").open(study.spec)
+    StudyFolder(Storage.at(str(folder)), "small").store(study.spec)
     assert study.sync(str(folder)).complete
     return folder
 
