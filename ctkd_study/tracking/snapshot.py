@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+from ctkd_study.errors import dotted
+from ctkd_study.spec import leaves, text
 from trainables.record import Manifest, Row
 
 Role = Literal["trial", "teacher"]
@@ -166,17 +168,10 @@ def _marks(groups: Sequence[Sequence[MetricPoint]]) -> Iterator[str]:
 
 def _params(manifest: Manifest, role: Role) -> dict[str, str]:
     """Return the configuration's leaves by dotted key, and what the charts group by."""
-    leaves = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key): value for key, value in _leaves(manifest.config, "")}
-    plain = {"arm": manifest.arm or role, "setting": manifest.setting or role, "seed": manifest.seed}
-    return {key[:_LONGEST_NAME]: _text(value)[:_LONGEST_PARAM] for key, value in {**leaves, **plain}.items()}
-
-
-def _leaves(value: Any, at: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _leaves(entry, f"{at}.{key}" if at else str(key))
-    elif value is not None:
-        yield at, value
+    found = {dotted(path): value for path, value in leaves(manifest.config) if value is not None}
+    found = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key)[:_LONGEST_NAME]: value for key, value in found.items()}
+    found |= {"arm": manifest.arm or role, "setting": manifest.setting or role, "seed": manifest.seed}
+    return {key: _stored(value, _LONGEST_PARAM) for key, value in found.items()}
 
 
 def _tags(manifest: Manifest, study: str, uid: str, role: Role) -> dict[str, str]:
@@ -196,13 +191,9 @@ def _tags(manifest: Manifest, study: str, uid: str, role: Role) -> dict[str, str
         tags["ctkd.reason"] = manifest.reason
     if manifest.machine:
         tags["ctkd.machine"] = json.dumps(manifest.machine, sort_keys=True, default=str)
-    # PostgreSQL rejects NUL. MLflow truncates long tags silently; truncated here, they stay equal to the stored ones.
-    return {key: value.replace("\0", "")[:_LONGEST_TAG] for key, value in tags.items()}
+    return {key: _stored(value, _LONGEST_TAG) for key, value in tags.items()}
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # T = 4 and T = 4.0 are one temperature
-    return json.dumps(value, separators=(",", ":"))
+def _stored(value: Any, longest: int) -> str:
+    # PostgreSQL rejects NUL. MLflow truncates long texts silently; truncated here, they stay equal to the stored ones.
+    return text(value).replace("\0", "")[:longest]
