@@ -3,9 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import socket
-import subprocess
-import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -225,29 +222,15 @@ class Study:
         port: int = 5000,
         browser: bool = True,
     ) -> None:
-        """Serves MLflow until it is interrupted, opened at the study's comparison."""
+        """Serve MLflow until a signal stops it, opened at the study's comparison.
+
+        Raises:
+            StudyError: the port is taken, there are no records, or MLflow does not hold the study.
+            KeyboardInterrupt, SystemExit: a signal stopped it.
+        """
         place = _storage(storage)
-        uri = tracking_uri or tracking.default_uri(place)
         _, uid = StudyFolder(place, self.spec.name).stored()
-        if uri.startswith(("http://", "https://")):
-            address = tracking.comparison_url(uri, uid)
-            print(address)
-            if browser:
-                webbrowser.open(address)
-            return
-        with contextlib.closing(socket.socket()) as probe:
-            if probe.connect_ex((host, port)) == 0:
-                raise StudyError(f"port {port} of {host} is taken; choose another with --port")
-        address = tracking.comparison_url(uri, uid, f"http://{host}:{port}")
-        server = subprocess.Popen(tracking.server_command(uri, host, port), env=tracking.server_environment())
-        try:
-            print(f"MLflow serves {uri} at\n{address}\nCtrl-C stops it.")
-            if browser:
-                webbrowser.open(address)
-            server.wait()
-        finally:
-            server.terminate()
-            server.wait()
+        tracking.serve(tracking_uri or tracking.default_uri(place), uid, host, port, browser)
 
     def bank(self, storage: str = "results", *, state: StudyState | None = None) -> BankCost | None:
         """What the banks of the study's teacher cost; None where there are none."""

@@ -1,7 +1,7 @@
-"""The trials' records -> MLflow, one pass after the other.
+"""Passes over a study's records that bring MLflow up to date.
 
-The records are the truth, and only rows that stand in a complete checkpoint are sent. Sending is idempotent: whoever
-was killed, or had no MLflow to talk to, is made up for by the next pass.
+The records are the truth, and only rows of complete checkpoints are sent. Passes are idempotent: the next one sends
+whatever a killed process or an outage has left out.
 """
 
 import contextlib
@@ -10,86 +10,76 @@ import hashlib
 import json
 import logging
 import shlex
-import time
+import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
-from ctkd_study.tracking.client import default_uri, first_line, is_outage, locked
-from ctkd_study.tracking.snapshot import Image, Role, image_of
-from ctkd_study.tracking.store import StudyRuns
-from ctkd_study.tracking.view import Span
-from trainables.record import HISTORY, Checkpoint, Row, scan
+import filelock
+
+from ctkd_study.tracking.client import default_uri, first_line, is_outage, without_passwords
+from ctkd_study.tracking.snapshot import Role, RunSnapshot, snapshot_of
+from ctkd_study.tracking.store import StudyRuns, Tally
+from ctkd_study.tracking.view import AccuracyRange
+from trainables.record import HISTORY, Manifest, Row, scan
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
 
-#: What ``Tracker.changed`` is told for the teacher.
-TEACHER = "teacher"
-
 _LOCK = ".tracking.lock"
-_LOCK_PATIENCE = 120.0
+_LOCK_TIMEOUT = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """What is shown where."""
+    """What to show, and where."""
 
     uri: str
     """MLflow's tracking URI: ``sqlite:///``, ``postgresql+psycopg2://``, ``http://`` or ``https://``."""
     study: str
     uid: str
-    """The study's identity: all look-ups in MLflow go by it."""
+    """The study's identity, by which its experiment and runs are found in MLflow."""
     trials: Storage
     """The study's folder, with one folder per trial."""
     teacher: Storage | None = None
-    """The folder of the teacher's record, if the teacher has one."""
+    """The folder of the teacher's record, if there is one."""
     note: str = ""
     """Markdown for the head of the experiment's page."""
 
     @property
-    def catching_up(self) -> str:
-        """The command that makes MLflow hold what the records do, wherever the two are."""
+    def sync_command(self) -> str:
+        """The `sync` command that brings MLflow up to date with the records; without the URI's password."""
         place = self.trials.location.rpartition("/")[0]
         words = ["ctkd-study", "sync", self.study, "--storage", place]
         if self.uri != default_uri(Storage.at(place)):
-            words += ["--tracking-uri", "URI" if "@" in self.uri else self.uri]  # there may be a password in it
+            words += ["--tracking-uri", without_passwords(self.uri)]
         return shlex.join(words)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrackingOutcome:
-    """What has become of a projection."""
+@dataclasses.dataclass(kw_only=True)
+class TrackingOutcome(Tally):
+    """What was sent to MLflow, and whether it is up to date."""
 
-    study: str
     complete: bool
-    """Whether MLflow holds exactly what the records do."""
+    """Whether MLflow holds exactly what the records hold."""
     runs: int = 0
-    """Runs of the study, the teacher's included."""
-    rows: int = 0
-    """Epochs that were sent, this time."""
-    created: int = 0
-    rewritten: int = 0
-    """Runs that held what the record does not, and were written anew."""
-    removed: int = 0
-    """Runs that were deleted: doubles, and those without a record."""
+    """Runs of the study, including the teacher's."""
     failures: tuple[str, ...] = ()
-    catching_up: str = "ctkd-study sync"
-    """The command that makes up for what is missing."""
+    sync_command: str = "ctkd-study sync"
+    """The command that brings MLflow up to date."""
 
     def __str__(self) -> str:
         if not self.complete:
             reason = self.failures[0] if self.failures else "it did not answer in time"
             more = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
-            return f"MLflow is behind the records: {reason}{more}. `{self.catching_up}` makes up for it."
-        changes = {"written anew": self.rewritten, "removed": self.removed}
-        told = "".join(f", {count} {change}" for change, count in changes.items() if count)
-        return f"MLflow: {self.runs} runs, {self.rows} epochs sent{told}."
+            return f"MLflow is behind the records: {reason}{more}. `{self.sync_command}` brings it up to date."
+        counts = {"rewritten": self.rewritten, "removed": self.removed}
+        changes = "".join(f", {count} {change}" for change, count in counts.items() if count)
+        return f"MLflow: {self.runs} runs, {self.rows} epochs sent{changes}."
 
 
 def sync(projection: Projection) -> TrackingOutcome:
-    """Makes MLflow hold exactly what the records do, comparing every value that it has.
+    """Make MLflow hold exactly what the records hold, comparing every value.
 
-    It can be repeated at any time, also while the study runs, and changes nothing where there is nothing to change.
+    It may run at any time and any number of times, also while the study runs.
     """
     projector = Projector(projection, thorough=True)
     projector.attempt(None)
@@ -97,114 +87,127 @@ def sync(projection: Projection) -> TrackingOutcome:
 
 
 class Projector:
-    """Passes over the records. One thread at a time may call ``attempt``; any may read ``outcome``."""
+    """Passes over the records, one at a time; ``outcome`` may be called from any thread.
+
+    Args:
+        projection: what to show, and where.
+        thorough: whether to check every file of the records and every value in MLflow.
+    """
 
     def __init__(self, projection: Projection, thorough: bool) -> None:
-        self._what, self._thorough = projection, thorough
+        self._projection, self._thorough = projection, thorough
         self._runs: StudyRuns | None = None
         self._outage: str | None = "MLflow was never reached"
         self._failures: dict[str, str] = {}
-        self._accuracy: Span | None = None
+        """What failed, by trial; a trial's own next success clears it."""
+        self._accuracy: AccuracyRange | None = None
 
     def attempt(self, trials: set[str] | None) -> bool:
-        """One pass over some trials, or over all and the teacher; returns whether all of it worked. Never raises."""
-        began = time.monotonic()
+        """Make one pass over some trials, or over all trials and the teacher; return whether all of it worked.
+
+        It never raises: no trouble with MLflow may reach the study.
+        """
         try:
             with self._lock():
                 self._pass(trials)
         except Exception as error:
-            # Whatever it is, it must not reach the study; the outcome tells it.
             self._outage = first_line(error)
-            log.debug("a pass to MLflow failed", exc_info=True)
+            log.debug("a pass failed: %s", without_passwords("".join(traceback.format_exception(error))))
             return False
         self._outage = None
-        log.debug("a pass to MLflow took %.2f s", time.monotonic() - began)
         return not self._failures
 
     def outcome(self, stopped: bool = True) -> TrackingOutcome:
-        tally = dataclasses.asdict(self._runs.tally) if self._runs is not None else {}
-        failures = ([self._outage] if self._outage else []) + [f"{id}: {text}" for id, text in self._failures.items()]
-        complete = stopped and not failures
-        runs = len(self._runs) if self._runs is not None else 0
-        told = tuple(failures) if stopped else ()
-        what = self._what
-        return TrackingOutcome(what.study, complete, runs, **tally, failures=told, catching_up=what.catching_up)
+        """Sum up the passes so far; while one is still under way, nothing is complete and failures are not final."""
+        failures = [f"{name}: {text}" for name, text in self._failures.items()]
+        if self._outage is not None:
+            failures.insert(0, self._outage)
+        return TrackingOutcome(
+            **(vars(self._runs.tally) if self._runs is not None else {}),
+            complete=stopped and not failures,
+            runs=len(self._runs) if self._runs is not None else 0,
+            failures=tuple(failures) if stopped else (),
+            sync_command=self._projection.sync_command,
+        )
 
-    def _lock(self) -> contextlib.AbstractContextManager[None]:
-        # An object store has no locks; there doubles are found after the fact.
-        trials = self._what.trials
-        return locked(Path(trials.path(_LOCK)), _LOCK_PATIENCE) if trials.is_local else contextlib.nullcontext()
+    def _lock(self) -> contextlib.AbstractContextManager[object]:
+        # An object store has no locks; there, duplicate runs are found and deleted afterwards.
+        trials = self._projection.trials
+        return filelock.FileLock(trials.path(_LOCK), _LOCK_TIMEOUT) if trials.is_local else contextlib.nullcontext()
 
     def _pass(self, trials: set[str] | None) -> None:
-        what = self._what
+        what = self._projection
         if self._runs is None:
-            self._runs = StudyRuns(what.uri, what.study, what.uid, what.note, alone=what.trials.is_local)
-            self._runs.look()
+            self._runs = StudyRuns(what.uri, what.study, what.uid, what.note, exclusive=what.trials.is_local)
         runs = self._runs
-        seen: set[str] = set()
         if trials is None:
-            self._accuracy = None
-        self._failures = {key: text for key, text in self._failures.items() if trials is not None and key not in trials}
+            runs.refresh()
+            self._failures, self._accuracy = {}, None
+        else:
+            runs.mark_stale()
+            self._failures = {name: text for name, text in self._failures.items() if name not in trials}
+        seen: set[str] = set()
         for name, folder, role in self._folders(trials):
-            # One trial's trouble, with its record or its run, is no reason to leave the others out.
+            # One trial's trouble, with its record or its run, does not keep the others from being sent.
             try:
-                image = self._image(folder, role)
+                snapshot = self._snapshot(folder, role)
             except Exception as error:
                 self._failures[name] = f"its record cannot be read: {first_line(error)}"
                 continue
-            if image is None:
+            if snapshot is None:
                 continue
-            seen.add(image.trial)
-            self._widen(image)
+            seen.add(snapshot.trial)
+            self._widen_range(snapshot)
             try:
-                runs.bring(image, self._thorough)
+                runs.write(snapshot, self._thorough)
             except Exception as error:
                 if is_outage(error):
                     raise
                 self._failures[name] = first_line(error)
         if trials is None:
-            if not self._failures:
-                self._remove_lost(runs, seen)
-            runs.dress(self._accuracy)
-        runs.expect_others()
+            if not self._failures:  # a record that cannot be read is not a lost one
+                # The teacher's run is deleted only if its folder is known.
+                listed = runs.trials("trial") | (runs.trials("teacher") if what.teacher is not None else set())
+                for trial in listed - seen:
+                    runs.remove(trial)
+            runs.decorate(self._accuracy)
 
     def _folders(self, trials: set[str] | None) -> Iterator[tuple[str, Storage, Role]]:
-        what = self._what
-        if what.teacher is not None and (trials is None or TEACHER in trials):
-            yield TEACHER, what.teacher, "teacher"
-        names = set(what.trials.names()) - what.trials.sizes().keys() if trials is None else trials - {TEACHER}
-        for name in sorted(names):
+        what = self._projection
+        if trials is None:
+            trials = set(what.trials.names()) - what.trials.sizes().keys()
+            if what.teacher is not None:
+                yield "teacher", what.teacher, "teacher"
+        for name in sorted(trials):
             yield name, what.trials.within(name), "trial"
 
-    def _image(self, folder: Storage, role: Role) -> Image | None:
+    def _snapshot(self, folder: Storage, role: Role) -> RunSnapshot | None:
         try:
-            found = self._read(folder)
-        except FileNotFoundError:
-            # The trial has saved again, and cleared this checkpoint away, since it was found.
-            found = self._read(folder)
-        return image_of(found[0].manifest, found[1], self._what.study, self._what.uid, role) if found else None
+            found = _read_newest(folder, self._thorough)
+        except OSError:
+            # The trial has saved again and deleted this checkpoint, or it is damaged: look closely.
+            found = _read_newest(folder, check_hashes=True)
+        return snapshot_of(*found, self._projection.study, self._projection.uid, role) if found else None
 
-    def _read(self, folder: Storage) -> tuple[Checkpoint, list[Row]] | None:
-        """The newest checkpoint and its rows. While trials run, the weights in it, which may be large, are not read."""
-        newest = scan(folder, check_hashes=self._thorough, level=logging.DEBUG).newest
-        if newest is None:
-            return None
-        content = newest.storage.read(f"{newest.name}/{HISTORY}")
-        if hashlib.sha256(content).hexdigest() != newest.manifest.files[HISTORY].sha256:
-            newest = scan(folder, level=logging.DEBUG).newest
-            return (newest, newest.rows()) if newest is not None else None
-        return newest, [json.loads(line) for line in content.splitlines()]
-
-    def _remove_lost(self, runs: StudyRuns, seen: set[str]) -> None:
-        """Deletes the runs whose trial has no record any more; the teacher's only if it is known where that lies."""
-        lost = runs.ids("trial") | (runs.ids("teacher") if self._what.teacher is not None else set())
-        for trial in lost - seen:
-            runs.remove(trial)
-
-    def _widen(self, image: Image) -> None:
-        """Notes which accuracies the charts should show: those of the second half of each training."""
-        late = image.groups[image.epochs // 2 : image.epochs]
+    def _widen_range(self, snapshot: RunSnapshot) -> None:
+        """Extend the charts' range by the accuracies in the second half of a training."""
+        late = snapshot.groups[snapshot.epochs // 2 : snapshot.epochs]
         values = [point.value for group in late for point in group if point.key in ("val/top1", "test/top1")]
         if values:
             low, high = self._accuracy or (values[0], values[0])
             self._accuracy = (min(low, *values), max(high, *values))
+
+
+def _read_newest(folder: Storage, check_hashes: bool) -> tuple[Manifest, list[Row]] | None:
+    """Return the newest complete checkpoint's manifest and rows; only ``check_hashes`` reads its weights.
+
+    Raises:
+        OSError: the history is gone, or does not match the manifest.
+    """
+    newest = scan(folder, check_hashes, logging.DEBUG).newest
+    if newest is None:
+        return None
+    content = newest.storage.read(f"{newest.name}/{HISTORY}")
+    if hashlib.sha256(content).hexdigest() != newest.manifest.files[HISTORY].sha256:
+        raise OSError(f"{newest.name}/{HISTORY} has changed")
+    return newest.manifest, [json.loads(line) for line in content.splitlines()]

@@ -1,41 +1,107 @@
 """MLflow's server, and the address at which it shows a study."""
 
+import contextlib
 import os
+import re
+import signal
+import socket
+import subprocess
 import sys
+import time
+import webbrowser
 
-from ctkd_study.errors import TrackingError
-from ctkd_study.tracking.client import ENVIRONMENT, client_of, find_experiment, first_line, sqlite_file
+from ctkd_study.errors import StudyError, TrackingError
+from ctkd_study.tracking import client
 from ctkd_study.tracking.view import VIEW_TAG, runs_page
 
 
+def serve(uri: str, uid: str, host: str, port: int, browser: bool) -> None:
+    """Serve a store, opened at a study's comparison, until SIGINT, SIGTERM or SIGHUP; an HTTP store is only opened.
+
+    Call it from the main thread, the only one in which Python handles signals.
+
+    Raises:
+        StudyError: the URI is none, or the port is taken.
+        TrackingError: MLflow does not answer, has no experiment of this study, or its server ended by itself.
+        KeyboardInterrupt, SystemExit: a signal stopped the server; none of its processes is left.
+    """
+    client.check_uri(uri)
+    remote = uri.startswith(("http://", "https://"))
+    if not remote and _listens(host, port):
+        raise StudyError(f"port {port} of {host} is taken; choose another with --port")
+    address = comparison_url(uri, uid, None if remote else f"http://{host}:{port}")
+    if remote:
+        print(address)
+        if browser:
+            webbrowser.open(address)
+        return
+    received: list[int] = []
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            stack.callback(signal.signal, number, signal.signal(number, lambda got, _: received.append(got)))
+        # In a process group of its own, so that it ends together with its workers.
+        server = subprocess.Popen(server_command(uri, host, port), env=server_environment(uri), start_new_session=True)
+        stack.callback(_end, server)
+        print(f"MLflow serves {client.without_passwords(uri)} at\n{address}\nCtrl-C stops it.", flush=True)
+        while not received and server.poll() is None:
+            if browser and _listens(host, port):
+                webbrowser.open(address)
+                browser = False
+            time.sleep(0.1)
+    if not received:
+        raise TrackingError(f"MLflow's server ended by itself, with status {server.returncode}")
+    raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+
+
 def comparison_url(uri: str, uid: str, server: str | None = None) -> str:
-    """The address of a study's comparison: its preset view where it has one, else its plain page of runs.
+    """Return the address of a study's comparison: its preset view if it has one, else the plain page of its runs.
 
     Args:
         uri: MLflow's tracking URI.
         uid: the study's.
-        server: address of an MLflow server on that store; by default ``uri`` itself.
+        server: address of an MLflow server on that store; by default ``uri`` without user and password.
 
     Raises:
         TrackingError: MLflow does not answer, or has no experiment of this study.
     """
+    shown = client.without_passwords(uri)
     try:
-        experiment = find_experiment(client_of(uri), uid)
+        experiment = client.find_experiment(client.client_of(uri), uid)
     except Exception as error:
-        raise TrackingError(f"MLflow at {uri} does not answer: {first_line(error)}") from error
+        raise TrackingError(f"MLflow at {shown} does not answer: {client.first_line(error)}") from error
     if experiment is None or experiment.lifecycle_stage == "deleted":
-        raise TrackingError(f"MLflow at {uri} has no experiment of this study; `ctkd-study sync` makes one")
-    return runs_page(server or uri, experiment.experiment_id, VIEW_TAG in experiment.tags)
+        raise TrackingError(f"MLflow at {shown} has no experiment of this study; `ctkd-study sync` creates it")
+    server = server or re.sub(r"//[^/]*@", "//", uri)
+    return runs_page(server, experiment.experiment_id, VIEW_TAG in experiment.tags)
 
 
 def server_command(uri: str, host: str, port: int) -> list[str]:
-    """The command line of an MLflow server on a store, to be started with ``server_environment``."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    if (database := sqlite_file(uri)) is not None:
+    """Return the command line of an MLflow server, to be started with ``server_environment``."""
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", host, "--port", str(port)]
+    if (database := client.sqlite_file(uri)) is not None:
         command += ["--artifacts-destination", str(database.parent.absolute() / "mlartifacts")]
-    return [*command, "--host", host, "--port", str(port)]
+    return command
 
 
-def server_environment() -> dict[str, str]:
-    """The environment of an MLflow server: quiet, and without the job workers, which take 2 GB."""
-    return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | ENVIRONMENT | dict(os.environ)
+def server_environment(uri: str) -> dict[str, str]:
+    """Return the environment of an MLflow server on a store.
+
+    The URI stands here because all users of a machine can read command lines, and it may hold a password. MLflow's job
+    workers are switched off: they take 2 GB.
+    """
+    defaults = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | client.ENVIRONMENT
+    return defaults | dict(os.environ) | {"MLFLOW_BACKEND_STORE_URI": uri}
+
+
+def _listens(host: str, port: int) -> bool:
+    with contextlib.closing(socket.socket()) as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    # SIGKILL is for a server that does not end, and for workers that outlive it.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(10)  # it takes about four seconds

@@ -1,7 +1,7 @@
-"""What MLflow should hold of a trial: a pure function of the trial's record.
+"""What MLflow should hold for one trial: a pure function of the trial's record.
 
-The trial's folder is the record and MLflow its projection. Everything MLflow shows of a trial is worked out here, so
-that the projection of one record is the same whenever and by whomever it is made, to the last bit of every number.
+Every name, value and time that MLflow shows for a trial is computed here from the record alone. So the same record
+gives the same run, bit for bit, whichever process sends it and whenever.
 """
 
 import dataclasses
@@ -12,40 +12,24 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+from ctkd_study.errors import dotted
+from ctkd_study.spec import leaves, text
 from trainables.record import Manifest, Row
 
 Role = Literal["trial", "teacher"]
 
-#: Where the charts of MLflow group a row's value: the part before the slash is the section.
+#: Metrics that ``metric_name`` does not derive from a row's name. MLflow groups charts by the part before the slash.
 METRICS = {
-    "train_loss": "train/loss",
     "ce_loss": "train/ce_loss",
     "kd_loss": "train/kd_loss",
     "other_loss": "train/other_loss",
-    "train_top1": "train/top1",
-    "val_loss": "val/loss",
-    "val_top1": "val/top1",
-    "val_top5": "val/top5",
-    "test_loss": "test/loss",
-    "test_top1": "test/top1",
-    "test_top5": "test/top5",
-    "temperature": "temperature/mean",
-    "temperature_min": "temperature/min",
-    "temperature_max": "temperature/max",
-    "temperature_std": "temperature/std",
-    "lambda": "curriculum/lambda",
     "lr": "train/lr",
-    "epoch_seconds": "cost/epoch_seconds",
-    "eval_seconds": "cost/eval_seconds",
-    "teacher_seconds": "cost/teacher_seconds",
-    "device_seconds": "cost/device_seconds",
-    "images_per_second": "speed/images_per_second",
+    "temperature": "temperature/mean",
+    "lambda": "curriculum/lambda",
     "tflop": "cost/tflop",
-    "eval_tflop": "cost/eval_tflop",
-    "teacher_tflop": "cost/teacher_tflop",
 }
 
-#: Every section that a projection writes to; what people log elsewhere is theirs and is left alone.
+#: The sections that we write to; metrics in other sections were logged by users and are left alone.
 SECTIONS = frozenset(
     {"train", "val", "test", "temperature", "curriculum", "cost", "speed", "other", "selected", "total"}
 )
@@ -54,12 +38,12 @@ _PREFIXED = re.compile(r"(train|val|test|temperature)_(.+)")
 _SUFFIXED = (("_per_second", "speed"), ("_seconds", "cost"), ("_tflop", "cost"))
 _LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 200, 6000, 8000
 
-#: The tag that says how much of a record a run holds, see ``Image.marks``.
+#: The tag that says how much of a record a run holds; see ``RunSnapshot.marks``.
 SENT = "ctkd.sent"
 
 
-class Point(NamedTuple):
-    """One value of one metric. MLflow takes the same point twice as one, but any difference makes a second point."""
+class MetricPoint(NamedTuple):
+    """One value of one metric. MLflow stores equal points once, so they can be sent again."""
 
     key: str
     value: float
@@ -70,11 +54,10 @@ class Point(NamedTuple):
 
 
 def metric_name(name: str) -> str:
-    """The MLflow metric of a row's value.
+    """Return the MLflow metric for a name of a row, unique among legal names.
 
-    Every name has one: one that is not in ``METRICS`` goes by its beginning or end, or to ``other``, and never to a
-    metric of ``METRICS``. MLflow refuses a whole batch for one illegal key, so characters outside of
-    ``[A-Za-z0-9_-]`` become ``_``.
+    A name that is not in ``METRICS`` gets its section from its beginning or end, else ``other``. MLflow rejects a
+    whole batch for one illegal key, so characters outside of ``[A-Za-z0-9_-]`` become ``_``.
     """
     if name in METRICS:
         return METRICS[name]
@@ -83,17 +66,17 @@ def metric_name(name: str) -> str:
         candidate = f"{match[1]}/{match[2]}"
     else:
         candidate = next((f"{section}/{legal}" for end, section in _SUFFIXED if legal.endswith(end)), f"other/{legal}")
-    return f"other/{legal}" if candidate in METRICS.values() else candidate
+    return f"other/{legal}" if legal != name or candidate in METRICS.values() else candidate
 
 
 def is_ours(key: str) -> bool:
-    """Whether a metric of a run is the projection's, not one that somebody logged beside it."""
+    """Whether a metric of a run comes from the record, rather than from a user who logged it there."""
     section, slash, _ = key.partition("/")
     return bool(slash) and section in SECTIONS
 
 
 @dataclasses.dataclass(frozen=True)
-class Image:
+class RunSnapshot:
     """What one MLflow run should hold."""
 
     trial: str
@@ -106,40 +89,41 @@ class Image:
     status: Literal["RUNNING", "FINISHED", "FAILED"]
     start_ms: int | None
     end_ms: int | None
-    """Both are None where the record has no time; then MLflow's clock is taken, and not compared again."""
-    groups: tuple[tuple[Point, ...], ...]
-    """What is sent whole: one group per epoch and, once the trial has ended, one of its results."""
+    """Milliseconds since 1970; None if the record has no time, and then MLflow's time is not compared."""
+    groups: tuple[tuple[MetricPoint, ...], ...]
+    """One group of points per epoch and, once the trial has ended, one for its results. A group is sent whole."""
     epochs: int
-    """How many groups are epochs."""
+    """Number of groups that are epochs."""
     marks: tuple[str, ...]
-    """``marks[n]`` stands for exactly the first n groups: their number and a digest of every bit of them."""
+    """``marks[n]`` identifies the first n groups: n and a digest of all their bits."""
 
     def latest(self, groups: int) -> dict[str, float]:
-        """The last value of each metric in the first groups: what MLflow keeps beside a run's history."""
+        """Return the last value of each metric in the first groups, which MLflow keeps beside a run's history."""
         return {point.key: point.value for group in self.groups[:groups] for point in group}
 
-    def held(self, mark: str | None) -> int | None:
-        """How many groups a mark stands for; None where it stands for something else than this record."""
+    def groups_marked(self, mark: str | None) -> int | None:
+        """Return the number of groups that a mark identifies; None if it is not a mark of this record."""
         return self.marks.index(mark) if mark in self.marks else None
 
 
-def image_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, role: Role) -> Image:
-    """The image of a trial's record.
+def snapshot_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, role: Role) -> RunSnapshot:
+    """Return what the run of a trial's record should hold.
 
     Args:
         manifest: of the newest complete checkpoint.
         rows: that checkpoint's history.
-        study, uid: the study it is shown in; a teacher may have been trained by another one.
+        study, uid: the study that shows the run; a teacher may have been trained by another one.
         role: whether it is a trial of the study or its teacher.
     """
-    groups = [tuple(_row_points(row)) for row in rows]
-    last = _last(rows)
-    if manifest.status != "running" and last is not None:
-        groups.append(tuple(_result_points(manifest, *last)))
+    stamps = [(int(row["time_ms"] or 0), int(row["epoch"] or 0)) for row in rows]
+    groups = [tuple(_points(_row_values(row), *stamp)) for row, stamp in zip(rows, stamps, strict=True)]
     ended = manifest.status != "running"
+    if ended and stamps:
+        # Stamped as the last row, so that results that are sent again are the same points.
+        groups.append(tuple(_points(_result_values(manifest), *stamps[-1])))
     starts: list[int | None] = [start.time_ms for start in manifest.starts]
-    starts = starts or [int(row["time_ms"] or 0) for row in rows] or [None]
-    return Image(
+    starts = starts or [time_ms for time_ms, _ in stamps] or [None]
+    return RunSnapshot(
         trial=manifest.trial,
         role=role,
         fingerprint=manifest.fingerprint,
@@ -147,64 +131,47 @@ def image_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, role
         tags=_tags(manifest, study, uid, role),
         status={"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}[manifest.status],  # type: ignore[arg-type]
         start_ms=starts[0],
-        end_ms=(last[0] if last else starts[-1]) if ended else None,
+        end_ms=(stamps[-1][0] if stamps else starts[-1]) if ended else None,
         groups=tuple(groups),
         epochs=len(rows),
         marks=tuple(_marks(groups)),
     )
 
 
-def _last(rows: Sequence[Row]) -> tuple[int, int] | None:
-    """Time stamp and epoch of the last row."""
-    return (int(rows[-1]["time_ms"] or 0), int(rows[-1]["epoch"] or 0)) if rows else None
+def _row_values(row: Row) -> Row:
+    return {metric_name(name): value for name, value in row.items() if name not in ("epoch", "time_ms")}
 
 
-def _row_points(row: Row) -> Iterator[Point]:
-    timestamp, epoch = int(row["time_ms"] or 0), int(row["epoch"] or 0)
-    values = {metric_name(name): value for name, value in row.items() if name not in ("epoch", "time_ms")}
-    return _points(values, timestamp, epoch)
+def _result_values(manifest: Manifest) -> Row:
+    values = manifest.summary.model_dump()
+    found: Row = {"selected/epoch": values.pop("selected_epoch")}
+    for name, value in values.items():
+        section = "total" if name.endswith(("_seconds", "tflop")) else "selected"
+        found[f"{section}/{name}"] = value
+    return found
 
 
-def _result_points(manifest: Manifest, timestamp: int, epoch: int) -> Iterator[Point]:
-    # The last row's time stamp: a result that is sent again must be the same point.
-    values: dict[str, float | int | None] = {}
-    for name, value in manifest.summary.model_dump().items():
-        if name == "selected_epoch":
-            values["selected/epoch"] = value
-        else:
-            section = "total" if name.endswith(("_seconds", "tflop")) else "selected"
-            values[f"{section}/{name}"] = value
-    return _points(values, timestamp, epoch)
-
-
-def _points(values: dict[str, float | int | None], timestamp: int, step: int) -> Iterator[Point]:
+def _points(values: Row, timestamp: int, step: int) -> Iterator[MetricPoint]:
     for key, value in values.items():
         if isinstance(value, int | float) and math.isfinite(value):
-            yield Point(key, float(value), timestamp, step)
+            yield MetricPoint(key, float(value), timestamp, step)
 
 
-def _marks(groups: Sequence[Sequence[Point]]) -> Iterator[str]:
+def _marks(groups: Sequence[Sequence[MetricPoint]]) -> Iterator[str]:
     digest = hashlib.sha256()
     yield f"0:{digest.hexdigest()[:32]}"
     for number, group in enumerate(groups, 1):
-        # repr of a float is exact.
+        # A float's repr is exact.
         digest.update("".join(f"{key} {value!r} {at} {step}\n" for key, value, at, step in group).encode())
         yield f"{number}:{digest.hexdigest()[:32]}"
 
 
 def _params(manifest: Manifest, role: Role) -> dict[str, str]:
-    """The configuration's leaves by dotted key, and what the charts group by."""
-    leaves = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key): value for key, value in _leaves(manifest.config, "")}
-    plain = {"arm": manifest.arm or role, "setting": manifest.setting or role, "seed": manifest.seed}
-    return {key[:_LONGEST_NAME]: _text(value)[:_LONGEST_PARAM] for key, value in {**leaves, **plain}.items()}
-
-
-def _leaves(value: Any, at: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _leaves(entry, f"{at}.{key}" if at else str(key))
-    elif value is not None:
-        yield at, value
+    """Return the configuration's leaves by dotted key, and what the charts group by."""
+    found = {dotted(path): value for path, value in leaves(manifest.config) if value is not None}
+    found = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key)[:_LONGEST_NAME]: value for key, value in found.items()}
+    found |= {"arm": manifest.arm or role, "setting": manifest.setting or role, "seed": manifest.seed}
+    return {key: _stored(value, _LONGEST_PARAM) for key, value in found.items()}
 
 
 def _tags(manifest: Manifest, study: str, uid: str, role: Role) -> dict[str, str]:
@@ -217,20 +184,16 @@ def _tags(manifest: Manifest, study: str, uid: str, role: Role) -> dict[str, str
         "ctkd.fingerprint": manifest.fingerprint,
         "ctkd.status": manifest.status,
         **{f"ctkd.{key}": value for key, value in grouped.items()},
-        # Charts group by tags under their whole names, and these three are what people group by.
+        # The short names, too: MLflow's charts show a tag under its whole name, and users group by these three.
         **grouped,
     }
     if manifest.reason is not None:
         tags["ctkd.reason"] = manifest.reason
     if manifest.machine:
         tags["ctkd.machine"] = json.dumps(manifest.machine, sort_keys=True, default=str)
-    # PostgreSQL takes no NUL, and what MLflow itself cuts without a word would differ at every comparison.
-    return {key: value.replace("\0", "")[:_LONGEST_TAG] for key, value in tags.items()}
+    return {key: _stored(value, _LONGEST_TAG) for key, value in tags.items()}
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # T = 4 and T = 4.0 are one temperature
-    return json.dumps(value, separators=(",", ":"))
+def _stored(value: Any, longest: int) -> str:
+    # PostgreSQL rejects NUL. MLflow truncates long texts silently; truncated here, they stay equal to the stored ones.
+    return text(value).replace("\0", "")[:longest]

@@ -1,8 +1,4 @@
-"""Sends a running study's records to MLflow, from a thread of its own.
-
-A tracker never slows or stops a trial: it lives in one thread, which the driver only nudges, and all that goes wrong
-there is told in one sentence at the end.
-"""
+"""The thread that sends a running study's records to MLflow."""
 
 import contextlib
 import logging
@@ -19,39 +15,39 @@ _LAST_ATTEMPTS = 3
 
 
 class Tracker:
-    """Sends a running study's records to MLflow, from one thread of its own.
+    """Sends a running study's records to MLflow from a thread of its own, which never slows or stops a trial.
 
     Args:
-        projection: what is shown where.
-        every: seconds between two passes, which send what all trials have new since the last one. After a failure the
+        projection: what to show, and where.
+        every: seconds between passes; a pass sends the new rows of the trials that have changed. After failures the
             pauses grow to a minute.
     """
 
     def __init__(self, projection: Projection, every: float = 5.0) -> None:
         self._every = every
         self._projector = Projector(projection, thorough=False)
-        self._hints: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._finishing = threading.Event()
         self._deadline = 0.0
-        # A daemon: a server that never answers must not keep the driver from ending.
+        # A daemon, so that the driver can end although a server never answers.
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread, which first brings MLflow up to the records that there are."""
+        """Start the thread; its first pass is over all records."""
         set_environment()
-        # Its warnings of every retry would break up the progress; the outcome says what failed.
+        # urllib3 warns of every retry, which would break up the live table; the outcome says what failed.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self._thread.start()
 
     def changed(self, trial_id: str) -> None:
-        """Says that a trial (or ``TEACHER``) has a new complete checkpoint. Takes a microsecond, from any thread."""
-        self._hints.put(trial_id)
+        """Report a new complete checkpoint of a trial; takes a microsecond, from any thread."""
+        self._changes.put(trial_id)
 
     def finish(self, timeout: float = 30.0) -> TrackingOutcome:
-        """Sends what is left, looking at all trials again, and ends the thread.
+        """Make a last pass over all records, and end the thread.
 
         Args:
-            timeout: seconds to wait; a pass that is under way then is left behind.
+            timeout: seconds to wait; then a pass that still waits for MLflow is abandoned.
         """
         self._deadline = time.monotonic() + timeout
         self._finishing.set()
@@ -60,17 +56,15 @@ class Tracker:
         return self._projector.outcome(stopped=not self._thread.is_alive())
 
     def _work(self) -> None:
-        pending: set[str] | None = None
+        pending: set[str] | None = None  # all records
         pause, last_attempts = 0.0, 0
         while True:
             finishing = self._finishing.wait(pause)
-            hints = set(self._drained())
-            pending = None if finishing or pending is None else pending | hints
-            if pending is None or pending:
-                done = self._projector.attempt(pending)
-                pending = set() if done else pending
-            else:
-                done = True
+            changed = set(self._drained())
+            pending = None if finishing or pending is None else pending | changed
+            done = pending == set() or self._projector.attempt(pending)
+            if done:
+                pending = set()
             pause = self._every if done else min(max(2 * pause, self._every), _LONGEST_PAUSE)
             if finishing:
                 last_attempts += 1
@@ -81,4 +75,4 @@ class Tracker:
     def _drained(self) -> Iterator[str]:
         with contextlib.suppress(queue.Empty):
             while True:
-                yield self._hints.get_nowait()
+                yield self._changes.get_nowait()

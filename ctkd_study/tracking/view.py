@@ -1,7 +1,7 @@
-"""The study's comparison as a preset view of MLflow's charts: accuracy, temperature, λ and cost by arm.
+"""A preset view of MLflow's charts: accuracy, temperature, λ and cost by arm.
 
-The format is MLflow's own for shared views, kept in a tag of the experiment. It is undocumented, so all that is known
-of it stands here; whoever cannot use the view is shown the plain page of runs.
+The view is stored in a tag of the experiment, in MLflow's own format for shared views. MLflow does not document it, so
+everything known about it is kept in this file. Without the view, MLflow shows its plain page of runs.
 """
 
 import base64
@@ -13,51 +13,54 @@ from urllib.parse import urlencode
 
 VIEW = "by-arm"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-_NAME = "By arm"
+#: Of a section or chart that somebody made and kept, rather than MLflow.
+_OWN = {"deleted": False, "isGenerated": False}
 
-Span = tuple[float, float]
+#: Lowest and highest accuracy, in percent.
+AccuracyRange = tuple[float, float]
 
 
-def shared_view(created_ms: int, accuracy: Span | None) -> str:
-    """The value of ``VIEW_TAG``.
+def shared_view(created_ms: int, accuracy: AccuracyRange | None) -> str:
+    """Return the value of ``VIEW_TAG``.
 
     Args:
-        created_ms: milliseconds since 1970; fixed for an experiment, so that the view is written once.
-        accuracy: lowest and highest accuracy that the lines should show, in percent; None before there is one. Grouped
-            lines start at 0 otherwise, where nothing can be told apart.
+        created_ms: milliseconds since 1970; the same for an experiment each time, so that its view is written once.
+        accuracy: the range of the accuracy charts; None before there is any. Without it MLflow starts grouped lines
+            at 0, where they cannot be told apart.
     """
     state = json.dumps(_state(accuracy), separators=(",", ":"))
     packed = "deflate;" + base64.b64encode(zlib.compress(state.encode(), 9)).decode()
-    return json.dumps({"name": _NAME, "createdAt": created_ms, "state": packed})
+    return json.dumps({"name": "By arm", "createdAt": created_ms, "state": packed})
 
 
 def runs_page(server: str, experiment_id: str, view: bool) -> str:
-    """The address of an experiment's charts.
+    """Return the address of an experiment's charts.
 
     Args:
         server: address of the MLflow server.
         experiment_id: MLflow's.
-        view: whether the experiment has ``VIEW_TAG``; MLflow answers an unknown view with another page.
+        view: whether the experiment has ``VIEW_TAG``; for an unknown view MLflow opens another page.
     """
-    # Without the workflow MLflow opens its page for language models; with a filter or an order it ignores the view.
+    # Without workflowType MLflow opens its page for language models. With a filter or an order it ignores the view.
     query = {"workflowType": "machine_learning", "compareRunsMode": "CHART"}
     if view:
         query["viewStateShareKey"] = VIEW
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
-def _state(accuracy: Span | None) -> dict[str, Any]:
+def _state(accuracy: AccuracyRange | None) -> dict[str, Any]:
     sections = ["Accuracy (%)", "Curriculum", "Cost"]
-    low_high = {"yMin": math.floor(accuracy[0]), "yMax": math.ceil(accuracy[1])} if accuracy else None
+    bounds = {"yMin": math.floor(accuracy[0]), "yMax": math.ceil(accuracy[1])} if accuracy else None
+    axes = [{"key": key, "type": "METRIC"} for key in ("total/device_seconds", "selected/test_top1")]
     charts = [
-        _line(0, "test/top1", low_high),
-        _line(0, "val/top1", low_high),
-        _bar(0, "selected/test_top1"),
+        _line(0, "test/top1", bounds),
+        _line(0, "val/top1", bounds),
+        {**_chart(0, "BAR"), "metricKey": "selected/test_top1"},
         _line(1, "temperature/mean", None),
         _line(1, "curriculum/lambda", None),
-        _bar(2, "total/device_seconds"),
-        _bar(2, "total/tflop"),
-        _scatter(2, "total/device_seconds", "selected/test_top1"),
+        {**_chart(2, "BAR"), "metricKey": "total/device_seconds"},
+        {**_chart(2, "BAR"), "metricKey": "total/tflop"},
+        {**_chart(2, "SCATTER"), "xaxis": axes[0], "yaxis": axes[1]},
     ]
     return {
         "searchFilter": "",
@@ -72,14 +75,7 @@ def _state(accuracy: Span | None) -> dict[str, Any]:
         "useGroupedValuesInCharts": True,
         "compareRunCharts": [{"uuid": f"chart-{number}", **chart} for number, chart in enumerate(charts)],
         "compareRunSections": [
-            {
-                "uuid": _section(number),
-                "name": f"{number + 1} {name}",
-                "display": True,
-                "isReordered": False,
-                "deleted": False,
-                "isGenerated": False,
-            }
+            {"uuid": _section(number), "name": f"{number + 1} {name}", "display": True, "isReordered": False, **_OWN}
             for number, name in enumerate(sections)
         ],
         "isAccordionReordered": True,
@@ -97,11 +93,10 @@ def _section(number: int) -> str:
 
 
 def _chart(section: int, kind: str) -> dict[str, Any]:
-    common = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    return {"type": kind, "metricSectionId": _section(section), **common}
+    return {"type": kind, "metricSectionId": _section(section), "runsCountToCompare": 100, **_OWN}
 
 
-def _line(section: int, metric: str, low_high: dict[str, int] | None) -> dict[str, Any]:
+def _line(section: int, metric: str, bounds: dict[str, int] | None) -> dict[str, Any]:
     return {
         **_chart(section, "LINE"),
         "metricKey": metric,
@@ -115,17 +110,5 @@ def _line(section: int, metric: str, low_high: dict[str, int] | None) -> dict[st
         "lineSmoothness": 0,
         "useGlobalXaxisKey": True,
         "useGlobalLineSmoothing": True,
-        **({"range": low_high} if low_high else {}),
-    }
-
-
-def _bar(section: int, metric: str) -> dict[str, Any]:
-    return {**_chart(section, "BAR"), "metricKey": metric}
-
-
-def _scatter(section: int, across: str, up: str) -> dict[str, Any]:
-    return {
-        **_chart(section, "SCATTER"),
-        "xaxis": {"key": across, "type": "METRIC"},
-        "yaxis": {"key": up, "type": "METRIC"},
+        **({"range": bounds} if bounds else {}),
     }

@@ -4,12 +4,11 @@ import math
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +16,22 @@ import pytest
 
 from ctkd_study.errors import TrackingError
 from ctkd_study.tracking.client import client_of, default_uri, find_experiment
-from ctkd_study.tracking.projection import TEACHER, sync
-from ctkd_study.tracking.server import comparison_url
+from ctkd_study.tracking.projection import sync
+from ctkd_study.tracking.server import comparison_url, serve
 from ctkd_study.tracking.snapshot import metric_name
 from ctkd_study.tracking.tracker import Tracker
-from tests.support.tracking_cases import START_MS, Server, Study, contents, free_port, held, history
+from tests.support.tracking_cases import (
+    START_MS,
+    Server,
+    Study,
+    contents,
+    epochs_sent,
+    free_port,
+    held,
+    history,
+    run_names,
+    wait_for,
+)
 from trainables.storage import Storage
 
 SYNC = """
@@ -48,7 +58,7 @@ class Late(NamedTuple):
     study: Study
     tracker: Tracker
     seconds: float
-    """What the driver spent on a tracker that reaches no server."""
+    """What the driver spent on starting a tracker that reaches no server, and on 10,000 changes."""
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +166,13 @@ def test_a_tracker_that_follows_ends_as_a_sync(study: Study, store: str, tmp_pat
     study.save(names[0], history(names[0], 5))
     tracker = Tracker(study.projection(store), every=0.1)
     tracker.start()
-    for epochs in (7, 8, 12, 15):
+    for epochs in (7, 12, 15):
         for name in names:
             study.save(name, history(name, epochs), "finished" if epochs == 15 else "running")
             tracker.changed(name)
-        time.sleep(0.4)
+        for name in names:
+            wait_for(lambda name=name, count=epochs: len(epochs_sent(store, study.uid, name)) == count)  # type: ignore[misc]
     study.save("teacher-abcdef", history("teacher", 15), "finished")
-    tracker.changed(TEACHER)
     outcome = tracker.finish()
     assert (outcome.complete, outcome.runs, outcome.created, outcome.rewritten) == (True, 3, 3, 0)
     assert outcome.rows == 3 * 15
@@ -175,7 +185,7 @@ def test_a_tracker_that_follows_ends_as_a_sync(study: Study, store: str, tmp_pat
     assert held(store, study.uid) == before
 
 
-def test_a_killed_writer_is_made_up_for(study: Study, tmp_path: Path) -> None:
+def test_the_next_sync_completes_what_a_killed_writer_left(study: Study, tmp_path: Path) -> None:
     study.fill(trials=16, epochs=20)
     killed, straight = (f"sqlite:///{tmp_path / name}" for name in ("killed.db", "straight.db"))
     assert sync(study.projection(straight)).complete
@@ -185,50 +195,9 @@ def test_a_killed_writer_is_made_up_for(study: Study, tmp_path: Path) -> None:
         wait_for(lambda: connection.execute("select count(*) from runs").fetchone()[0] >= 4)
     writer.kill()
     assert writer.wait() == -signal.SIGKILL
-    assert 4 <= len(held_names(killed, study.uid)) < 17
+    assert 4 <= len(run_names(killed, study.uid)) < 17
     assert sync(study.projection(killed)).complete
     assert contents(held(killed, study.uid)) == contents(held(straight, study.uid))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(0.02)
-
-
-def held_names(uri: str, uid: str) -> list[str]:
-    client = client_of(uri)
-    experiment = find_experiment(client, uid)
-    runs = client.search_runs([experiment.experiment_id]) if experiment else []
-    return [run.info.run_name for run in runs]
-
-
-def test_values_sent_without_their_mark_are_known(study: Study, database: str) -> None:
-    # A process was killed between values and mark: later epochs stand in MLflow, the mark is an earlier one.
-    from mlflow.entities import Metric
-
-    name = "grid-0001-s1"
-    for clock, rewritten in ((0, 0), (5, 1)):
-        shutil.rmtree(study.folder / name, ignore_errors=True)
-        study.save(name, history(name, 5))
-        sync(study.projection(database))
-        run = held(database, study.uid)[0]["id"]
-        late = [
-            Metric(metric_name(key), value, int(row["time_ms"] or 0), int(row["epoch"] or 0))
-            for row in history(name, 8)[5:]
-            for key, value in row.items()
-            if key not in ("epoch", "time_ms") and value is not None
-        ]
-        client_of(database).log_batch(run, late)
-        study.save(name, history(name, 5) + history(name, 12, clock)[5:])
-        tracker = Tracker(study.projection(database), every=0.1)
-        tracker.start()
-        outcome = tracker.finish()
-        assert (outcome.complete, outcome.rewritten) == (True, rewritten)
-        points = held(database, study.uid)[0]["points"]
-        assert [point[1] for point in points if point[0] == "val/top1"] == list(range(1, 13))
-        assert len(points) == 12 * len({point[0] for point in points})
 
 
 def test_a_run_that_holds_what_the_record_lost_is_written_anew(study: Study, store: str) -> None:
@@ -262,42 +231,6 @@ def test_a_run_that_holds_what_the_record_lost_is_written_anew(study: Study, sto
     assert points[-1][2] == START_MS + 9000 + 61 * 20
 
 
-def test_a_tracker_rewrites_what_it_sent_itself(study: Study, database: str) -> None:
-    name = "grid-0001-s1"
-    newest = study.save(name, history(name, 20))
-    tracker = Tracker(study.projection(database), every=0.05)
-    tracker.start()
-    wait_for(lambda: held_names(database, study.uid) == [name])
-    shutil.rmtree(newest)
-    study.save(name, history(name, 12, clock=9000))
-    tracker.changed(name)
-    outcome = tracker.finish()
-    assert (outcome.complete, outcome.rewritten) == (True, 1)
-    points = held(database, study.uid)[0]["points"]
-    assert [point[1] for point in points if point[0] == "curriculum/lambda"] == list(range(1, 13))
-
-
-def test_gaps_and_strange_values_are_found(study: Study, tmp_path: Path) -> None:
-    study.fill(trials=2, epochs=10)
-    uri = default_uri(Storage.at(str(tmp_path)))
-    assert sync(study.projection(uri)).complete
-    before = held(uri, study.uid)
-    gap, stray, theirs = (run["id"] for run in before[:-1])
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        assert connection.execute("delete from metrics where run_uuid = ? and step = 4", (gap,)).rowcount > 10
-    client_of(uri).log_metric(stray, "val/top1", 50.0, timestamp=START_MS, step=4)
-    client_of(uri).log_metric(theirs, "robustness/top1", 50.0, timestamp=START_MS, step=1)
-
-    outcome = sync(study.projection(uri))
-    assert (outcome.complete, outcome.rewritten, outcome.created) == (True, 1, 1)
-    after = held(uri, study.uid)
-    assert contents(after)[:2] == contents(before)[:2]
-    assert after[0]["id"] == gap
-    # What people log beside the projection is theirs.
-    assert after[2]["points"] == sorted([*before[2]["points"], ("robustness/top1", 1, START_MS, 50.0)])
-    assert not list(tmp_path.glob("mlruns*"))
-
-
 def test_doubles_are_healed_and_lost_records_removed(study: Study, store: str) -> None:
     study.fill(trials=2, epochs=5)
     assert sync(study.projection(store)).complete
@@ -315,30 +248,6 @@ def test_doubles_are_healed_and_lost_records_removed(study: Study, store: str) -
     outcome = sync(study.projection(store))
     assert (outcome.complete, outcome.removed) == (True, 1)
     assert [run["name"] for run in held(store, study.uid)[:-1]] == ["global-0001-s1", "teacher-abcdef"]
-
-
-def test_a_failed_trial_that_goes_on_is_running_again(study: Study, database: str) -> None:
-    name = "grid-0001-s1"
-    study.save(name, history(name, 5), "failed", reason="it ran out of memory")
-    sync(study.projection(database))
-    assert held(database, study.uid)[0]["status"] == "FAILED"
-    study.save(name, history(name, 8))
-    sync(study.projection(database))
-    run = held(database, study.uid)[0]
-    assert (run["status"], run["tags"]["ctkd.status"]) == ("RUNNING", "running")
-    assert "ctkd.reason" not in run["tags"]
-    assert not [point for point in run["points"] if point[0].startswith("selected/")]
-
-
-def test_a_record_that_cannot_be_read_leaves_the_others_alone(study: Study, database: str) -> None:
-    study.fill(trials=2, epochs=5)
-    # A whole record, by its manifest, of rows that this version does not know.
-    study.save("grid-bad-s5", [{"epoch": 1, "val_top1": 50.0, "test_top1": 50.0, "device_seconds": 1.0, "tflop": 1.0}])
-    outcome = sync(study.projection(database))
-    assert not outcome.complete
-    assert [failure.partition(":")[0] for failure in outcome.failures] == ["grid-bad-s5"]
-    assert f"ctkd-study sync {study.name}" in str(outcome)
-    assert len(held_names(database, study.uid)) == 3
 
 
 def test_an_experiments_name_may_be_taken(tmp_path: Path, store: str, request: pytest.FixtureRequest) -> None:
@@ -372,7 +281,7 @@ def test_a_run_deleted_under_a_tracker_comes_back(study: Study, store: str) -> N
     study.save(name, history(name, 5))
     tracker = Tracker(study.projection(store), every=0.05)
     tracker.start()
-    wait_for(lambda: held_names(store, study.uid) == [name])
+    wait_for(lambda: run_names(store, study.uid) == [name])
     client_of(store).delete_run(held(store, study.uid)[0]["id"])
     study.save(name, history(name, 9), "finished")
     tracker.changed(name)
@@ -381,20 +290,7 @@ def test_a_run_deleted_under_a_tracker_comes_back(study: Study, store: str) -> N
     assert [point[1] for point in points if point[0] == "val/top1"] == list(range(1, 10))
 
 
-def test_the_note_follows_the_question_until_somebody_edits_it(study: Study, database: str) -> None:
-    study.save("grid-0001-s1", history("x", 3))
-    projection = study.projection(database)
-    notes = []
-    for note, edited in (("# One", None), ("# Two", None), ("# Three", "# Mine"), ("# Four", None)):
-        experiment = find_experiment(client_of(database), study.uid)
-        if edited and experiment:
-            client_of(database).set_experiment_tag(experiment.experiment_id, "mlflow.note.content", edited)
-        sync(type(projection)(**{**vars(projection), "note": note}))
-        notes.append(held(database, study.uid)[-1]["tags"]["mlflow.note.content"])
-    assert notes == ["# One", "# Two", "# Mine", "# Mine"]
-
-
-def test_the_comparison_has_an_address(study: Study, server: Server) -> None:
+def test_the_comparison_has_an_address(study: Study, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     study.fill(trials=1, epochs=5)
     sync(study.projection(server.uri))
     client = client_of(server.uri)
@@ -402,6 +298,10 @@ def test_the_comparison_has_an_address(study: Study, server: Server) -> None:
     assert experiment is not None
     page = f"{server.uri}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
     assert comparison_url(server.uri, study.uid) == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm"
+    known = server.uri.replace("//", "//me:s3cret@")
+    assert comparison_url(known, study.uid) == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm"
+    serve(known, study.uid, "127.0.0.1", 1, browser=False)
+    assert capsys.readouterr().out == f"{page}&compareRunsMode=CHART&viewStateShareKey=by-arm\n"
     client.delete_experiment_tag(experiment.experiment_id, "mlflow.sharedViewState.by-arm")
     assert comparison_url(server.uri, study.uid) == f"{page}&compareRunsMode=CHART"
 
@@ -414,15 +314,17 @@ def test_two_processes_may_open_a_new_database_at_once(study: Study, tmp_path: P
     errors = [writer.communicate()[1].decode() for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], errors
     assert errors == ["", ""]
-    assert len(held_names(uri, study.uid)) == 5
+    assert len(run_names(uri, study.uid)) == 5
     assert sync(study.projection(uri)).rows == 0
 
 
 def test_a_server_may_come_late(late: Late) -> None:
-    assert late.seconds < 1.0
+    # One request would take half a second, 10,000 would take hours.
+    assert late.seconds < 30
+    # No change is reported any more: the tracker repeats the passes that failed, before it is told to finish.
+    wait_for(lambda: len(run_names(late.server.uri, late.study.uid)) == 3)
     outcome = late.tracker.finish()
     assert (outcome.complete, outcome.runs, outcome.rows) == (True, 3, 15)
-    assert len(held_names(late.server.uri, late.study.uid)) == 3
 
 
 def test_a_dead_server_costs_a_sentence(study: Study) -> None:
@@ -430,9 +332,8 @@ def test_a_dead_server_costs_a_sentence(study: Study) -> None:
     port = free_port()
     tracker = Tracker(study.projection(f"http://127.0.0.1:{port}"), every=0.1)
     tracker.start()
-    began = time.perf_counter()
-    outcome = tracker.finish(timeout=20)
-    assert time.perf_counter() - began < 20
+    outcome = tracker.finish(timeout=60)
+    assert outcome.failures, "it gave up by itself, long before the timeout"
     assert (outcome.complete, outcome.rows) == (False, 0)
     assert str(outcome).startswith("MLflow is behind the records: ")
     command = str(outcome).split("`")[1]
@@ -440,21 +341,6 @@ def test_a_dead_server_costs_a_sentence(study: Study) -> None:
     assert command == f"ctkd-study sync {study.name} --storage {study.folder.parent} --tracking-uri {uri}"
     with pytest.raises(TrackingError, match="does not answer"):
         comparison_url(f"http://127.0.0.1:{free_port()}", study.uid)
-
-
-def test_a_hanging_server_is_left_behind(study: Study) -> None:
-    study.fill(trials=1, epochs=5)
-    with socket.socket() as mute:
-        mute.bind(("127.0.0.1", 0))
-        mute.listen()
-        tracker = Tracker(study.projection(f"http://127.0.0.1:{mute.getsockname()[1]}"), every=0.1)
-        tracker.start()
-        time.sleep(0.5)
-        began = time.perf_counter()
-        outcome = tracker.finish(timeout=1)
-        assert time.perf_counter() - began < 2
-        assert not outcome.complete
-        assert "it did not answer in time" in str(outcome)
 
 
 def test_nobody_imports_what_he_does_not_need() -> None:

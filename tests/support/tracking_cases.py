@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,38 +44,14 @@ class Study:
 
     def save(self, trial: str, rows: list[Row], status: Status = "running", reason: str | None = None) -> Path:
         """Adds a checkpoint with these rows; ``trial`` is ``<arm>-<hash>-s<seed>`` or ``teacher-<hash>``."""
-        arm, seed = trial.partition("-")[0], trial.rpartition("-s")[2]
-        root = self.teacher if arm == "teacher" else self.folder / trial
+        root = self.teacher if trial.startswith("teacher") else self.folder / trial
         folder = root / f"checkpoint_{10_000 + len(rows):06d}"
         folder.mkdir(parents=True)
-        best = max(rows, key=lambda row: row["val_top1"] or 0) if rows else None
-        summary = Summary(
-            selected_epoch=int(best["epoch"] or 0) if best else None,
-            val_top1=best["val_top1"] if best else None,
-            test_top1=best["test_top1"] if best else None,
-            device_seconds=sum(row["device_seconds"] or 0 for row in rows),
-            tflop=rows[-1]["tflop"] or 0 if rows else 0,
-        )
-        manifest = Manifest(
-            study=self.name,
-            uid=self.uid if arm != "teacher" else "of-another-study",
-            trial=trial,
-            arm=arm,
-            setting=f"T={len(arm)}",
-            seed=int(seed) if seed.isdigit() else 0,
-            fingerprint=f"fingerprint-of-{trial}",
-            config={"seed": 0, "recipe": {"lr": 0.05, "epochs": 30}, "temperature": {"kind": "fixed", "value": 4.0}},
-            attempt=1,
-            epoch=len(rows),
-            epochs=30,
-            status=status,
-            reason=reason,
-            starts=[Start(attempt=1, epoch=0, time_ms=START_MS, host="here", pid=1)],
-            summary=summary,
-            machine={"host": "here", "threads": 1},
-        )
         weights = {"weight": torch.zeros(4)}
-        write_checkpoint(Storage.at(str(folder)), manifest, rows, weights, weights, np.ones(10, dtype=np.bool_))
+        described = manifest(trial, rows, status, reason)
+        if root != self.teacher:
+            described = described.model_copy(update={"study": self.name, "uid": self.uid})
+        write_checkpoint(Storage.at(str(folder)), described, rows, weights, weights, np.ones(10, dtype=np.bool_))
         return folder
 
     def fill(self, trials: int, epochs: int) -> None:
@@ -83,6 +60,36 @@ class Study:
         for number in range(trials):
             name = f"{('grid', 'global', 'instance')[number % 3]}-{number:04x}-s{number}"
             self.save(name, history(name, epochs), "finished")
+
+
+def manifest(trial: str, rows: list[Row], status: Status = "running", reason: str | None = None) -> Manifest:
+    """The manifest of a checkpoint with these rows, of another study; for ``trial`` see ``Study.save``."""
+    arm, seed = trial.partition("-")[0], trial.rpartition("-s")[2]
+    best = max(rows, key=lambda row: row["val_top1"] or 0) if rows else None
+    return Manifest(
+        study="another",
+        uid="of-another-study",
+        trial=trial,
+        arm=arm,
+        setting=f"T={len(arm)}",
+        seed=int(seed) if seed.isdigit() else 0,
+        fingerprint=f"fingerprint-of-{trial}",
+        config={"seed": 0, "recipe": {"lr": 0.05, "epochs": 30}, "temperature": {"kind": "fixed", "value": 4.0}},
+        attempt=1,
+        epoch=len(rows),
+        epochs=30,
+        status=status,
+        reason=reason,
+        starts=[Start(attempt=1, epoch=0, time_ms=START_MS, host="here", pid=1)],
+        summary=Summary(
+            selected_epoch=int(best["epoch"] or 0) if best else None,
+            val_top1=best["val_top1"] if best else None,
+            test_top1=best["test_top1"] if best else None,
+            device_seconds=sum(row["device_seconds"] or 0 for row in rows),
+            tflop=rows[-1]["tflop"] or 0 if rows else 0,
+        ),
+        machine={"host": "here", "threads": 1},
+    )
 
 
 def history(name: str, epochs: int, clock: int = 0) -> list[Row]:
@@ -131,6 +138,31 @@ def held(uri: str, uid: str) -> list[dict[str, Any]]:
     return [*sorted(runs, key=lambda run: str(run["name"])), {"name": experiment.name, "tags": dict(experiment.tags)}]
 
 
+def run_names(uri: str, uid: str) -> list[str]:
+    """The names of a study's runs, sorted."""
+    return sorted(run.info.run_name for run in _runs(uri, uid))
+
+
+def epochs_sent(uri: str, uid: str, trial: str) -> list[int]:
+    """The epochs that MLflow has of a trial; empty without a run."""
+    runs = [run for run in _runs(uri, uid) if run.info.run_name == trial]
+    return [point.step for run in runs for point in client_of(uri).get_metric_history(run.info.run_id, "val/top1")]
+
+
+def _runs(uri: str, uid: str) -> list[Any]:
+    client = client_of(uri)
+    experiment = find_experiment(client, uid)
+    return list(client.search_runs([experiment.experiment_id], max_results=1000)) if experiment else []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until a condition holds; the limit is only for a test that fails."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(0.02)
+
+
 def contents(dump: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A dump's runs without what two stores cannot have in common."""
     return [{key: value for key, value in run.items() if key != "id"} for run in dump[:-1]]
@@ -148,11 +180,12 @@ class Server:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.uri = f"http://127.0.0.1:{port}"
-        command = server_command(f"sqlite:///{folder / 'server.db'}", "127.0.0.1", port)
+        uri = f"sqlite:///{folder / 'server.db'}"
+        command = server_command(uri, "127.0.0.1", port)
         with (folder / "server.log").open("wb") as log:
             # A group of its own: the server's worker goes with it.
             self._process = subprocess.Popen(
-                command, env=server_environment(), stdout=log, stderr=log, cwd=folder, start_new_session=True
+                command, env=server_environment(uri), stdout=log, stderr=log, cwd=folder, start_new_session=True
             )
         self.log = folder / "server.log"
 

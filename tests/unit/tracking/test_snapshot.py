@@ -1,16 +1,21 @@
-"""Names, values and marks of what MLflow is to hold, worked out without it."""
+"""Names, values, times and marks of a run, computed without MLflow."""
 
-import base64
-import json
 import re
-import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctkd_study.tracking.snapshot import METRICS, SECTIONS, Image, Point, image_of, is_ours, metric_name
-from ctkd_study.tracking.view import runs_page, shared_view
+from ctkd_study.tracking.snapshot import (
+    METRICS,
+    SECTIONS,
+    MetricPoint,
+    Role,
+    RunSnapshot,
+    is_ours,
+    metric_name,
+    snapshot_of,
+)
 from trainables.record import Manifest, Row, Start, Status, Summary
 
 NAMES = [
@@ -52,6 +57,8 @@ NAMES = [
     ("test_", "other/test_"),
     ("../x", "other/___x"),
     ("größe", "other/gr__e"),
+    ("val größe", "other/val_gr__e"),
+    ("train loss", "other/train_loss"),
     ("", "other/_"),
 ]
 
@@ -61,7 +68,7 @@ def test_every_name_has_its_metric(row: str, metric: str) -> None:
     assert metric_name(row) == metric
 
 
-def test_the_literal_names_are_all_there_are() -> None:
+def test_the_literal_names_include_all_exceptions() -> None:
     assert METRICS.items() <= dict(NAMES).items()
 
 
@@ -93,7 +100,7 @@ def test_what_people_log_is_not_ours() -> None:
     ]
 
 
-def _image(rows: list[Row], status: Status = "running", **changes: object) -> Image:
+def _snapshot(rows: list[Row], status: Status = "running", role: Role = "trial", **changes: object) -> RunSnapshot:
     manifest = Manifest(
         study="q",
         uid="u",
@@ -115,7 +122,7 @@ def _image(rows: list[Row], status: Status = "running", **changes: object) -> Im
         starts=[Start(attempt=1, epoch=0, time_ms=900, host="h", pid=1)],
         summary=Summary(selected_epoch=1, val_top1=90.5, test_top1=88.0, tflop=2.0, device_seconds=0.75),
     ).model_copy(update=changes)
-    return image_of(manifest, rows, "q", "u", "trial")
+    return snapshot_of(manifest, rows, "q", "u", role)
 
 
 ROWS: list[Row] = [
@@ -125,16 +132,16 @@ ROWS: list[Row] = [
 
 
 def test_rows_become_points() -> None:
-    assert _image(ROWS).groups == (
-        (Point("val/top1", 90.5, 1000, 1), Point("curriculum/lambda", 0.30000000000000004, 1000, 1)),
-        (Point("val/top1", 89.0, 2000, 2), Point("curriculum/lambda", 1.0, 2000, 2)),
+    assert _snapshot(ROWS).groups == (
+        (MetricPoint("val/top1", 90.5, 1000, 1), MetricPoint("curriculum/lambda", 0.30000000000000004, 1000, 1)),
+        (MetricPoint("val/top1", 89.0, 2000, 2), MetricPoint("curriculum/lambda", 1.0, 2000, 2)),
     )
 
 
 def test_an_ended_trial_has_its_results_at_the_last_rows_time() -> None:
-    image = _image(ROWS, "finished")
-    assert (image.status, image.start_ms, image.end_ms, image.epochs) == ("FINISHED", 900, 2000, 2)
-    results = {point.key: (point.value, point.timestamp, point.step) for point in image.groups[-1]}
+    snapshot = _snapshot(ROWS, "finished")
+    assert (snapshot.status, snapshot.start_ms, snapshot.end_ms, snapshot.epochs) == ("FINISHED", 900, 2000, 2)
+    results = {point.key: (point.value, point.timestamp, point.step) for point in snapshot.groups[-1]}
     assert results["selected/epoch"] == (1.0, 2000, 2)
     assert results["selected/test_top1"] == (88.0, 2000, 2)
     assert results["total/device_seconds"] == (0.75, 2000, 2)
@@ -142,16 +149,16 @@ def test_an_ended_trial_has_its_results_at_the_last_rows_time() -> None:
     assert "selected/val_top5" not in results
 
 
-def test_a_record_without_a_row_has_an_image() -> None:
-    image = _image([], "failed", reason="it died")
-    assert (image.status, image.start_ms, image.end_ms, image.groups) == ("FAILED", 900, 900, ())
-    assert image.tags["ctkd.reason"] == "it died"
-    assert _image([], "failed", starts=[]).start_ms is None
+def test_a_record_without_a_row_has_a_snapshot() -> None:
+    snapshot = _snapshot([], "failed", reason="it died")
+    assert (snapshot.status, snapshot.start_ms, snapshot.end_ms, snapshot.groups) == ("FAILED", 900, 900, ())
+    assert snapshot.tags["ctkd.reason"] == "it died"
+    assert _snapshot([], "failed", starts=[]).start_ms is None
 
 
 def test_params_and_tags() -> None:
-    image = _image(ROWS)
-    assert image.params == {
+    snapshot = _snapshot(ROWS)
+    assert snapshot.params == {
         "recipe.lr": "0.05",
         "recipe.milestones": "[1,2]",
         "data.name": "digits",
@@ -160,7 +167,7 @@ def test_params_and_tags() -> None:
         "setting": "T=4",
         "seed": "3",
     }
-    assert image.tags == {
+    assert snapshot.tags == {
         "ctkd.uid": "u",
         "ctkd.study": "q",
         "ctkd.trial_id": "grid-1-s3",
@@ -177,33 +184,89 @@ def test_params_and_tags() -> None:
 
 
 def test_a_mark_stands_for_exactly_the_first_groups() -> None:
-    image = _image(ROWS)
-    assert [image.held(mark) for mark in image.marks] == [0, 1, 2]
-    assert image.held(None) is None
-    assert image.latest(1) == {"val/top1": 90.5, "curriculum/lambda": 0.30000000000000004}
+    snapshot = _snapshot(ROWS)
+    assert [snapshot.groups_marked(mark) for mark in snapshot.marks] == [0, 1, 2]
+    assert snapshot.groups_marked(None) is None
+    assert snapshot.latest(1) == {"val/top1": 90.5, "curriculum/lambda": 0.30000000000000004}
     for change in ({"time_ms": 1001}, {"lambda": 0.3}, {"kd_loss": 1.0}, {"epoch": 3}):
-        other = _image([{**ROWS[0], **change}, ROWS[1]])
-        assert [other.held(mark) for mark in image.marks] == [0, None, None]
-    assert _image(ROWS, "finished").held(image.marks[2]) == 2
-    assert image.held(_image(ROWS, "finished").marks[3]) is None
+        other = _snapshot([{**ROWS[0], **change}, ROWS[1]])
+        assert [other.groups_marked(mark) for mark in snapshot.marks] == [0, None, None]
+    assert _snapshot(ROWS, "finished").groups_marked(snapshot.marks[2]) == 2
+    assert snapshot.groups_marked(_snapshot(ROWS, "finished").marks[3]) is None
     # Results that differ are another mark, though the rows are the same.
-    assert _image(ROWS, "failed", summary=Summary()).held(_image(ROWS, "finished").marks[3]) is None
+    assert _snapshot(ROWS, "failed", summary=Summary()).groups_marked(_snapshot(ROWS, "finished").marks[3]) is None
 
 
-def test_the_view_shows_the_accuracies_that_there_are() -> None:
-    stored = json.loads(shared_view(5, (61.2, 97.9)))
-    assert (stored["name"], stored["createdAt"]) == ("By arm", 5)
-    state = json.loads(zlib.decompress(base64.b64decode(stored["state"].removeprefix("deflate;"))))
-    ranges = {chart["metricKey"]: chart.get("range") for chart in state["compareRunCharts"] if chart["type"] == "LINE"}
-    assert ranges["test/top1"] == {"yMin": 61, "yMax": 98}
-    assert ranges["curriculum/lambda"] is None
-    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
-    sections = {section["uuid"] for section in state["compareRunSections"]}
-    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
-    assert len(shared_view(5, None)) < 5000
+def test_a_teacher_is_grouped_as_one() -> None:
+    snapshot = _snapshot(ROWS, role="teacher", arm="", setting="", study="another", uid="of-another")
+    assert {key: snapshot.params[key] for key in ("arm", "setting", "seed")} == {
+        "arm": "teacher",
+        "setting": "teacher",
+        "seed": "3",
+    }
+    assert snapshot.tags["arm"] == snapshot.tags["ctkd.setting"] == snapshot.tags["ctkd.role"] == "teacher"
+    assert (snapshot.tags["ctkd.study"], snapshot.tags["ctkd.uid"]) == ("q", "u"), "the study that shows it"
 
 
-def test_the_page_names_the_view_only_where_there_is_one() -> None:
-    plain = "http://h:5000/#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
-    assert runs_page("http://h:5000/", "7", view=False) == plain
-    assert runs_page("http://h:5000", "7", view=True) == f"{plain}&viewStateShareKey=by-arm"
+def test_times_come_from_the_record_alone() -> None:
+    starts = [Start(attempt=n, epoch=0, time_ms=time, host="h", pid=1) for n, time in ((1, 900), (2, 1500))]
+    found = [
+        _snapshot(ROWS, "running", starts=starts),
+        _snapshot(ROWS, "failed", starts=starts),
+        _snapshot([], "failed", starts=starts),
+        _snapshot(ROWS, "finished", starts=[]),
+        _snapshot([], "running", starts=[]),
+    ]
+    assert [(each.start_ms, each.end_ms) for each in found] == [
+        (900, None),
+        (900, 2000),
+        (900, 1500),
+        (1000, 2000),
+        (None, None),
+    ]
+
+
+def test_values_that_are_not_finite_are_left_out() -> None:
+    row: Row = {"epoch": 1, "time_ms": 5, "kd_loss": float("nan"), "ce_loss": float("-inf"), "val_top1": 0}
+    assert _snapshot([row]).groups == ((MetricPoint("val/top1", 0.0, 5, 1),),)
+
+
+def test_params_are_what_mlflow_takes() -> None:
+    config: dict[str, object] = {
+        "temperature": {"value": 4.0, "step": 0.5},
+        "odd/key:é": "a\0b",
+        "k" * 300: 1,
+        "long": "x" * 7000,
+        "none": None,
+        "off": False,
+        "seed": 99,
+    }
+    assert _snapshot([], config=config).params == {
+        "temperature.value": "4",
+        "temperature.step": "0.5",
+        "odd_key__": "ab",
+        "k" * 200: "1",
+        "long": "x" * 6000,
+        "off": "false",
+        "seed": "3",
+        "arm": "grid",
+        "setting": "T=4",
+    }
+
+
+def test_tags_are_what_mlflow_takes() -> None:
+    tags = _snapshot([], "failed", reason="a\0b" + "x" * 9000, machine={"z": 1, "a": None}).tags
+    assert tags["ctkd.reason"] == "ab" + "x" * 7998
+    assert tags["ctkd.machine"] == '{"a": null, "z": 1}'
+    assert tags["ctkd.status"] == "failed"
+    assert not {"ctkd.reason", "ctkd.machine"} & _snapshot([]).tags.keys()
+
+
+def test_marks_are_those_of_earlier_versions() -> None:
+    # Another mark for the same record would make every recorded study be compared value by value.
+    assert _snapshot(ROWS, "finished").marks == (
+        "0:e3b0c44298fc1c149afbf4c8996fb924",
+        "1:428a3da136ba5b343321cbae4e40d267",
+        "2:9da1948cb3b11a76cab49c3c2fba64f0",
+        "3:67513a24e487db492bc0a3395e15a1f1",
+    )

@@ -1,0 +1,149 @@
+"""Tracking URIs, passwords, and which errors mean that the whole store is unavailable."""
+
+import os
+from pathlib import Path
+
+import pyarrow.fs as pafs
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ErrorCode
+
+from ctkd_study.errors import StudyError
+from ctkd_study.tracking.client import (
+    check_uri,
+    client_of,
+    default_uri,
+    find_experiment,
+    first_line,
+    is_outage,
+    set_environment,
+    without_passwords,
+)
+from tests.support.tracking_cases import free_port
+from trainables.storage import Storage
+
+
+@pytest.mark.parametrize(
+    ("code", "outage"),
+    [
+        ("INVALID_PARAMETER_VALUE", False),
+        ("RESOURCE_DOES_NOT_EXIST", False),
+        ("RESOURCE_ALREADY_EXISTS", False),
+        ("INVALID_STATE", False),
+        ("BAD_REQUEST", False),
+        ("INTERNAL_ERROR", True),
+        ("TEMPORARILY_UNAVAILABLE", True),
+        ("PERMISSION_DENIED", True),
+    ],
+)
+def test_which_refusals_are_outages(code: str, outage: bool) -> None:
+    assert is_outage(MlflowException("no", ErrorCode.Value(code))) is outage
+
+
+def test_other_errors() -> None:
+    assert is_outage(ConnectionRefusedError())
+    assert not is_outage(ValueError("nan"))
+
+
+def test_a_server_that_does_not_listen_is_an_outage() -> None:
+    with pytest.raises(MlflowException) as caught:
+        client_of(f"http://me:s3cret@127.0.0.1:{free_port()}").search_experiments()
+    assert is_outage(caught.value)
+    assert "s3cret" in str(caught.value), "MLflow shows it, so we must not"
+    assert "s3cret" not in first_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:///results/mlflow.db",
+        "sqlite:////tmp/mlflow.db",
+        "http://localhost:5000",
+        "https://mlflow.example.org/path",
+        "postgresql://me:secret@db/mlflow",
+        "postgresql+psycopg2://me@db/mlflow",
+        "mysql+pymysql://db/mlflow",
+        "mssql://db/mlflow",
+    ],
+)
+def test_uris_that_mlflow_takes(uri: str) -> None:
+    check_uri(uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "results", "sqlite:///", "sqlite://mlflow.db", "http://", "file:///tmp", "ftp://h/"]
+)
+def test_other_uris_are_refused(uri: str) -> None:
+    with pytest.raises(StudyError, match="--tracking-uri must be"):
+        check_uri(uri)
+
+
+def test_a_refused_uri_is_shown_without_its_password() -> None:
+    with pytest.raises(StudyError, match=r"but got 'postgres://me:\*\*\*@db/mlflow'"):
+        check_uri("postgres://me:s3cret@db/mlflow")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://localhost:5000/api", "http://localhost:5000/api"),
+        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
+        ("postgresql://me@db/mlflow", "postgresql://me@db/mlflow"),
+        ("postgresql://me:s3cret@db:5432/mlflow", "postgresql://me:***@db:5432/mlflow"),
+        ("http://:s3cret@host", "http://:***@host"),
+        ("mysql://me:s3/cr@et:x@db/mlflow", "mysql://me:***@db/mlflow"),
+        ("postgresql://db/mlflow?user=me&password=s3cret&x=1", "postgresql://db/mlflow?user=me&password=***&x=1"),
+        ("mssql://db/x?PWD=s3cret", "mssql://db/x?PWD=***"),
+        ("Invalid url: http://me:s3cret@h/x (http://h:1/y)", "Invalid url: http://me:***@h/x (http://h:1/y)"),
+        ("no password supplied: retry", "no password supplied: retry"),
+    ],
+)
+def test_passwords_are_not_shown(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("  one\ntwo"), "one"),
+        (ValueError(), "ValueError"),
+        (ValueError(" \n"), "ValueError"),
+        (OSError("http://me:s3cret@h\nmore"), "http://me:***@h"),
+    ],
+)
+def test_the_first_line_of_an_error(error: Exception, line: str) -> None:
+    assert first_line(error) == line
+
+
+def test_the_default_store_lies_in_a_local_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_uri(Storage.at("records")) == f"sqlite:///{tmp_path}/records/mlflow.db"
+    remote = Storage(pafs.SubTreeFileSystem("/", pafs.LocalFileSystem()), "bucket/x", "s3://")
+    assert default_uri(remote) == f"sqlite:///{tmp_path}/results/mlflow.db"
+    assert default_uri(remote, tmp_path / "else") == f"sqlite:///{tmp_path}/else/mlflow.db"
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    set_environment()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+
+
+def test_of_several_experiments_the_oldest_active_one_is_the_studys(database: str) -> None:
+    client = client_of(database)
+    deleted, oldest, other, newest = (
+        client.create_experiment(name, tags={"ctkd.uid": "v" if name == "other" else "u"})
+        for name in ("deleted", "oldest", "other", "newest")
+    )
+    client.delete_experiment(deleted)
+    found = [find_experiment(client, uid) for uid in ("u", "v", "w")]
+    assert [each and each.experiment_id for each in found] == [oldest, other, None]
+    for each in (oldest, newest):
+        client.delete_experiment(each)
+    last = find_experiment(client, "u")
+    assert last is not None
+    assert (last.experiment_id, last.lifecycle_stage) == (deleted, "deleted")
