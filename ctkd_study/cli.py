@@ -1,12 +1,13 @@
 """The command line: parses, calls, prints.
 
-Exit status: 0; 1 where trials failed, or MLflow does not answer; 2 for what was asked for in error; 130 when stopped.
+Exit status: 0; 1 if trials failed or MLflow does not answer; 2 for an invalid request, study file or folder; 130 if
+stopped by Ctrl-C or SIGTERM, or with trials unfinished. Only a bug gives a traceback; --verbose shows it for any error.
 """
 
 import dataclasses
 import json
 import logging
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +16,39 @@ from rich.console import Console
 
 from ctkd_study.errors import StudyError
 
-_FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
+_FAILED, _INVALID, _STOPPED = 1, 2, 130
 
 
 class _Commands(click.Group):
-    """Turns a user's mistakes into a text and a status; a traceback is left for our own."""
+    """Turns what a command returns or raises into a message and an exit status; commands return None for 0."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Without it, SIGTERM would end the process at once: a lease unreleased, the server of `ui` still running.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            return super().invoke(ctx)
-        except StudyError as error:
-            click.echo(f"ctkd-study: {error}", err=True)
-            ctx.exit(error.exit_status)
-        except OSError as error:
-            # A folder that cannot be read or written, a full disk, a host that is not there: the machine's, not ours.
+            ctx.exit(super().invoke(ctx) or 0)
+        except BrokenPipeError:
+            raise  # the reader of a pipe has left: click ends the command quietly
+        except (StudyError, OSError) as error:
+            # OSError: a folder that cannot be read or written, a full disk, an unknown host.
             logging.getLogger(__name__).info("the whole error", exc_info=True)
             click.echo(f"ctkd-study: {error}", err=True)
-            ctx.exit(_WRONG)
+            ctx.exit(error.exit_status if isinstance(error, StudyError) else _INVALID)
         except KeyboardInterrupt:
             click.echo("ctkd-study: stopped", err=True)
-            ctx.exit(_INTERRUPTED)
+            ctx.exit(_STOPPED)
+        finally:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _shared(command: Any) -> Any:
-    storage = click.option(
-        "--storage",
-        default="results",
-        show_default=True,
-        metavar="DIR|s3://...",
-        help="Where the records of studies lie.",
-    )
-    uri = click.option("--tracking-uri", metavar="URI", help="MLflow; by default mlflow.db in the storage.")
-    return storage(uri(command))
-
-
+_storage = click.option(
+    "--storage",
+    default="results",
+    show_default=True,
+    metavar="DIR|s3://...",
+    help="Where the records of studies lie.",
+)
+_tracking_uri = click.option("--tracking-uri", metavar="URI", help="MLflow; by default mlflow.db in the storage.")
 _overrides = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Changes one value of the file; may be repeated."
 )
@@ -67,7 +67,8 @@ def main(verbose: bool) -> None:
 
 @main.command()
 @click.argument("study", metavar="STUDY.yaml")
-@_shared
+@_storage
+@_tracking_uri
 @_overrides
 @click.option(
     "--address",
@@ -84,7 +85,7 @@ def run(
     address: str | None,
     fresh: bool,
     retry: bool,
-) -> None:
+) -> int | None:
     """Run what is left of a study and print the verdict. The same command goes on after an interruption."""
     from ctkd_study.report import show, show_outcome
     from ctkd_study.spec import warnings
@@ -100,23 +101,20 @@ def run(
     show_outcome(outcome, console)
     if outcome.unfinished:
         click.echo(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
-        sys.exit(_INTERRUPTED)
+        return _STOPPED
     found = loaded.compare(storage, state=outcome.state)
     show(found, console, loaded.histories(storage, state=outcome.state))
-    if outcome.failed:
-        sys.exit(_FAILED)
+    return _FAILED if outcome.failed else None
 
 
 @main.command()
 @click.argument("study", metavar="STUDY.yaml")
-@_shared
+@_storage
 @_overrides
 @_as_json
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw λ by epoch: .svg, .png, .pdf.")
-def plan(
-    study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...], as_json: bool, plot: str | None
-) -> None:
-    """Show a study's trials, and what they will take; trains nothing."""
+def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, plot: str | None) -> None:
+    """Show a study's trials and their estimated time and cost. Trains nothing and downloads nothing."""
     from ctkd_study.report import plan_as_json, show_plan
     from ctkd_study.spec import warnings
     from ctkd_study.study import Study
@@ -137,16 +135,21 @@ def plan(
 
 @main.command()
 @click.argument("study")
-@_shared
+@_storage
 @_as_json
 @click.option("--html", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write a page to FILE.")
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.")
 @click.option("--margin", metavar="POINTS", type=float, help="Accuracy points that would not matter to you.")
-@click.option("--charge-teacher", type=click.Choice(["none", "each"]), default="none", show_default=True)
+@click.option(
+    "--charge-teacher",
+    type=click.Choice(["none", "each"]),
+    default="none",
+    show_default=True,
+    help="Whether each strategy also pays for the teacher.",
+)
 def compare(
     study: str,
     storage: str,
-    tracking_uri: str | None,
     as_json: bool,
     html: str | None,
     baseline: str | None,
@@ -178,21 +181,22 @@ def compare(
 
 @main.command()
 @click.argument("study")
-@_shared
-def sync(study: str, storage: str, tracking_uri: str | None) -> None:
-    """Rebuild MLflow from the records; may be repeated at any time."""
+@_storage
+@_tracking_uri
+def sync(study: str, storage: str, tracking_uri: str | None) -> int | None:
+    """Bring MLflow up to date with the records; may be repeated at any time."""
     from ctkd_study.study import Study
 
     outcome = Study.named(study, storage).sync(storage=storage, tracking_uri=tracking_uri)
     click.echo(str(outcome))
-    if not outcome.complete:
-        sys.exit(_FAILED)
+    return None if outcome.complete else _FAILED
 
 
 @main.command()
 @click.argument("study")
-@_shared
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@_storage
+@_tracking_uri
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--browser/--no-browser", default=True, help="Open a browser.")
 def ui(study: str, storage: str, tracking_uri: str | None, port: int, host: str, browser: bool) -> None:
@@ -204,10 +208,9 @@ def ui(study: str, storage: str, tracking_uri: str | None, port: int, host: str,
 
 @main.command()
 @click.argument("study", metavar="STUDY.yaml")
-@_shared
 @_overrides
-def check(study: str, storage: str, tracking_uri: str | None, overrides: tuple[str, ...]) -> None:
-    """Name every fault of a study file, with its line. The data set is not looked for; `plan` and `run` do that."""
+def check(study: str, overrides: tuple[str, ...]) -> None:
+    """Name every fault of a study file, with its line. Networks are built by `plan`, the data set is read by `run`."""
     from ctkd_study.spec import warnings
     from ctkd_study.study import Study
 

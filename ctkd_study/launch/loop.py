@@ -146,8 +146,8 @@ def launch(
         if not queue.exhausted:
             if watch is not None:
                 stack.enter_context(watch(progress))
-            cpu = spec.resources.cpu or float(spec.numerics.threads)
-            context = LaunchContext(folder, progress, saved, attempt, spec.concurrency, cpu, spec.resources.gpu)
+            cores = spec.cores_per_trial
+            context = LaunchContext(folder, progress, saved, attempt, spec.concurrency, cores, spec.resources.gpu)
             runner(queue, context)
             queue.stop()
         wall = time.perf_counter() - began

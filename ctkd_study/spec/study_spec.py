@@ -174,6 +174,11 @@ class StudySpec(TrialParts, _Heading):
         """The arms with their settings, in the order of the file."""
         return self._resolved_arms
 
+    @property
+    def cores_per_trial(self) -> float:
+        """CPU cores that one trial is given."""
+        return self.resources.cpu or float(self.numerics.threads)
+
     def settings(self) -> tuple[Setting, ...]:
         """Return every setting: arm by arm in the order of the file, each arm's grid in the order of its product."""
         return tuple(setting for arm in self._resolved_arms for setting in arm.settings)

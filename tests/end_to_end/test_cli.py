@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -182,6 +184,52 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in output
     lease = json.loads((tmp_path / "results" / "small" / "lease.json").read_text())
     assert lease["released"]
+
+
+def test_sigterm_ends_the_server_of_ui(ran: tuple[Cli, str]) -> None:
+    cli, _ = ran
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    process = cli.start("ui", "small", "--no-browser", "--port", port)
+    until, servers = time.monotonic() + 60, list[psutil.Process]()
+    while not any("mlflow" in " ".join(server.cmdline()) for server in servers):
+        assert time.monotonic() < until
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+        servers = psutil.Process(process.pid).children(recursive=True)
+    time.sleep(1)
+    servers = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "ctkd-study: stopped" in output
+    assert psutil.wait_procs(servers, timeout=20)[1] == []
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    process = Cli(tmp_path).start("schema")
+    assert process.stdout is not None
+    process.stdout.close()  # what the command prints on standard error goes there, too
+    assert process.wait(timeout=60) == 1
+
+
+def test_a_plan_needs_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cli = Cli(tmp_path)
+    cli.write(data={"name": "cifar100", "validation": 5000})
+    found = json.loads(cli("plan", "small.yaml", "--json"))
+    assert [(arm["arm"], arm["trials"]) for arm in found["arms"]] == [("grid", 6), ("global", 3)]
+    assert found["bank"]["reads"] == 45_000 * 9 * 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.yaml"], "nothing was downloaded"
+
+
+def test_a_plan_names_the_arm_that_diverges(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    hot = {"temperature": {"kind": "fixed", "value": 4}, "recipe": {"lr": 1000.0, "weight_decay": 1.0}}
+    cli.write(arms={"hot": hot})
+    assert "ctkd-study: arm hot: the timed steps failed: " in cli("plan", "small.yaml", status=2)
 
 
 def test_a_failing_trial_is_named_and_gives_status_1(tmp_path: Path) -> None:

@@ -22,6 +22,29 @@ from trainables.registry import OneOf, Registry
 
 
 @dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What a study can be planned with before its data set is read."""
+
+    train: int
+    """Training examples, before any split."""
+    test: int
+    classes: int
+    channels: int
+    size: int
+    """Height and width in pixels."""
+
+    def noise(self) -> "Arrays":
+        """Return a data set of these sizes with random pixels and labels; training on it takes as long."""
+        rng = np.random.default_rng(0)
+        shape = (self.channels, self.size, self.size)
+        images = [rng.integers(0, 256, (count, *shape), dtype=np.uint8) for count in (self.train, self.test)]
+        labels = [rng.integers(0, self.classes, count) for count in (self.train, self.test)]
+        (train, test), (train_labels, test_labels) = map(torch.from_numpy, images), map(torch.from_numpy, labels)
+        mean, std = (0.5,) * self.channels, (0.25,) * self.channels
+        return Arrays(train, train_labels, test, test_labels, self.classes, mean, std)
+
+
+@dataclasses.dataclass(frozen=True)
 class Arrays:
     """A data set in memory."""
 
@@ -44,6 +67,10 @@ class Arrays:
     def size(self) -> int:
         """Height and width in pixels."""
         return self.train_images.shape[2]
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(len(self.train_labels), len(self.test_labels), self.classes, self.channels, self.size)
 
     def to(self, device: torch.device) -> "Arrays":
         """The same with images and labels on a device."""
@@ -93,6 +120,26 @@ class DataOptions(Options):
             ValueError: a file is not what it should be.
         """
 
+    def sizes(self) -> Sizes | None:
+        """Return the sizes as far as they are known without reading the data set, else None.
+
+        ``plan`` reads a data set that does not declare them.
+        """
+        return None
+
+    def at_hand(self) -> bool:
+        """Whether ``load`` finds the data set on this machine, without a download."""
+        return True
+
+
+def sizes_of(options: DataOptions) -> Sizes:
+    """Return the sizes that a data set declares, else those of its arrays.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``DataOptions.load``.
+    """
+    return options.sizes() or options.load().sizes
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -115,17 +162,28 @@ def split(labels: Tensor, options: DataOptions) -> Split:
         ValueError: there are not enough examples.
     """
     available = len(labels)
-    if options.validation >= available:
-        raise ValueError(f"validation must leave training examples, but got {options.validation} of {available}")
+    wanted = student_examples(options, available)
     ids = np.arange(available)
     held_out = stratified_order(ids, labels.numpy(), streams.Purpose.SPLIT, options.split_seed)[: options.validation]
     rest = np.setdiff1d(ids, held_out)
-    wanted = options.train_examples or len(rest)
-    if wanted > len(rest):
-        most = f"{len(rest)} ({available} - validation {options.validation})"
-        raise ValueError(f"train_examples must be at most {most}, but got {wanted}")
     order = stratified_order(rest, labels.numpy()[rest], streams.Purpose.SUBSET, options.split_seed)
     return Split(np.sort(held_out), rest, np.sort(order[:wanted]))
+
+
+def student_examples(options: DataOptions, available: int) -> int:
+    """Return how many of the available training examples the student trains on.
+
+    Raises:
+        ValueError: there are not enough examples.
+    """
+    rest = available - options.validation
+    if rest <= 0:
+        raise ValueError(f"validation must leave training examples, but got {options.validation} of {available}")
+    wanted = options.train_examples or rest
+    if wanted > rest:
+        most = f"{rest} ({available} - validation {options.validation})"
+        raise ValueError(f"train_examples must be at most {most}, but got {wanted}")
+    return wanted
 
 
 def stratified_order(

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.data import files
-from trainables.data.base import Arrays, DataOptions
+from trainables.data.base import Arrays, DataOptions, Sizes
 from trainables.data.safe_pickle import unpickle_arrays
 from trainables.data.views import VIEWS, Crop, ViewOptions
 from trainables.options import LocalPath
@@ -122,8 +122,20 @@ class _CifarOptions(DataOptions):
             )
         return Arrays(*_tensors(train), *_tensors(test), classes=self.classes, mean=self.mean, std=self.std)
 
+    def sizes(self) -> Sizes | None:
+        # Of unverified files of the user's, no count is known.
+        known = self.verify or self.folder is None
+        return Sizes(_TRAIN, _TEST, self.classes, *_SHAPE[:2]) if known else None
+
+    def at_hand(self) -> bool:
+        return self._search(self._place) is not None
+
+    @property
+    def _place(self) -> Path:
+        return Path(self.folder) if self.folder is not None else files.cache_folder() / self.title.lower()
+
     def _find(self) -> tuple[Path, Archive]:
-        place = Path(self.folder) if self.folder is not None else files.cache_folder() / self.title.lower()
+        place = self._place
         if self.folder is None and self._search(place) is None:
             files.download(self.title, place, self._fetch)
         if found := self._search(place):

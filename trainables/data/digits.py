@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from trainables import streams
-from trainables.data.base import Arrays, DataOptions, stratified_order
+from trainables.data.base import Arrays, DataOptions, Sizes, stratified_order
 
 _TRAIN = 1000
 _TEST_SPLIT = 1797  # the seed of the split into training and test: part of the data set, not of a study
@@ -38,3 +38,6 @@ class DigitsOptions(DataOptions):
             mean=(0.3070,),
             std=(0.3762,),
         )
+
+    def sizes(self) -> Sizes:
+        return Sizes(train=1000, test=797, classes=10, channels=1, size=8)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.data import files
-from trainables.data.base import Arrays, DataOptions
+from trainables.data.base import Arrays, DataOptions, Sizes
 from trainables.options import LocalPath
 
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
@@ -30,7 +30,7 @@ class FashionMnistOptions(DataOptions):
     )
 
     def load(self) -> Arrays:
-        folder = _find(Path(self.folder) if self.folder is not None else None)
+        folder = _find(self.folder)
         train_images, train_labels = _read_part(folder, _TRAIN)
         test_images, test_labels = _read_part(folder, _TEST)
         return Arrays(
@@ -43,25 +43,36 @@ class FashionMnistOptions(DataOptions):
             std=(0.3530,),
         )
 
+    def sizes(self) -> Sizes | None:
+        # A folder of the user's may hold fewer images.
+        return Sizes(60_000, 10_000, _CLASSES, channels=1, size=_SIZE) if self.folder is None else None
 
-def _find(given: Path | None) -> Path:
+    def at_hand(self) -> bool:
+        return any(_complete(folder) for folder in _places(self.folder))
+
+
+def _places(given: str | None) -> tuple[Path, ...]:
+    """Folders in which the files are looked for, the one to download into last."""
     if given is not None:
-        if not _complete(given):
-            raise FileNotFoundError(
-                f"Fashion-MNIST must lie in {given} as four idx files such as train-images-idx3-ubyte.gz, but does "
-                "not. Put them there, or name no folder"
-            )
-        return given
-    into = files.cache_folder() / "fashion-mnist"
-    raw = into / "FashionMNIST" / "raw"  # where torchvision puts them
-    for folder in (_DEBIAN, raw):
+        return (Path(given),)
+    return _DEBIAN, files.cache_folder() / "fashion-mnist" / "FashionMNIST" / "raw"  # as torchvision names it
+
+
+def _find(given: str | None) -> Path:
+    places = _places(given)
+    for folder in places:
         if _complete(folder):
             return folder
+    if given is not None:
+        raise FileNotFoundError(
+            f"Fashion-MNIST must lie in {given} as four idx files such as train-images-idx3-ubyte.gz, but does "
+            "not. Put them there, or name no folder"
+        )
     try:
-        files.download("Fashion-MNIST", into, _fetch)
+        files.download("Fashion-MNIST", places[-1].parents[1], _fetch)
     except FileNotFoundError as fault:
         raise FileNotFoundError(f"{fault}, or install Debian's package dataset-fashion-mnist") from None
-    return raw
+    return places[-1]
 
 
 def _fetch(folder: Path) -> None:

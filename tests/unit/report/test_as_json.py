@@ -9,7 +9,8 @@ import pytest
 
 from ctkd_study.analysis.strategies import Cost
 from ctkd_study.analysis.verdict import Comparison, PairedDifference, TeacherFacts
-from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate, Range
+from ctkd_study.plan import Range
+from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
 from ctkd_study.plan.plan import Plan, make_plan
 from ctkd_study.report.as_json import comparison_as_json, plan_as_json
 from ctkd_study.report.sentence import sentence
@@ -175,7 +176,7 @@ def planned() -> Plan:
 
 
 def test_a_plan() -> None:
-    arm = ArmEstimate("four", 1, 2, 0.5, Range(1.0, 2.0, 3.0), Range(2.0, 4.0, 6.0), 0.01, "a few steps")
+    arm = ArmEstimate(0.5, Range(1.0, 2.0, 3.0), Range(2.0, 4.0, 6.0), "a few steps", "four", 1, 2, 0.01)
     bank = BankEstimate("bank16", 1000, 300, Range(0.5, 1.0, 1.5))
     estimate = Estimate((arm,), 2, Range(10.0, 20.0, 30.0), bank)
     plan = planned()

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import Comparison, compare
-from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate, Range
+from ctkd_study.plan import Range
+from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
 from ctkd_study.plan.plan import make_plan
 from ctkd_study.records.results import History
 from ctkd_study.report import terminal
@@ -148,8 +149,8 @@ def test_an_outcome_names_damaged_checkpoints_and_ten_failures() -> None:
 
 # -- a plan ----------------------------------------------------------------------------------------------------------
 
-ARM = ArmEstimate("four", 1, 3, 0.5, Range(100.0, 123.4, 150.0), Range(60.0, 90.0, 120.0), None, "a few steps")
-OTHER = ArmEstimate("other", 2, 6, 1.5, Range(1.0, 2.0, 3.0), Range(0.0, 0.0, 0.0), None, "finished trials")
+ARM = ArmEstimate(0.5, Range(100.0, 123.4, 150.0), Range(60.0, 90.0, 120.0), "a few steps", "four", 1, 3, None)
+OTHER = ArmEstimate(1.5, Range(1.0, 2.0, 3.0), Range(0.0, 0.0, 0.0), "finished trials", "other", 2, 6, None)
 
 
 def planned(estimate: Estimate, warnings: list[str], **changes: Any) -> list[str]:
@@ -170,7 +171,7 @@ def test_a_plan_shows_arms_time_and_where_the_numbers_come_from() -> None:
 
 
 def test_a_plan_with_a_price_a_teacher_a_bank_and_warnings() -> None:
-    priced = ArmEstimate("four", 1, 3, 0.5, ARM.device_seconds, ARM.wall_seconds, 0.034567, "a few steps")
+    priced = ArmEstimate(0.5, ARM.device_seconds, ARM.wall_seconds, "a few steps", "four", 1, 3, 0.034567)
     bank = BankEstimate("bank16", 1000, 0, Range(0.0, 0.0, 0.0))
     lines = planned(
         Estimate((priced,), 1, Range(10.0, 20.0, 30.0), bank),

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.support.data_files import write_cifar, write_fashion_mnist
-from trainables import streams
-from trainables.data import DATASETS, Arrays, DataOptions, normalise, split
+from trainables import probe, streams
+from trainables.data import DATASETS, Arrays, DataOptions, Sizes, normalise, sizes_of, split
 from trainables.data.base import stratified_order
+from trainables.data.digits import DigitsOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Row:
     size: int
     views: int
     """By default."""
+    published: tuple[int, int]
+    """Training and test examples."""
 
 
 def _fashion_mnist(folder: Path) -> dict[str, Any]:
@@ -45,10 +48,10 @@ def _cifar(name: str) -> Callable[[Path], dict[str, Any]]:
 
 
 ROWS = {
-    "digits": Row(lambda folder: {}, classes=10, channels=1, size=8, views=1),
-    "fashion_mnist": Row(_fashion_mnist, classes=10, channels=1, size=28, views=1),
-    "cifar10": Row(_cifar("cifar10"), classes=10, channels=3, size=32, views=162),
-    "cifar100": Row(_cifar("cifar100"), classes=100, channels=3, size=32, views=162),
+    "digits": Row(lambda folder: {}, classes=10, channels=1, size=8, views=1, published=(1000, 797)),
+    "fashion_mnist": Row(_fashion_mnist, classes=10, channels=1, size=28, views=1, published=(60_000, 10_000)),
+    "cifar10": Row(_cifar("cifar10"), classes=10, channels=3, size=32, views=162, published=(50_000, 10_000)),
+    "cifar100": Row(_cifar("cifar100"), classes=100, channels=3, size=32, views=162, published=(50_000, 10_000)),
 }
 
 
@@ -88,6 +91,54 @@ def test_shapes_and_types(row: Row, arrays: Arrays) -> None:
     assert set(arrays.train_labels.tolist()) == set(range(row.classes))
     assert len(arrays.mean) == len(arrays.std) == row.channels
     assert all(0 < value < 1 for value in (*arrays.mean, *arrays.std))
+
+
+def test_declared_sizes_are_those_of_the_arrays(
+    request: pytest.FixtureRequest, row: Row, options: DataOptions, arrays: Arrays
+) -> None:
+    declared = DATASETS.parse({"name": request.node.callspec.params["row"], "validation": 20}).sizes()
+    assert declared == Sizes(*row.published, row.classes, row.channels, row.size)
+    # The tests' files are small, and the user's own may be.
+    assert arrays.sizes == dataclasses.replace(declared, train=len(arrays.train_labels), test=len(arrays.test_labels))
+    assert options.sizes() in (None, arrays.sizes)
+    assert sizes_of(options) == arrays.sizes
+
+
+def test_noise_has_the_declared_sizes(row: Row) -> None:
+    sizes = Sizes(30, 20, row.classes, row.channels, row.size)
+    noise = sizes.noise()
+    assert noise.sizes == sizes
+    assert noise.train_images.shape == (30, row.channels, row.size, row.size)
+    assert noise.test_images.shape == (20, row.channels, row.size, row.size)
+    assert {noise.train_images.dtype, noise.test_images.dtype} == {torch.uint8}
+    assert {noise.train_labels.dtype, noise.test_labels.dtype} == {torch.int64}
+    assert int(noise.train_images.max()) > 200
+    assert 0 <= int(noise.train_labels.min()) < int(noise.train_labels.max()) < row.classes
+    assert len(noise.mean) == len(noise.std) == row.channels
+    assert normalise(noise.test_images, noise.mean, noise.std).isfinite().all()
+
+
+def test_at_hand_is_what_load_finds_without_a_download(
+    request: pytest.FixtureRequest, options: DataOptions, tmp_path: Path
+) -> None:
+    assert options.at_hand()
+    name = request.node.callspec.params["row"]
+    if name != "digits":
+        (tmp_path / "empty").mkdir()
+        assert not DATASETS.parse({"name": name, "validation": 20, "folder": str(tmp_path / "empty")}).at_hand()
+
+
+def test_a_data_set_that_declares_nothing_is_read() -> None:
+    class Digits(DigitsOptions):
+        def sizes(self) -> Sizes:
+            return DataOptions.sizes(self)  # type: ignore[return-value]
+
+    undeclared = Digits(validation=20)
+    assert undeclared.sizes() is None
+    assert undeclared.at_hand()
+    assert sizes_of(undeclared) == Sizes(1000, 797, 10, 1, 8)
+    assert torch.equal(probe.stand_in(undeclared).train_images, undeclared.load().train_images)
+    assert not torch.equal(probe.stand_in(DigitsOptions(validation=20)).train_images, undeclared.load().train_images)
 
 
 def test_default_views(row: Row, options: DataOptions, arrays: Arrays) -> None:

@@ -50,6 +50,7 @@ if DEBIAN.is_dir():  # .ci/run sees to it
 
     def test_the_real_files() -> None:
         arrays = load(DEBIAN)
+        assert arrays.sizes == DATASETS.parse({"name": "fashion_mnist", "validation": 10}).sizes()
         assert arrays.train_images.shape == (60_000, 1, 28, 28)
         assert arrays.test_labels.bincount().tolist() == [1000] * 10
         pixels = arrays.train_images[::10].float() / 255
