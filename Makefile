@@ -1,4 +1,4 @@
-# What one does here. Everything runs in .venv, which is made and kept up to date as needed.
+# The commands of this project. They run in .venv, which make creates and updates as needed.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -11,30 +11,30 @@ STAMP := $(VENV)/.installed
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP) ## answer the first question, on scikit-learn's digits
+quickstart: $(STAMP) ## run the quickstart study, on scikit-learn's digits
 	$(BIN)/ctkd-study run studies/digits/quickstart.yaml
 
-# Two tests at once, each on one thread: with torch's default of all cores they would wait for each other.
-test: lint ## style, types, order of imports, and the tests
+# Two tests at once, each on one thread: by default each would use all cores, and they would wait for each other.
+test: lint ## run lint, type checks, import rules and the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-thorough: $(STAMP) ## the tests of signals, more clusters, GPUs in name, and compilers, which take three minutes more
+thorough: $(STAMP) ## run the slow tests: signals, clusters, simulated GPUs, compilers (three minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m thorough -n 2
 
-lint: $(STAMP) ## style, types and order of imports alone
+lint: $(STAMP) ## run lint, type checks and import rules only
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## put the code into the house's style
+format: $(STAMP) ## apply the automatic fixes and the code format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(STAMP) ## measure speeds; prints, compares, and takes minutes
+bench: $(STAMP) ## measure and compare speeds (45 minutes)
 	$(BIN)/pytest -m bench -s tests/benchmarks
 
-# Installed anew only when what to install has changed.
+# Reinstalls only if the dependencies have changed.
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11 with its venv module, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

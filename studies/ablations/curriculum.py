@@ -1,9 +1,9 @@
-"""Which part of the curriculum matters: where λ ends, how long it takes, or the way it goes?
+"""Which part of the curriculum matters: where λ ends, how many epochs it takes, or the shape of the path?
 
     python studies/ablations/curriculum.py
 
-trains every combination of the three, and compares the best of them with the paper's schedule, with λ = 1 from the
-first epoch (no curriculum), and with λ = 0 (weight decay alone moves T). One part alone: name one value of the others,
+This trains every combination of the three. It compares the best of them with the paper's schedule, with λ = 1 from the
+first epoch (no curriculum), and with λ = 0 (only weight decay moves T). To vary one part, give one value of the others:
 
     python studies/ablations/curriculum.py --ends 0.1 0.3 1 3 10 --lengths 10 --shapes cosine
 """
@@ -19,16 +19,16 @@ LEARNED = {"kind": "global"}
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The script's options; by default those of the command line."""
+    """Parse the script's options, by default from the command line."""
     parser = ablation.parser(__doc__, BASE)
-    parser.add_argument("--ends", type=float, nargs="+", default=[0.1, 1.0, 10.0], help="λ at the end")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[5, 10, 20], help="epochs on the way")
+    parser.add_argument("--ends", type=float, nargs="+", default=[0.1, 1.0, 10.0], help="values of λ at the end")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[5, 10, 20], help="epochs until λ reaches its end")
     parser.add_argument("--shapes", nargs="+", default=["cosine", "linear", "exponential"], help="kinds of schedule")
     return parser.parse_args(argv)
 
 
 def study(options: argparse.Namespace) -> Study:
-    """The ablation."""
+    """Build the ablation as a study."""
     schedules = {
         "kind": grid(*options.shapes),
         "start": 0.0,

@@ -1,8 +1,8 @@
-"""One learned T for all samples, or one for each?
+"""Is one learned T for all samples better, or one for each sample?
 
     python studies/ablations/global_or_instance.py
 
-trains both at several ends of λ, which moves the two differently far, and compares the best of each.
+This trains both with several end values of λ, because the two respond to λ differently, and compares the best of each.
 """
 
 import argparse
@@ -15,14 +15,14 @@ BASE = Path(__file__).parents[1] / "digits" / "quickstart.yaml"
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The script's options; by default those of the command line."""
+    """Parse the script's options, by default from the command line."""
     parser = ablation.parser(__doc__, BASE)
-    parser.add_argument("--ends", type=float, nargs="+", default=[0.3, 1.0, 3.0], help="λ at the end")
+    parser.add_argument("--ends", type=float, nargs="+", default=[0.3, 1.0, 3.0], help="values of λ at the end")
     return parser.parse_args(argv)
 
 
 def study(options: argparse.Namespace) -> Study:
-    """The ablation."""
+    """Build the ablation as a study."""
     curriculum = {"kind": "cosine", "start": 0.0, "end": grid(*options.ends), "epochs": 10}
     return ablation.study(
         options,

@@ -1,8 +1,10 @@
-"""How wide must the network be that sets a T for each sample? The authors publish none; ours is the number of classes.
+"""How wide must the network be that sets T for each sample?
+
+The authors do not publish a width; the default here is the number of classes.
 
     python studies/ablations/hidden_width.py
 
-trains several widths, and compares the best of them with the default.
+This trains several widths and compares the best of them with the default.
 """
 
 import argparse
@@ -16,14 +18,14 @@ PAPER = {"kind": "cosine", "start": 0.0, "end": 1.0, "epochs": 10}
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The script's options; by default those of the command line."""
+    """Parse the script's options, by default from the command line."""
     parser = ablation.parser(__doc__, BASE)
     parser.add_argument("--widths", type=int, nargs="+", default=[1, 4, 16, 64, 256], help="hidden units")
     return parser.parse_args(argv)
 
 
 def study(options: argparse.Namespace) -> Study:
-    """The ablation."""
+    """Build the ablation as a study."""
     return ablation.study(
         options,
         name="ablation_hidden_width",

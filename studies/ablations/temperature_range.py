@@ -1,8 +1,10 @@
-"""Do the bounds of a learned T matter? T lies between τ_init and τ_init + τ_range; the paper has 1 and 20.
+"""Do the bounds of a learned T matter?
+
+T lies between τ_init and τ_init + τ_range. The paper uses 1 and 20.
 
     python studies/ablations/temperature_range.py
 
-trains every combination of the two, and compares the best of them with the paper's.
+This trains every combination of the two and compares the best of them with the paper's.
 """
 
 import argparse
@@ -16,7 +18,7 @@ PAPER = {"kind": "cosine", "start": 0.0, "end": 1.0, "epochs": 10}
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The script's options; by default those of the command line."""
+    """Parse the script's options, by default from the command line."""
     parser = ablation.parser(__doc__, BASE)
     parser.add_argument("--inits", type=float, nargs="+", default=[0.5, 1.0, 2.0, 4.0], help="τ_init, the lower bound")
     parser.add_argument("--ranges", type=float, nargs="+", default=[5.0, 10.0, 20.0, 40.0], help="τ_range, the span")
@@ -24,7 +26,7 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def study(options: argparse.Namespace) -> Study:
-    """The ablation."""
+    """Build the ablation as a study."""
     bounds = {"tau_init": grid(*options.inits), "tau_range": grid(*options.ranges)}
     return ablation.study(
         options,

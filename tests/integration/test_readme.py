@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+import pytest
+
 from ctkd_study import Study
+from ctkd_study.cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +30,27 @@ def test_the_study_in_python_and_in_yaml_are_the_shipped_one(tmp_path: Path) -> 
     assert len(trials) == 64
     for study in (python, Study.from_file(tmp_path / "readme.yaml")):
         assert [(trial.id, trial.config.fingerprint()) for trial in study.plan().trials] == trials
+
+
+def options(command: click.Command) -> set[str]:
+    return {name for each in command.params for name in (*each.opts, *each.secondary_opts) if name.startswith("--")}
+
+
+def test_each_command_is_listed_with_its_options() -> None:
+    text = (ROOT / "README.md").read_text()
+    [listing] = re.findall(r"^```\n(ctkd-study run .*?)```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = {line.split()[1]: line for line in listing.splitlines()}
+    assert lines.keys() == main.commands.keys()
+    for name, command in main.commands.items():
+        named = set(re.findall(r"--[a-z-]+", lines[name]))
+        assert options(command) - {"--storage", "--tracking-uri", "--browser"} == named, name
+
+
+@pytest.mark.parametrize("option", ["--storage", "--tracking-uri"])
+def test_the_shared_options_are_those_of_the_commands_that_are_named(option: str) -> None:
+    [row] = re.findall(rf"^\| `{option}` \|([^|]*)\|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    named = set(re.findall(r"`(\w+)`", row))
+    assert named == {name for name, command in main.commands.items() if option in options(command)}
 
 
 def test_the_trainable_runs_in_a_tuner_of_ones_own(tmp_path: Path) -> None:
