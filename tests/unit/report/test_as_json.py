@@ -176,7 +176,16 @@ def planned() -> Plan:
 
 
 def test_a_plan() -> None:
-    arm = ArmEstimate(0.5, Range(1.0, 2.0, 3.0), Range(2.0, 4.0, 6.0), "a few steps", "four", 1, 2, 0.01)
+    arm = ArmEstimate(
+        tflop=0.5,
+        device_seconds=Range(1.0, 2.0, 3.0),
+        wall_seconds=Range(2.0, 4.0, 6.0),
+        basis="a few steps",
+        arm="four",
+        settings=1,
+        trials=2,
+        money=0.01,
+    )
     bank = BankEstimate("bank16", 1000, 300, Range(0.5, 1.0, 1.5))
     estimate = Estimate((arm,), 2, Range(10.0, 20.0, 30.0), bank)
     plan = planned()

@@ -149,8 +149,26 @@ def test_an_outcome_names_damaged_checkpoints_and_ten_failures() -> None:
 
 # -- a plan ----------------------------------------------------------------------------------------------------------
 
-ARM = ArmEstimate(0.5, Range(100.0, 123.4, 150.0), Range(60.0, 90.0, 120.0), "a few steps", "four", 1, 3, None)
-OTHER = ArmEstimate(1.5, Range(1.0, 2.0, 3.0), Range(0.0, 0.0, 0.0), "finished trials", "other", 2, 6, None)
+ARM = ArmEstimate(
+    tflop=0.5,
+    device_seconds=Range(100.0, 123.4, 150.0),
+    wall_seconds=Range(60.0, 90.0, 120.0),
+    basis="a few steps",
+    arm="four",
+    settings=1,
+    trials=3,
+    money=None,
+)
+OTHER = ArmEstimate(
+    tflop=1.5,
+    device_seconds=Range(1.0, 2.0, 3.0),
+    wall_seconds=Range(0.0, 0.0, 0.0),
+    basis="finished trials",
+    arm="other",
+    settings=2,
+    trials=6,
+    money=None,
+)
 
 
 def planned(estimate: Estimate, warnings: list[str], **changes: Any) -> list[str]:
@@ -171,7 +189,16 @@ def test_a_plan_shows_arms_time_and_where_the_numbers_come_from() -> None:
 
 
 def test_a_plan_with_a_price_a_teacher_a_bank_and_warnings() -> None:
-    priced = ArmEstimate(0.5, ARM.device_seconds, ARM.wall_seconds, "a few steps", "four", 1, 3, 0.034567)
+    priced = ArmEstimate(
+        tflop=0.5,
+        device_seconds=ARM.device_seconds,
+        wall_seconds=ARM.wall_seconds,
+        basis="a few steps",
+        arm="four",
+        settings=1,
+        trials=3,
+        money=0.034567,
+    )
     bank = BankEstimate("bank16", 1000, 0, Range(0.0, 0.0, 0.0))
     lines = planned(
         Estimate((priced,), 1, Range(10.0, 20.0, 30.0), bank),
