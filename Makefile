@@ -36,7 +36,7 @@ bench: $(STAMP) ## measure speeds; prints, compares, and takes minutes
 
 # ROOM=ctkd_study/plan takes one room, ROOM=ctkd_study/plan/due.py one file. docs/mutants.md says how to read the result.
 ROOM ?= ctkd_study/spec ctkd_study/plan ctkd_study/analysis ctkd_study/report \
-  trainables/trainer.py trainables/trial.py trainables/record.py trainables/bank.py trainables/bank_filling.py trainables/streams.py
+  trainables/trainer.py trainables/trial.py trainables/record.py trainables/stamped.py trainables/bank trainables/streams.py
 
 mutants: $(STAMP) ## put small faults into the pure rooms, and list those that no test notices; takes an hour
 	@$(MAKE) --keep-going --no-print-directory $(addprefix mutants-in-,$(ROOM))
@@ -57,7 +57,7 @@ $(addprefix mutants-in-,$(ROOM)): mutants-in-%:
 
 # The tests of a room have its name: tests/unit/plan, tests/unit/trainables/test_trial.py.
 room = $(basename $(word 2,$(subst /, ,$*)))
-tests_of = $(wildcard tests/unit/$(room) tests/unit/trainables/$(room) tests/unit/trainables/test_$(room)*.py)
+tests_of = $(or $(wildcard tests/unit/$(room) tests/unit/trainables/$(room) tests/unit/trainables/test_$(room)*.py),$(error $* has no tests))
 
 # Installed anew only when what to install has changed.
 $(STAMP): pyproject.toml constraints.txt

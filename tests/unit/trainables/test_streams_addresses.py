@@ -1,5 +1,6 @@
 """Addresses with parts left out, and what a scope does when it is left in a hurry."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,11 @@ def test_what_is_drawn_before_training_is_of_epoch_0() -> None:
             draws.append(torch.rand(4).tolist())
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
+
+
+def test_orders_are_64_bit_integers_on_every_platform() -> None:
+    for order in (streams.batch_order(1, 2, 5), streams.split_order(Purpose.SUBSET, 1, 5), streams.views(0, 1, 5, 9)):
+        assert order.dtype == np.int64
 
 
 def test_a_scope_restores_the_generator_after_an_exception() -> None:
