@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test thorough lint format bench
+.PHONY: help quickstart test thorough lint format bench mutants
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,31 @@ format: $(STAMP) ## apply the automatic fixes and the code format
 
 bench: $(STAMP) ## measure and compare speeds (45 minutes)
 	$(BIN)/pytest -m bench -s tests/benchmarks
+
+# ROOM=ctkd_study/plan takes one room, ROOM=ctkd_study/plan/due.py one file. docs/mutants.md says how to read the result.
+ROOM ?= ctkd_study/spec ctkd_study/plan ctkd_study/analysis ctkd_study/report \
+  trainables/trainer.py trainables/trial.py trainables/record.py trainables/stamped.py trainables/bank trainables/streams.py
+
+mutants: $(STAMP) ## put small faults into the pure rooms, and list those that no test notices; takes an hour
+	@$(MAKE) --keep-going --no-print-directory $(addprefix mutants-in-,$(ROOM))
+
+# mutmut reads its settings from the folder that it runs in, so each room gets a folder with its own.
+.PHONY: $(addprefix mutants-in-,$(ROOM))
+$(addprefix mutants-in-,$(ROOM)): mutants-in-%:
+	@rm -rf build/mutants/$* && mkdir -p build/mutants/$*/mutants
+	@ln -s $(addprefix $(CURDIR)/,ctkd_study trainables tests studies pyproject.toml) build/mutants/$*
+	@printf '%s\n' '[mutmut]' 'source_paths =' ' ctkd_study' ' trainables' 'only_mutate = $*$(if $(filter %.py,$*),,/*)' \
+	  'also_copy = studies' 'use_git_change_detection = false' 'pytest_add_cli_args = -pno:cacheprovider' \
+	  'pytest_add_cli_args_test_selection =' $(patsubst %,' %',$(tests_of)) >build/mutants/$*/setup.cfg
+	@cd build/mutants/$* && export PYTHONPATH=$$PWD/mutants OMP_NUM_THREADS=1 && $(abspath $(BIN))/mutmut run >log 2>&1 \
+	  || { tail -n 30 log; exit 1; }
+	@cd build/mutants/$* && $(abspath $(BIN))/mutmut results --all True >all && { grep -E ': (survived|no tests|not checked)$$' all >alive; \
+	  awk 'FILENAME == "alive" {alive++} FILENAME == "all" {all++} END {printf "%-28s %5d of %5d killed, %5.1f %%\n", \
+	  "$*", all - alive, all, 100 * (1 - alive / all); exit alive > all / 10}' alive all; }
+
+# The tests of a room have its name: tests/unit/plan, tests/unit/trainables/test_trial.py.
+room = $(basename $(word 2,$(subst /, ,$*)))
+tests_of = $(or $(wildcard tests/unit/$(room) tests/unit/trainables/$(room) tests/unit/trainables/test_$(room)*.py),$(error $* has no tests))
 
 # Reinstalls only if the dependencies have changed.
 $(STAMP): pyproject.toml constraints.txt
