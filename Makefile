@@ -38,7 +38,7 @@ bench: $(STAMP) ## measure and compare speeds (45 minutes)
 ROOM ?= ctkd_study/spec ctkd_study/plan ctkd_study/analysis ctkd_study/report \
   trainables/trainer.py trainables/trial.py trainables/record.py trainables/stamped.py trainables/bank trainables/streams.py
 
-mutants: $(STAMP) ## put small faults into the pure rooms, and list those that no test notices; takes an hour
+mutants: $(STAMP) ## make small faults in the code and list those that no test notices (one hour)
 	@$(MAKE) --keep-going --no-print-directory $(addprefix mutants-in-,$(ROOM))
 
 # mutmut reads its settings from the folder that it runs in, so each room gets a folder with its own.
