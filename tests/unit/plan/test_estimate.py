@@ -177,6 +177,8 @@ def test_a_setting_with_finished_trials_costs_what_they_cost() -> None:
     assert numbers(arm.device_seconds) == (40.0, 80.0, 160.0)
     assert numbers(arm.wall_seconds) == (23.0, 46.0, 92.0)
     assert probe.timed == []
+    (arm,) = estimate(plan, dict(list(records.items())[:2]), 1, teacher_ready=True, timer=probe.timer).arms
+    assert (arm.tflop, arm.basis) == (8.0, "2 finished trials")
 
 
 @pytest.mark.parametrize("status", ["running", "failed"])
@@ -273,6 +275,16 @@ def test_the_banks_text() -> None:
     assert str(empty) == "The teacher's outputs are read 8,100 times; its bank takes 1,900 more looks, about 12 s."
 
 
+@pytest.mark.parametrize(("distiller", "arm"), [("kd", FOUR), ("pkt", {"recipe": {"lr": 0.1}})])
+def test_a_bank_serves_distillers_of_logits_and_of_pooled_vectors(
+    tmp_path: Path, distiller: str, arm: dict[str, Any]
+) -> None:
+    plan = plan_of(distiller={"name": distiller}, arms={"one": arm})
+    bank = estimate(plan, {}, 1, True, str(tmp_path), timer=FakeProbe(plan).timer).bank
+    assert bank is not None
+    assert (bank.reads, bank.pairs) == (8100, 900)
+
+
 def test_where_the_data_is_not_at_hand_the_bank_is_taken_for_empty(tmp_path: Path) -> None:
     far = {"name": "cifar100", "validation": 5000, "folder": str(tmp_path / "elsewhere")}
     for source, pairs in (("bank16", 395_143), ("online", 0)):
@@ -283,6 +295,11 @@ def test_where_the_data_is_not_at_hand_the_bank_is_taken_for_empty(tmp_path: Pat
         # 45,000 examples of 162 views, nine epochs in all: 162 (1 - (161 / 162)^9) = 8.78 different views each.
         assert (bank.reads, bank.pairs) == (405_000, pairs)
         assert bank.seconds.middle == pytest.approx(pairs / 1000)
+    long = plan_of(data=far, teacher_source="bank16", arms={"four": FOUR, "long": {**FOUR, "recipe": {"epochs": 5}}})
+    bank = estimate(long, {}, 1, True, str(tmp_path), timer=timer).bank
+    assert bank is not None
+    # Fifteen epochs: 162 (1 - (161 / 162)^15) = 14.37 different views each.
+    assert (bank.reads, bank.pairs) == (1_080_000, 646_599)
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
@@ -348,6 +365,14 @@ def test_steps_are_timed_without_the_data_set(tmp_path: Path, monkeypatch: pytes
     assert found.bank.pairs == 395_143
     assert found.bank.seconds.low > 0
     assert list(tmp_path.iterdir()) == [], "nothing was downloaded or written"
+
+
+def test_a_share_of_a_gpu_is_what_steps_are_charged_for() -> None:
+    plan = plan_of(student=settings.STUDENT, teacher_source="online", numerics={"device": "cpu"})
+    (shared,) = estimate(plan, {}, 1, teacher_ready=True, gpu=0.01).arms
+    (whole,) = estimate(plan, {}, 1, teacher_ready=True).arms
+    assert shared.device_seconds.high < 0.02 * shared.wall_seconds.low
+    assert whole.device_seconds.high > 0.1 * whole.wall_seconds.low
 
 
 def test_the_timed_arithmetic_is_that_of_the_trials(tmp_path: Path) -> None:
