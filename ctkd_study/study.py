@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ctkd_study import tracking
 from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFacts, compare, evaluate
-from ctkd_study.cluster import RayRunner, check_address, check_local, local_slots, on_this_machine
+from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
 from ctkd_study.plan import Estimate, Plan, StudyState, check_networks, estimate
@@ -87,8 +87,8 @@ class Study:
             state = self._state(storage).read()
             check_networks(state.plan)
             configs = [setting.config for setting in state.spec.settings()]
-            gpu = on_this_machine(resources.gpu, configs, cpu)
-            fits = max(local_slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
+            gpu = this_machine().gpu_share(resources.gpu, configs, cpu)
+            fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(state.plan.trials))
             config = _teacher_config(state)
             ready = config is None or teacher.record_of(config, state.storage) is not None
@@ -132,7 +132,7 @@ class Study:
             if address is None:  # on a cluster, the data may be on its nodes alone
                 check_networks(state.plan)
                 resources, numerics = self.spec.resources, self.spec.numerics
-                check_local(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
+                this_machine().check(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
             return launch(
                 state,
                 runner or RayRunner(address),

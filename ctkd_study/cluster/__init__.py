@@ -1,12 +1,12 @@
-"""Runs trials on Ray: the only room that knows it.
+"""Runs trials on Ray: the only room that knows Ray.
 
 Takes the trials that are due and the launch's context. Gives the reasons of those that crashed beyond their retries,
-and says what runs where: how many trials fit a machine, and which share of a GPU each is given. Ray is imported when a
+and says what fits where: how many trials run at once, and which share of a GPU each is given. Ray is imported when a
 session begins, after the environment that keeps it quiet is set.
 """
 
-from ctkd_study.cluster.placement import on_this_machine
+from ctkd_study.cluster.placement import this_machine
 from ctkd_study.cluster.runner import RayRunner
-from ctkd_study.cluster.session import check_address, check_local, local_slots
+from ctkd_study.cluster.session import check_address
 
-__all__ = ["RayRunner", "check_address", "check_local", "local_slots", "on_this_machine"]
+__all__ = ["RayRunner", "check_address", "this_machine"]

@@ -1,133 +1,102 @@
-"""Hands a list of trials with their own ids and restore points to Ray Tune.
+"""Feeds Ray Tune with trials, and says in which order they run.
 
-Tune's own restore loses epochs and cannot add trials, so the plan decides what is left and this search algorithm
-hands it out. Private names of Ray 2.60 that this leans on are used in this file alone, and tests run them, so that an
-upgrade fails loudly.
+Tune's own restore loses epochs and cannot add trials, so Tune gets each trial with its id and checkpoint from here.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
-from ray.train._internal.session import _TrainingResult
-from ray.tune import Checkpoint as TuneCheckpoint
-from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
+from ctkd_study.cluster.tune_internals import new_trial, number_checkpoints_from, own_actor_is_starting, resume
 from trainables.record import Checkpoint
-
-#: How far the teacher is: to be trained, trained, banked; or no trial can have it.
-TeacherState = Literal["waiting", "trained", "ready", "failed"]
-#: What an item waits for.
-Awaited = Literal["nothing", "training", "bank"]
-_REACHED: Mapping[TeacherState, frozenset[Awaited]] = {
-    "waiting": frozenset({"nothing"}),
-    "trained": frozenset({"nothing", "training"}),
-    "ready": frozenset({"nothing", "training", "bank"}),
-    "failed": frozenset({"nothing"}),
-}
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
-    """One trial to run."""
+class QueuedTrial:
+    """A trial to run."""
 
     id: str
     config: dict[str, Any]
-    checkpoint: Checkpoint | None
-    """Where it goes on."""
-    first_index: int
-    """The number of its first checkpoint in this launch."""
-    awaits: Awaited = "nothing"
+    first_index: int = 0
+    """Number of its first checkpoint in this launch."""
+    checkpoint: Checkpoint | None = None
+    """Where it goes on; None starts it anew."""
 
 
-class ListSearch(SearchAlgorithm):
-    """Gives Tune the items in order; those that wait for the teacher or its bank are overtaken by others.
+class TrialSource(Protocol):
+    """Where the feed gets its trials from."""
+
+    def next(self) -> QueuedTrial | None:
+        """Return the trial to start next; None if none may start now."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no more trials will come."""
+
+
+class NotPickled:
+    """Leaves an object out of the file that Tune pickles for its own restore, which is not used here."""
+
+    def __reduce__(self) -> Any:
+        return object, ()
+
+
+class TrialFeed(NotPickled, SearchAlgorithm):
+    """Gives Tune trials from a source.
 
     Args:
-        items: what to run.
-        teacher: how far the teacher is; asked often, must be quick. When it failed, the items that wait are dropped.
+        source: says which trial may start next.
         concurrency: how many trials may run at once; None: as many as fit.
     """
 
-    def __init__(self, items: Sequence[Item], teacher: Callable[[], TeacherState], concurrency: int | None) -> None:
-        self._items, self._teacher, self._concurrency = list(items), teacher, concurrency
-        self._total, self._live = len(self._items), 0
-        self._parser = _make_parser()
+    def __init__(self, source: TrialSource, concurrency: int | None) -> None:
+        self._source, self._concurrency = source, concurrency
+        self._running = 0
         self._spec: dict[str, Any] = {}
-
-    def __reduce__(self) -> Any:
-        # Tune pickles its configuration for its own restore, which is not used here.
-        return ListSearch, ([], str, None)
-
-    @property
-    def total_samples(self) -> int:
-        return self._total
 
     def add_configurations(self, experiments: Any) -> None:
         self._spec = (experiments if isinstance(experiments, list) else [experiments])[0].spec
 
-    def next_trial(self) -> TuneTrial | None:
-        teacher = self._teacher()
-        if teacher == "failed":
-            self._items = [item for item in self._items if item.awaits == "nothing"]
-        if not self._items:
-            self._finished = True
+    def is_finished(self) -> bool:
+        return super().is_finished() or self._source.exhausted
+
+    def next_trial(self) -> Trial | None:
+        if self._concurrency is not None and self._running >= self._concurrency:
             return None
-        if self._concurrency is not None and self._live >= self._concurrency:
+        if (queued := self._source.next()) is None:
             return None
-        free = (i for i, item in enumerate(self._items) if item.awaits in _REACHED[teacher])
-        index = next(free, None)
-        if index is None:
-            return None
-        item = self._items.pop(index)
-        self._finished = not self._items
-        self._live += 1
-        spec = {**self._spec, "config": item.config}
-        trial: TuneTrial = _create_trial_from_spec(spec, self._parser, trial_id=item.id, evaluated_params=item.config)
-        if item.checkpoint is not None:
-            storage = item.checkpoint.storage
-            source = TuneCheckpoint(storage.path(item.checkpoint.name), filesystem=storage.filesystem)
-            epoch = item.checkpoint.manifest.epoch
-            trial._restore_checkpoint_result = _TrainingResult(source, {"training_iteration": epoch})
-        if trial.storage is None:
-            raise RuntimeError(f"Tune gave trial {item.id} no storage")
-        trial.storage.current_checkpoint_index = item.first_index - 1
+        self._running += 1
+        trial = new_trial(self._spec, queued.id, queued.config)
+        if queued.checkpoint is not None:
+            resume(trial, queued.checkpoint)
+        number_checkpoints_from(trial, queued.first_index)
         return trial
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._live -= 1
+        self._running -= 1
 
 
-class InOrder(FIFOScheduler):
-    """First in, first out, but a trial whose own actor is starting waits for it.
+class InOrder(NotPickled, FIFOScheduler):
+    """First in, first out, but a trial whose own actor is starting waits for that actor.
 
-    Tune gives an actor that is free to the first trial that waits, and kills the one that was starting for it. Trials
-    that take less time than an actor's start would so all run one after the other in the first actor.
+    Tune gives a free actor to the first waiting trial, and kills the actor that was starting for it. Trials that are
+    shorter than the start of an actor would all run one after the other in the first actor.
 
     Args:
-        released: whether a trial, by its id, is to end here and now; asked at each of its results.
+        released: whether the trial with this id is to end now; asked at each of its results.
     """
 
     def __init__(self, released: Callable[[str], bool]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._released = released
 
-    def __reduce__(self) -> Any:
-        # Tune pickles its configuration for its own restore, which is not used here.
-        return InOrder, (bool,)
-
-    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return TrialScheduler.STOP if self._released(str(trial.trial_id)) else TrialScheduler.CONTINUE
 
-    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        controller = tune_controller._tune_controller
-        for trial in tune_controller.get_trials():
-            if trial.status == TuneTrial.PENDING:
-                actor = controller._trial_to_actor.get(trial)
-                if actor is None or not controller._actor_manager.is_actor_started(actor):
-                    found: TuneTrial = trial
-                    return found
-        return None
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        waiting: Iterable[Trial] = (each for each in tune_controller.get_trials() if each.status == Trial.PENDING)
+        return next((each for each in waiting if not own_actor_is_starting(tune_controller, each)), None)

@@ -1,7 +1,8 @@
-"""How many trials share a GPU: as many as its memory holds, by what one was seen to need, and as the cores feed."""
+"""What fits where: how many trials run at once on a machine or cluster, and which share of a GPU each is given."""
 
+import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from ctkd_study.errors import ClusterError
 from ctkd_study.spec import GpuShare
@@ -12,77 +13,91 @@ _FILLED = 0.9
 """Part of a GPU's memory that is given to trials; the rest is for what a few steps do not show."""
 
 
-def share_of(need: int, total: int, cores: float) -> float:
-    """The part of a GPU that a trial is given: one over a whole number, in steps that Ray keeps exactly.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A machine or cluster that runs trials."""
+
+    cores: float
+    gpus: float
+    measure: Callable[[TrialConfig], tuple[int, int] | str]
+    """Bytes of GPU memory that a trial needs and that a GPU has, or why they can't be measured."""
+
+    def slots(self, cpu: float, gpu: float) -> int:
+        """Return how many trials fit at once, each with this many cores and GPUs; 0 if none does."""
+        together = int(round(1 / gpu, 6)) if 0 < gpu <= 1 else 1 / max(gpu, 1)  # a share lies on one GPU
+        return min(int(self.cores // cpu), int(self.gpus * together)) if gpu > 0 else int(self.cores // cpu)
+
+    def devices(self, gpu: float) -> float:
+        """Return the number of devices that trials are charged for: GPUs if a trial takes any, else cores."""
+        return self.gpus if gpu > 0 else self.cores
+
+    def gpu_share(self, asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
+        """Return the GPUs for each of some trials of ``cpu`` cores: what is asked for, or for ``auto``, what fits.
+
+        Raises:
+            ClusterError: torch sees no GPU where there should be one, or a trial can't run.
+        """
+        if asked != "auto":
+            return asked
+        kinds = {probe.kind(config): config for config in configs if self.gpus and config.numerics.device != "cpu"}
+        share = 0.0
+        for config in kinds.values():
+            found = self.measure(config)
+            if isinstance(found, str):
+                raise ClusterError(f"what a trial needs of a GPU can't be measured ({found}); set resources.gpu")
+            share = max(share, share_of(*found, self.cores / self.gpus / cpu))
+        return share
+
+    def check(self, cpu: float, gpu: GpuShare, device: str) -> None:
+        """Check that a trial fits.
+
+        Raises:
+            ClusterError: it does not, and would wait for ever.
+        """
+        for name, asked, there in (("cpu", cpu, self.cores), ("gpu", 0.0 if gpu == "auto" else gpu, self.gpus)):
+            if asked > there:
+                rule = f"resources.{name} must be at most what this machine has, {there}"
+                raise ClusterError(f"{rule}, but got {asked:g}")
+        if device == "cuda" and not self.gpus:
+            raise ClusterError("numerics.device is cuda, but this machine has no CUDA device")
+
+
+def this_machine() -> Place:
+    """Return this machine, as far as this process may use it."""
+    import torch
+
+    def measure(config: TrialConfig) -> tuple[int, int] | str:
+        found = gpu_memory(config)
+        return found if isinstance(found, tuple) else (1, 1)  # a plan then assumes a whole GPU
+
+    return Place(len(os.sched_getaffinity(0)), torch.cuda.device_count(), measure)
+
+
+def cluster() -> Place:
+    """Return the cluster of the current Ray session."""
+    import ray
+
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    # One at a time, each in a process of its own: memory that others hold would count as needed.
+    measure = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0)(gpu_memory)
+    return Place(total.get("CPU", 1.0), total.get("GPU", 0.0), lambda config: ray.get(measure.remote(config)))
+
+
+def share_of(need: int, memory: int, cores: float) -> float:
+    """Return the share of a GPU for a trial if as many share it as fit in its memory and the CPU cores can keep busy.
+
+    The share is one over a whole number, as exactly as Ray keeps it.
 
     Args:
-        need: bytes that a trial takes.
-        total: bytes that the GPU has.
+        need: bytes of GPU memory that a trial takes, of the ``memory`` that a GPU has.
         cores: trials for which each GPU has CPU cores.
     """
-    together = max(min(int(_FILLED * total // need), int(cores)), 1)
+    together = max(min(int(_FILLED * memory // need), int(cores)), 1)
     return int(10_000 / together) / 10_000
 
 
-def on_cluster(asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
-    """The GPUs of a trial on the cluster that was joined.
-
-    For ``auto``, one trial of each kind runs a few steps on a GPU of its own.
-
-    Args:
-        asked: what the study says.
-        configs: its trials.
-        cpu: cores of a trial.
-
-    Raises:
-        ClusterError: the cluster has GPUs, but torch sees none on its nodes, or a trial can't run there.
-    """
-    if asked != "auto":
-        return asked
-    import ray
-
-    kinds = _kinds(configs)
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = resources.get("GPU", 0.0)
-    if not gpus or not kinds:
-        return 0.0
-    measure = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0)(_measured)
-    shares = []
-    for kind in kinds:  # one by one, each in a fresh process: what others use would count as needed
-        found = ray.get(measure.remote(kind))
-        if isinstance(found, str):
-            raise ClusterError(f"what a trial needs of a GPU can't be measured ({found}); set resources.gpu")
-        shares.append(share_of(*found, cores=resources.get("CPU", 1.0) / gpus / cpu))
-    return max(shares)
-
-
-def on_this_machine(asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
-    """What ``on_cluster`` is likely to find, without Ray.
-
-    Args:
-        asked: what the study says.
-        configs: its trials.
-        cpu: cores of a trial.
-    """
-    if asked != "auto":
-        return asked
-    import torch
-
-    gpus, kinds = torch.cuda.device_count(), _kinds(configs)
-    if not gpus or not kinds:
-        return 0.0
-    cores = len(os.sched_getaffinity(0))
-    found = [_measured(kind) for kind in kinds]
-    return max((share_of(*each, cores=cores / gpus / cpu) for each in found if not isinstance(each, str)), default=0.0)
-
-
-def _kinds(configs: Iterable[TrialConfig]) -> Sequence[TrialConfig]:
-    """One trial of each kind that could use a GPU."""
-    return list({probe.kind(config): config for config in configs if config.numerics.device != "cpu"}.values())
-
-
-def _measured(config: TrialConfig) -> tuple[int, int] | str:
-    """Bytes that a trial needs and that a GPU has; one that does not fit needs all; or why that can't be told."""
+def gpu_memory(config: TrialConfig) -> tuple[int, int] | str:
+    """Measure the GPU memory of a trial: see ``Place.measure``."""
     import torch
 
     if not torch.cuda.is_available():
@@ -90,6 +105,6 @@ def _measured(config: TrialConfig) -> tuple[int, int] | str:
     try:
         return probe.memory(config)
     except torch.OutOfMemoryError:
-        return 1, 1  # the trial will say it
+        return 1, 1  # it gets a whole GPU, and the trial itself reports the fault
     except (OSError, ValueError) as fault:  # the data set may be on other nodes, or on none
         return str(fault)

@@ -1,4 +1,4 @@
-"""Ray: joins a cluster or starts a quiet one on this machine."""
+"""Begins and ends Ray: joins a running cluster, or starts a quiet one on this machine."""
 
 import contextlib
 import gc
@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterator
 
 from ctkd_study.errors import ClusterError
-from ctkd_study.spec import GpuShare
 
 #: Set before Ray is imported; a user's own setting wins.
 QUIET = {
@@ -17,24 +16,22 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # A custom search algorithm may otherwise have one pending trial: actors would start one after the other.
+    # By default, a search algorithm of one's own may have one pending trial: actors would start one after the other.
     "TUNE_MAX_PENDING_TRIALS_PG": "16",
-    # Epochs of milliseconds are reported together, as CTKDTrainable.train_buffered says. Tune refuses that with
-    # `checkpoint_at_end`; a Trainable asks for its last checkpoint itself.
+    # Epochs of milliseconds are reported together: see CTKDTrainable.train_buffered. Tune refuses that together with
+    # `checkpoint_at_end`; the Trainable asks for its last checkpoint itself.
     "TUNE_RESULT_BUFFER_LENGTH": "1000",
-    # The record is the worker's; these three copy what it holds, and cost 500 MB.
+    # Tune's three loggers copy what the record holds, and cost 500 MB.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Workers keep the directory of the driver, so that a relative path in a plug-in means the same.
+    # Workers keep the driver's directory, so that a relative path in a plug-in means the same there.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-
-
 _HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have its token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
 
 
 @contextlib.contextmanager
-def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
-    """Inside the block, Ray is initialised: a running cluster is joined, or a local one is started and stopped again.
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[None]:
+    """Join a Ray cluster for the time of the block, or start a local one; a session that exists is used as it is.
 
     Args:
         address: ``host:port`` or ``auto`` of a running cluster; None starts a local one.
@@ -56,17 +53,16 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             cpus = cpus or len(os.sched_getaffinity(0))
-            # Not None, by which Ray would join what an earlier `ray start` on this machine has left.
+            # "local", not None: with None, Ray would join a cluster that `ray start` has left on this machine.
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as fault:
-        # Ray hands no token to an address unasked, and does not always say that this was the fault.
+        # Ray sends no token to an address unless told to, and its error does not always say that one was missing.
         where, hint = ("this machine", "") if address is None else (address, _HINT)
         raise ClusterError(f"no Ray cluster at {where}: {str(fault).splitlines()[0]}{hint}") from fault
     try:
         yield
     finally:
-        # What is left of Ray's objects in cycles is collected now, or later, but by no other thread while Ray goes
-        # down: the destructor of a reference would find Ray half gone, and Ray then ends the process without a word.
+        # Disable garbage collection during shutdown: finalising a Ray reference then aborts the process.
         gc.collect()
         gc.disable()
         try:
@@ -75,54 +71,11 @@ def joined(address: str | None, cpus: int | None = None) -> Iterator[None]:
             gc.enable()
 
 
-def slots(cpu: float, gpu: float) -> int:
-    """How many trials of this size run at once on the cluster that was joined; at least 1."""
-    import ray
-
-    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    fits = [int(total.get(name, 0.0) // share) for name, share in (("CPU", cpu), ("GPU", gpu)) if share > 0]
-    return max(min(fits, default=1), 1)
-
-
-def devices(gpu: float) -> float:
-    """How many devices the cluster that was joined has: GPUs, if a trial takes any of them, else CPU cores."""
-    import ray
-
-    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return float(total.get("GPU" if gpu > 0 else "CPU", 1.0))
-
-
-def local_slots(cpu: float, gpu: float) -> int:
-    """How many trials of this size run at once on this machine, without starting Ray; 0 if none fits."""
-    import torch
-
-    fits = [int(len(os.sched_getaffinity(0)) // cpu)]
-    if gpu > 0:
-        fits.append(int(torch.cuda.device_count() // gpu))
-    return min(fits)
-
-
-def check_local(cpu: float, gpu: GpuShare, device: str) -> None:
-    """Sees to it that a trial fits on this machine.
-
-    Raises:
-        ClusterError: it does not, and would wait for ever.
-    """
-    import torch
-
-    cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
-    for name, asked, there in (("cpu", cpu, cores), ("gpu", 0.0 if gpu == "auto" else gpu, gpus)):
-        if asked > there:
-            raise ClusterError(f"resources.{name} must be at most what this machine has, {there}, but got {asked:g}")
-    if device == "cuda" and not gpus:
-        raise ClusterError("numerics.device is cuda, but this machine has no CUDA device")
-
-
 def check_address(address: str) -> None:
-    """Sees to it that something listens at ``host:port``; Ray itself would try for minutes.
+    """Check that something listens at ``host:port``; Ray itself would try for minutes.
 
     Raises:
-        ClusterError: nothing does, or this is no address.
+        ClusterError: nothing listens there, or this is not an address.
     """
     if address == "auto":
         return

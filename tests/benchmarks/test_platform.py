@@ -14,12 +14,13 @@ from ray import tune
 
 from ctkd_study import Study, grid
 from ctkd_study.cluster import session
-from ctkd_study.cluster.feed import InOrder, Item, ListSearch
+from ctkd_study.cluster.feed import QueuedTrial
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
 from tests.benchmarks.measuring import report
 from tests.support import settings, tracking_cases
+from tests.support.tuning import fed
 from trainables import preparation, record
 from trainables.config import RunOptions
 from trainables.stamped import FileStamp
@@ -164,43 +165,19 @@ class _NoWork(tune.Trainable):
 
 def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
     seconds, cpu = [], []
-    with session.joined(None, cpus=2):
+    with session.ray_session(None, cpus=2):
         for number in range(5):
             began, before = time.perf_counter(), time.process_time()
-            results = _without_work(1000, tmp_path / str(number)).fit()
+            queued = [QueuedTrial(f"grid-{each:08x}-s0", {"number": each}, 10_000) for each in range(1000)]
+            results = fed(_NoWork, queued, tmp_path / str(number), checkpoint_at_end=True)
             seconds.append(time.perf_counter() - began)
             cpu.append(time.process_time() - before)
             assert len(results) == 1000
-            assert not results.errors
     report(
         "1,000 trials without work through Ray, two at a time, each with a checkpoint",
         "of each trial; by the clock, and the driver's CPU time",
         {"milliseconds": seconds, "driver's CPU milliseconds": cpu},
     )
-
-
-def _without_work(trials: int, folder: Path) -> tune.Tuner:
-    items = [Item(f"grid-{number:08x}-s0", {"number": number}, None, 10_000) for number in range(trials)]
-    return tune.Tuner(
-        tune.with_resources(_NoWork, {"cpu": 1}),
-        tune_config=tune.TuneConfig(
-            search_alg=ListSearch(items, lambda: "ready", None),
-            scheduler=InOrder(lambda trial_id: False),
-            reuse_actors=True,
-            trial_name_creator=_id_of,
-            trial_dirname_creator=_id_of,
-        ),
-        run_config=tune.RunConfig(
-            name="empty",
-            storage_path=str(folder),
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
-        ),
-    )
-
-
-def _id_of(trial: Any) -> str:
-    return str(trial.trial_id)
 
 
 def test_rows_sent_to_mlflow(tmp_path: Path) -> None:

@@ -9,5 +9,5 @@ from ctkd_study.cluster import session
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    with session.joined(None, cpus=2):
+    with session.ray_session(None, cpus=2):
         yield

@@ -21,7 +21,7 @@ _LITTERING = """
 import gc, threading, time
 from ctkd_study.cluster import session
 
-with session.joined(None, cpus=1):
+with session.ray_session(None, cpus=1):
     import ray
 
     references = [ray.put(number) for number in range(10_000)]

@@ -20,7 +20,6 @@ from trainables import probe
 from trainables.trainable import CTKDTrainable
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-GIB = 2**30
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +28,6 @@ def cluster_with_a_gpu() -> Iterator[None]:
     ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("need", "cores", "share"),
-    [
-        (GIB, 64, 0.0156),
-        (10 * GIB, 64, 0.1428),
-        (10 * GIB, 4, 0.25),
-        (40 * GIB, 4, 1.0),
-        (90 * GIB, 4, 1.0),
-        (1, 0, 1.0),
-    ],
-)
-def test_a_share_fits_memory_and_cores(need: int, cores: float, share: float) -> None:
-    found = placement.share_of(need, 80 * GIB, cores)
-    assert found == share
-    assert int(1 / found) * found <= 1
-    assert int(1 / found) == 1 or int(1 / found) * need <= 0.9 * 80 * GIB
 
 
 class _Seeing(CTKDTrainable):
@@ -85,8 +66,8 @@ def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 def test_kinds_for_the_cpu_are_given_no_gpu() -> None:
     configs = [setting.config for setting in Study(**{**BASE, "numerics": {"device": "cpu"}}).spec.settings()]
-    assert placement.on_cluster("auto", configs, 1.0) == 0.0
-    assert placement.on_cluster(0.25, configs, 1.0) == 0.25
+    assert placement.cluster().gpu_share("auto", configs, 1.0) == 0.0
+    assert placement.cluster().gpu_share(0.25, configs, 1.0) == 0.25
 
 
 def test_cuda_without_a_gpu_is_refused() -> None:

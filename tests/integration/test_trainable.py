@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray import tune
 
 from tests.support import settings
@@ -15,7 +16,7 @@ from tests.support.tuning import space, tuned
 from trainables import record
 from trainables.record import Checkpoint
 from trainables.storage import Storage
-from trainables.trainable import CTKDTrainable, parse
+from trainables.trainable import CTKDTrainable
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -45,7 +46,7 @@ def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(plain))
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from trainables.trainable import parse; from trainables.trial import run_inline\n"
+        "from trainables.jobs import parse; from trainables.trial import run_inline\n"
         "from trainables.materials import load_materials; from trainables.storage import Storage\n"
         "folder = Path(sys.argv[1])\n"
         "config = parse(json.loads((folder / 'config.json').read_text()))\n"
@@ -70,16 +71,17 @@ def test_two_at_once_equal_one_at_a_time(tmp_path: Path) -> None:
 
 
 class _Counting(CTKDTrainable):
-    """Says how often it has reported."""
+    """Says how often it has reported, and the first limit that Tune gives it."""
 
-    reports = 0
+    reports, limit = 0, 0.0
 
     def step(self) -> dict[str, Any]:
-        return {**super().step(), "reports": self.reports}
+        return {**super().step(), "reports": self.reports, "first_limit": self.limit}
 
-    def train_buffered(self, *arguments: Any) -> list[dict[str, Any]]:
+    def train_buffered(self, *limits: Any, **named_limits: Any) -> list[dict[str, Any]]:
         self.reports += 1
-        return super().train_buffered(*arguments)
+        self.limit = limits[0] if limits else -1.0
+        return super().train_buffered(*limits, **named_limits)
 
 
 def test_epochs_of_milliseconds_are_reported_together(tmp_path: Path) -> None:
@@ -92,14 +94,14 @@ def test_epochs_of_milliseconds_are_reported_together(tmp_path: Path) -> None:
     assert result.metrics is not None
     assert (result.metrics["epoch"], result.metrics["status"]) == (40, "finished")
     assert result.metrics["reports"] < 30
+    # The first parameter of Ray's train_buffered is buffer_time_s; session.QUIET sets a length of 1,000 results.
+    assert result.metrics["first_limit"] == 1000, (
+        f"Ray {ray.__version__} no longer passes the two limits of train_buffered in each other's place. "
+        "CTKDTrainable.train_buffered, which ignores them, is still right; mend what its docstring and "
+        "docs/performance.md say of Ray, and see whether Ray's own train_buffered now does as well: the checkpoints "
+        "below must come after exactly 15, 30 and 40 epochs."
+    )
     assert result.checkpoint is not None
     folders = sorted(Path(result.checkpoint.path).parent.glob("checkpoint_*"))
     manifests = [json.loads((folder / record.MANIFEST).read_text()) for folder in folders]
     assert [manifest["epoch"] for manifest in manifests] == [15, 30, 40]
-
-
-def test_a_wrong_configuration_names_every_fault() -> None:
-    with pytest.raises(ValueError, match="this configuration is not a trial's") as error:
-        parse({"seed": "0", "data": {"name": "digits", "validation": 10, "colour": 1}, "recipe": {}})
-    for key in ("seed", "data.digits.colour", "recipe.epochs", "student"):
-        assert key in str(error.value)

@@ -1,10 +1,13 @@
-"""The Trainable in a plain Tuner."""
+"""Trainables in a Tuner: ours in a plain one, others in one that is fed as a launch feeds it."""
 
+import operator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from ctkd_study.cluster.feed import InOrder, QueuedTrial, TrialFeed
 from trainables.config import TrialConfig
 from trainables.trainable import CTKDTrainable
 
@@ -22,7 +25,47 @@ def tuned(config: dict[str, Any], folder: Path, cpus: float = 2.0) -> list[tune.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
         ),
     )
-    results = tuner.fit()
+    return _all(tuner.fit())
+
+
+class Listed:
+    """Trials for Tune, in order."""
+
+    def __init__(self, trials: Iterable[QueuedTrial]) -> None:
+        self._trials = list(trials)
+
+    def next(self) -> QueuedTrial | None:
+        return self._trials.pop(0) if self._trials else None
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._trials
+
+
+def fed(
+    trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: Path, checkpoint_at_end: bool = False
+) -> list[tune.Result]:
+    """Runs trials of one core, fed and ordered as a launch does it; all must end without an error."""
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            search_alg=TrialFeed(Listed(trials), None),
+            scheduler=InOrder(lambda trial_id: False),
+            reuse_actors=True,
+            trial_name_creator=operator.attrgetter("trial_id"),
+            trial_dirname_creator=operator.attrgetter("trial_id"),
+        ),
+        run_config=tune.RunConfig(
+            name="fed",
+            storage_path=str(folder),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=checkpoint_at_end),
+        ),
+    )
+    return _all(tuner.fit())
+
+
+def _all(results: tune.ResultGrid) -> list[tune.Result]:
     assert not results.errors
     return [results[index] for index in range(len(results))]
 
