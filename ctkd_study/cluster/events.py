@@ -1,31 +1,27 @@
 """Passes Tune's events on to a launch. Callbacks run in Tune's event loop, so each must be quick."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
 
 from ctkd_study.cluster.feed import NotPickled
 from ctkd_study.cluster.helper_trials import HelperTrials
-from ctkd_study.launch import LaunchProgress, TrialQueue
+from ctkd_study.launch import LaunchContext, TrialQueue
 
 
 class TuneEvents(NotPickled, Callback):
     """Counts what Tune reports.
 
     Args:
-        progress: is told of epochs, saves, recoveries and ends of the study's trials, and of what they wait for.
-        saved: is called with the id of a trial that has a new complete checkpoint.
+        context: its progress and ``saved`` are told of the study's trials.
         queue: is told of the study's trials that ended or crashed.
         helpers: is told of the ends of helper trials.
     """
 
-    def __init__(
-        self, progress: LaunchProgress, saved: Callable[[str], None], queue: TrialQueue, helpers: HelperTrials
-    ) -> None:
-        self.progress, self.saved, self.queue, self.helpers = progress, saved, queue, helpers
-        progress.note = helpers.note
+    def __init__(self, context: LaunchContext, queue: TrialQueue, helpers: HelperTrials) -> None:
+        self.progress, self.saved, self.queue, self.helpers = context.progress, context.saved, queue, helpers
+        self.progress.note = helpers.note
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         status = result.get("status")

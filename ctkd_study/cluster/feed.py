@@ -65,9 +65,8 @@ class TrialFeed(NotPickled, SearchAlgorithm):
         return super().is_finished() or self._source.exhausted
 
     def next_trial(self) -> Trial | None:
-        if self._concurrency is not None and self._running >= self._concurrency:
-            return None
-        if (queued := self._source.next()) is None:
+        full = self._concurrency is not None and self._running >= self._concurrency
+        if full or (queued := self._source.next()) is None:
             return None
         self._running += 1
         trial = new_trial(self._spec, queued.id, queued.config)

@@ -9,8 +9,7 @@ from ctkd_study.spec import GpuShare
 from trainables import probe
 from trainables.config import TrialConfig
 
-_FILLED = 0.9
-"""Part of a GPU's memory that is given to trials; the rest is for what a few steps do not show."""
+_FILLED = 0.9  # part of a GPU's memory that is given to trials; the rest is for what a few steps do not show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +31,9 @@ class Place:
         return self.gpus if gpu > 0 else self.cores
 
     def gpu_share(self, asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
-        """Return the GPUs for each of some trials of ``cpu`` cores: what is asked for, or for ``auto``, what fits.
+        """Return the GPUs for each of some trials of ``cpu`` cores: what is asked for, or for ``auto``, a share.
+
+        As many trials share a GPU as fit in its memory and as the CPU cores can keep busy.
 
         Raises:
             ClusterError: torch sees no GPU where there should be one, or a trial can't run.
@@ -45,7 +46,8 @@ class Place:
             found = self.measure(config)
             if isinstance(found, str):
                 raise ClusterError(f"what a trial needs of a GPU can't be measured ({found}); set resources.gpu")
-            share = max(share, share_of(*found, self.cores / self.gpus / cpu))
+            fitting, busy = int(_FILLED * found[1] // found[0]), int(self.cores / self.gpus / cpu)
+            share = max(share, int(10_000 / max(min(fitting, busy), 1)) / 10_000)  # as exactly as Ray keeps it
         return share
 
     def check(self, cpu: float, gpu: GpuShare, device: str) -> None:
@@ -54,10 +56,9 @@ class Place:
         Raises:
             ClusterError: it does not, and would wait for ever.
         """
-        for name, asked, there in (("cpu", cpu, self.cores), ("gpu", 0.0 if gpu == "auto" else gpu, self.gpus)):
-            if asked > there:
-                rule = f"resources.{name} must be at most what this machine has, {there}"
-                raise ClusterError(f"{rule}, but got {asked:g}")
+        for name, asked, most in (("cpu", cpu, self.cores), ("gpu", 0.0 if gpu == "auto" else gpu, self.gpus)):
+            if asked > most:
+                raise ClusterError(f"resources.{name} must be at most what this machine has, {most}, but got {asked:g}")
         if device == "cuda" and not self.gpus:
             raise ClusterError("numerics.device is cuda, but this machine has no CUDA device")
 
@@ -66,9 +67,8 @@ def this_machine() -> Place:
     """Return this machine, as far as this process may use it."""
     import torch
 
-    def measure(config: TrialConfig) -> tuple[int, int] | str:
-        found = gpu_memory(config)
-        return found if isinstance(found, tuple) else (1, 1)  # a plan then assumes a whole GPU
+    def measure(config: TrialConfig) -> tuple[int, int]:
+        return found if isinstance(found := gpu_memory(config), tuple) else (1, 1)  # a plan assumes a whole GPU
 
     return Place(len(os.sched_getaffinity(0)), torch.cuda.device_count(), measure)
 
@@ -81,19 +81,6 @@ def cluster() -> Place:
     # One at a time, each in a process of its own: memory that others hold would count as needed.
     measure = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0)(gpu_memory)
     return Place(total.get("CPU", 1.0), total.get("GPU", 0.0), lambda config: ray.get(measure.remote(config)))
-
-
-def share_of(need: int, memory: int, cores: float) -> float:
-    """Return the share of a GPU for a trial if as many share it as fit in its memory and the CPU cores can keep busy.
-
-    The share is one over a whole number, as exactly as Ray keeps it.
-
-    Args:
-        need: bytes of GPU memory that a trial takes, of the ``memory`` that a GPU has.
-        cores: trials for which each GPU has CPU cores.
-    """
-    together = max(min(int(_FILLED * memory // need), int(cores)), 1)
-    return int(10_000 / together) / 10_000
 
 
 def gpu_memory(config: TrialConfig) -> tuple[int, int] | str:

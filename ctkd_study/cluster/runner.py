@@ -12,13 +12,10 @@ from ctkd_study.launch import LaunchContext, TrialQueue
 
 @dataclasses.dataclass(frozen=True)
 class RayRunner:
-    """Runs trials as Ray Tune trials.
-
-    Args:
-        address: of a running cluster; None starts one on this machine.
-    """
+    """Runs trials as Ray Tune trials."""
 
     address: str | None = None
+    """Of a running cluster; None starts one on this machine."""
 
     def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
         # Ray installs a handler of SIGTERM that prints a stack and ends the process; ours replaces it.

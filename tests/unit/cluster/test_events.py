@@ -8,7 +8,7 @@ import pytest
 
 from ctkd_study.cluster.events import TuneEvents, reason_of
 from ctkd_study.cluster.helper_trials import HelperTrials
-from ctkd_study.launch import LaunchProgress, TrialQueue
+from ctkd_study.launch import LaunchContext, LaunchProgress, TrialQueue
 from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
@@ -31,7 +31,8 @@ class Launch:
         self.ids = [pending.id for pending in iter(self.queue.pull, None) if pending is not None]
         self.saved: list[str] = []
         self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2)
-        self.events = TuneEvents(self.progress, self.saved.append, self.queue, self.helpers)
+        context = LaunchContext(self.state.folder, self.progress, self.saved.append, 1, None, 1.0, 0.0)
+        self.events = TuneEvents(context, self.queue, self.helpers)
 
     def result(self, trial_id: str, **result: Any) -> None:
         self.events.on_trial_result(1, [], _trial(trial_id), result)
