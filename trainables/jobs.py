@@ -47,15 +47,15 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def step(self) -> Report:
-        """Does one step."""
+        """Do one step."""
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
-        """Writes a checkpoint into an existing local folder."""
+        """Write a checkpoint into an existing local folder."""
 
     @abc.abstractmethod
     def load(self, folder: Path) -> None:
-        """Goes on from a checkpoint in a local folder.
+        """Go on from a checkpoint in a local folder.
 
         Raises:
             ValueError: the checkpoint is damaged, or belongs to another job.
@@ -150,7 +150,7 @@ class KeptMaterials:
 
 
 def choose(config: Mapping[str, Any], source: MaterialSource) -> Job:
-    """Returns the job that a configuration asks for.
+    """Return the job that a configuration asks for.
 
     Args:
         config: see the module's text.
@@ -167,7 +167,7 @@ def choose(config: Mapping[str, Any], source: MaterialSource) -> Job:
 
 
 def parse(config: Mapping[str, Any]) -> TrialConfig:
-    """Validates a trial's configuration.
+    """Validate a trial's configuration.
 
     Raises:
         ValueError: the configuration is wrong; names every fault, by key.

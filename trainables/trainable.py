@@ -34,7 +34,7 @@ class CTKDTrainable(tune.Trainable):
     """A result that the next report brings, alone."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Sets threads, precision and seeds of the process, and builds everything the trial needs.
+        """Set threads, precision and seeds of the process, and builds everything the trial needs.
 
         Raises:
             ValueError: the configuration is wrong; names every fault.
@@ -43,17 +43,17 @@ class CTKDTrainable(tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes another trial's configuration in a reused actor; the result equals a fresh actor's."""
+        """Take another trial's configuration in a reused actor; the result equals a fresh actor's."""
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch."""
+        """Train one epoch."""
         report = self._job.step()
         return {**report.values, SHOULD_CHECKPOINT: report.wants_checkpoint, DONE: report.ended}
 
     def train_buffered(self, *limits: Any, **named_limits: Any) -> list[dict[str, Any]]:
-        """Trains epochs for half a second and reports them together; an epoch that saves or ends is reported alone.
+        """Train epochs for half a second and report them together; an epoch that saves or ends is reported alone.
 
         Reporting blocks the worker: about 5 % of a 90 ms epoch. Tune calls this where ``TUNE_RESULT_BUFFER_LENGTH`` is
         above 1; schedulers that pause trials do not work with it. Ray's own method is no use here: where results
@@ -80,11 +80,11 @@ class CTKDTrainable(tune.Trainable):
         return results
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Writes a checkpoint, its manifest last."""
+        """Write a checkpoint, its manifest last."""
         self._job.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint: dict[Any, Any] | None) -> None:
-        """Goes on from a checkpoint folder of the same trial.
+        """Go on from a checkpoint folder of the same trial.
 
         Raises:
             ValueError: the checkpoint is damaged, or another trial's.
@@ -104,7 +104,7 @@ class CTKDTrainable(tune.Trainable):
 
 
 def _hide_gpus_of_others() -> None:
-    """Hides all GPUs from an actor that was given none. Ray does not, and ``device: auto`` would take one."""
+    """Hide all GPUs from an actor that was given none. Ray does not, and ``device: auto`` would take one."""
     in_actor = ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
     if in_actor and not ray.get_gpu_ids():
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -5,7 +5,7 @@ Tune's own restore loses epochs and cannot add trials, so Tune gets each trial w
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -13,11 +13,6 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from ctkd_study.cluster.tune_internals import new_trial, number_checkpoints_from, own_actor_is_starting, resume
 from trainables.record import Checkpoint
-
-#: Status of the teacher: not trained, trained, bank filled, failed.
-TeacherState = Literal["not trained", "trained", "bank filled", "failed"]
-#: Status of the teacher that a trial waits for.
-Awaited = Literal["nothing", "trained", "bank filled"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,18 +25,16 @@ class QueuedTrial:
     """Number of its first checkpoint in this launch."""
     checkpoint: Checkpoint | None = None
     """Where it goes on; None starts it anew."""
-    awaits: Awaited = "nothing"
 
     def may_start(self, teacher: TeacherState) -> bool:
         """Whether this status of the teacher is enough."""
         return teacher == "bank filled" or self.awaits in ("nothing", teacher)
 
-
 class TrialSource(Protocol):
     """Where the feed gets its trials from."""
 
     def next(self) -> QueuedTrial | None:
-        """Returns the trial to start next; None if none may start now."""
+        """Return the trial to start next; None if none may start now."""
 
     @property
     def exhausted(self) -> bool:
@@ -75,9 +68,8 @@ class TrialFeed(NotPickled, SearchAlgorithm):
         return super().is_finished() or self._source.exhausted
 
     def next_trial(self) -> Trial | None:
-        if self._concurrency is not None and self._running >= self._concurrency:
-            return None
-        if (queued := self._source.next()) is None:
+        full = self._concurrency is not None and self._running >= self._concurrency
+        if full or (queued := self._source.next()) is None:
             return None
         self._running += 1
         trial = new_trial(self._spec, queued.id, queued.config)

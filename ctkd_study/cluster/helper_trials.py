@@ -4,12 +4,15 @@ They are trials so that their actors are reused; ``trainables.jobs`` has what th
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
-from ctkd_study.cluster.feed import QueuedTrial, TeacherState
+from ctkd_study.cluster.feed import QueuedTrial
 from trainables import jobs
 from trainables.bank import representatives
 from trainables.config import TrialConfig
 
+#: Status of the teacher: not trained, trained, bank filled, failed.
+TeacherState = Literal["not trained", "trained", "bank filled", "failed"]
 _TEACHER, _BANK, _STAND_BY = ".teacher", ".bank-", ".stand-by-"  # ids, or what they begin with
 
 
@@ -23,28 +26,28 @@ class HelperTrials:
     """
 
     def __init__(self, needing: Sequence[TrialConfig], others: int, slots: int) -> None:
-        self.preparing: list[QueuedTrial] = []
-        """The training of the teacher, then the parts of its bank; empty where no trial needs the teacher."""
-        self.standing_by: list[QueuedTrial] = []
-        """One for each actor that would have no work before the teacher is trained."""
+        self._preparing: list[QueuedTrial] = []
+        self._standing_by: list[QueuedTrial] = []
         if chosen := representatives(needing):
             configs = [config.plain() for config in chosen]
             shards = min(slots, len(needing))
             # Filling the bank of a data set with one view takes seconds: one trial does all.
             if shards == 1 or all(c.teacher_source == "online" or c.data.views.count == 1 for c in chosen):
-                self.preparing = [QueuedTrial(_TEACHER, {jobs.PREPARE: configs})]
+                self._preparing = [QueuedTrial(_TEACHER, {jobs.PREPARE: configs})]
             else:
                 unbanked = chosen[0].model_copy(update={"teacher_source": "online"}).plain()
-                self.preparing = [QueuedTrial(_TEACHER, {jobs.PREPARE: [unbanked]})]
-                for shard in range(shards):
-                    config = {jobs.PREPARE: configs, jobs.SHARD: [shard, shards]}
-                    self.preparing.append(QueuedTrial(f"{_BANK}{shard + 1}", config, awaits="trained"))
+                parts = [{jobs.PREPARE: configs, jobs.SHARD: [shard, shards]} for shard in range(shards)]
+                self._preparing = [QueuedTrial(_TEACHER, {jobs.PREPARE: [unbanked]})]
+                self._preparing += [QueuedTrial(f"{_BANK}{n}", part) for n, part in enumerate(parts, start=1)]
             idle = min(slots, len(needing) + others) - 1 - others
-            self.standing_by = [QueuedTrial(f"{_STAND_BY}{n}", {jobs.STAND_BY: True}) for n in range(idle)]
-        self._unfinished = {trial.id for trial in self.preparing}
-        self.teacher: TeacherState = "not trained" if self.preparing else "bank filled"
+            self._standing_by = [QueuedTrial(f"{_STAND_BY}{n}", {jobs.STAND_BY: True}) for n in range(idle)]
+        self._unfinished = {trial.id for trial in self._preparing}
+        self.teacher: TeacherState = "not trained" if self._preparing else "bank filled"
         self.fault = ""
         """Why the teacher could not be made ready."""
+
+    def __contains__(self, trial_id: str) -> bool:
+        return trial_id.startswith((_TEACHER, _BANK, _STAND_BY))
 
     @property
     def note(self) -> str:
@@ -52,11 +55,17 @@ class HelperTrials:
         notes = {"not trained": "the teacher is being made ready", "trained": "the teacher's bank is being filled"}
         return notes.get(self.teacher, "")
 
-    def __contains__(self, trial_id: str) -> bool:
-        return trial_id.startswith((_TEACHER, _BANK, _STAND_BY))
+    def next_preparation(self) -> QueuedTrial | None:
+        """Hand out the teacher's training, and once that has ended, the parts of its bank."""
+        may_start = self._preparing and (self.teacher == "trained" or self._preparing[0].id == _TEACHER)
+        return self._preparing.pop(0) if may_start else None
+
+    def next_standing_by(self) -> QueuedTrial | None:
+        """Hand out a trial for an actor that would have no work until the teacher is trained."""
+        return self._standing_by.pop(0) if self._standing_by and self.teacher == "not trained" else None
 
     def ended(self, trial_id: str, fault: str) -> None:
-        """Notes that a helper trial has ended, and why if it failed; one that stands by changes nothing."""
+        """Note that a helper trial has ended, and why if it failed; one that stands by changes nothing."""
         if trial_id in self._unfinished:
             self._unfinished.remove(trial_id)
             self.fault = self.fault or fault

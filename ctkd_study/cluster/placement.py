@@ -9,8 +9,7 @@ from ctkd_study.spec import GpuShare
 from trainables import probe
 from trainables.config import TrialConfig
 
-_FILLED = 0.9
-"""Part of a GPU's memory that is given to trials; the rest is for what a few steps do not show."""
+_FILLED = 0.9  # part of a GPU's memory that is given to trials; the rest is for what a few steps do not show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,16 +22,18 @@ class Place:
     """Bytes of GPU memory that a trial needs and that a GPU has, or why they can't be measured."""
 
     def slots(self, cpu: float, gpu: float) -> int:
-        """Returns how many trials fit at once, each with this many cores and GPUs; 0 if none does."""
+        """Return how many trials fit at once, each with this many cores and GPUs; 0 if none does."""
         together = int(round(1 / gpu, 6)) if 0 < gpu <= 1 else 1 / max(gpu, 1)  # a share lies on one GPU
         return min(int(self.cores // cpu), int(self.gpus * together)) if gpu > 0 else int(self.cores // cpu)
 
     def devices(self, gpu: float) -> float:
-        """Returns the number of devices that trials are charged for: GPUs if a trial takes any, else cores."""
+        """Return the number of devices that trials are charged for: GPUs if a trial takes any, else cores."""
         return self.gpus if gpu > 0 else self.cores
 
     def gpu_share(self, asked: GpuShare, configs: Iterable[TrialConfig], cpu: float) -> float:
-        """Returns the GPUs for each of some trials of ``cpu`` cores: what is asked for, or for ``auto``, what fits.
+        """Return the GPUs for each of some trials of ``cpu`` cores: what is asked for, or for ``auto``, a share.
+
+        As many trials share a GPU as fit in its memory and as the CPU cores can keep busy.
 
         Raises:
             ClusterError: torch sees no GPU where there should be one, or a trial can't run.
@@ -45,36 +46,35 @@ class Place:
             found = self.measure(config)
             if isinstance(found, str):
                 raise ClusterError(f"what a trial needs of a GPU can't be measured ({found}); set resources.gpu")
-            share = max(share, share_of(*found, self.cores / self.gpus / cpu))
+            fitting, busy = int(_FILLED * found[1] // found[0]), int(self.cores / self.gpus / cpu)
+            share = max(share, int(10_000 / max(min(fitting, busy), 1)) / 10_000)  # as exactly as Ray keeps it
         return share
 
     def check(self, cpu: float, gpu: GpuShare, device: str) -> None:
-        """Checks that a trial fits.
+        """Check that a trial fits.
 
         Raises:
             ClusterError: it does not, and would wait for ever.
         """
-        for name, asked, there in (("cpu", cpu, self.cores), ("gpu", 0.0 if gpu == "auto" else gpu, self.gpus)):
-            if asked > there:
-                rule = f"resources.{name} must be at most what this machine has, {there}"
-                raise ClusterError(f"{rule}, but got {asked:g}")
+        for name, asked, most in (("cpu", cpu, self.cores), ("gpu", 0.0 if gpu == "auto" else gpu, self.gpus)):
+            if asked > most:
+                raise ClusterError(f"resources.{name} must be at most what this machine has, {most}, but got {asked:g}")
         if device == "cuda" and not self.gpus:
             raise ClusterError("numerics.device is cuda, but this machine has no CUDA device")
 
 
 def this_machine() -> Place:
-    """Returns this machine, as far as this process may use it."""
+    """Return this machine, as far as this process may use it."""
     import torch
 
-    def measure(config: TrialConfig) -> tuple[int, int] | str:
-        found = gpu_memory(config)
-        return found if isinstance(found, tuple) else (1, 1)  # a plan then assumes a whole GPU
+    def measure(config: TrialConfig) -> tuple[int, int]:
+        return found if isinstance(found := gpu_memory(config), tuple) else (1, 1)  # a plan assumes a whole GPU
 
     return Place(len(os.sched_getaffinity(0)), torch.cuda.device_count(), measure)
 
 
 def cluster() -> Place:
-    """Returns the cluster of the current Ray session."""
+    """Return the cluster of the current Ray session."""
     import ray
 
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -83,21 +83,8 @@ def cluster() -> Place:
     return Place(total.get("CPU", 1.0), total.get("GPU", 0.0), lambda config: ray.get(measure.remote(config)))
 
 
-def share_of(need: int, memory: int, cores: float) -> float:
-    """Returns the share of a GPU for a trial if as many share it as fit in its memory and the CPU cores can keep busy.
-
-    The share is one over a whole number, as exactly as Ray keeps it.
-
-    Args:
-        need: bytes of GPU memory that a trial takes, of the ``memory`` that a GPU has.
-        cores: trials for which each GPU has CPU cores.
-    """
-    together = max(min(int(_FILLED * memory // need), int(cores)), 1)
-    return int(10_000 / together) / 10_000
-
-
 def gpu_memory(config: TrialConfig) -> tuple[int, int] | str:
-    """Measures the GPU memory of a trial: see ``Place.measure``."""
+    """Measure the GPU memory of a trial: see ``Place.measure``."""
     import torch
 
     if not torch.cuda.is_available():

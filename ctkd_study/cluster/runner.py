@@ -12,13 +12,10 @@ from ctkd_study.launch import LaunchContext, TrialQueue
 
 @dataclasses.dataclass(frozen=True)
 class RayRunner:
-    """Runs trials as Ray Tune trials.
-
-    Args:
-        address: of a running cluster; None starts one on this machine.
-    """
+    """Runs trials as Ray Tune trials."""
 
     address: str | None = None
+    """Of a running cluster; None starts one on this machine."""
 
     def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
         # Ray installs a handler of SIGTERM that prints a stack and ends the process; ours replaces it.
@@ -30,7 +27,7 @@ class RayRunner:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Makes SIGTERM stop a launch as Ctrl-C does; does nothing outside the main thread."""
+    """Make SIGTERM stop a launch as Ctrl-C does; does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

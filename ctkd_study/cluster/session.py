@@ -31,7 +31,7 @@ _HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have its token i
 
 @contextlib.contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[None]:
-    """Joins a Ray cluster for the time of the block, or starts a local one; a session that exists is used as it is.
+    """Join a Ray cluster for the time of the block, or start a local one; a session that exists is used as it is.
 
     Args:
         address: ``host:port`` or ``auto`` of a running cluster; None starts a local one.
@@ -72,7 +72,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[None]:
 
 
 def check_address(address: str) -> None:
-    """Checks that something listens at ``host:port``; Ray itself would try for minutes.
+    """Check that something listens at ``host:port``; Ray itself would try for minutes.
 
     Raises:
         ClusterError: nothing listens there, or this is not an address.

@@ -15,21 +15,21 @@ from trainables.record import Checkpoint
 
 
 def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any]) -> Trial:
-    """Returns a trial of Tune's experiment with this id and configuration."""
+    """Return a trial of Tune's experiment with this id and configuration."""
     spec = {**spec, "config": config}
     trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id, evaluated_params=config)
     return trial
 
 
 def resume(trial: Trial, checkpoint: Checkpoint) -> None:
-    """Makes a new trial go on from a checkpoint, its iterations counted from the checkpoint's epoch."""
+    """Make a new trial go on from a checkpoint, its iterations counted from the checkpoint's epoch."""
     storage = checkpoint.storage
     source = TuneCheckpoint(storage.path(checkpoint.name), filesystem=storage.filesystem)
     trial._restore_checkpoint_result = _TrainingResult(source, {"training_iteration": checkpoint.manifest.epoch})
 
 
 def number_checkpoints_from(trial: Trial, index: int) -> None:
-    """Sets the number of a new trial's first checkpoint, which would otherwise be 0."""
+    """Set the number of a new trial's first checkpoint, which would otherwise be 0."""
     if trial.storage is None:
         raise RuntimeError(f"Tune gave trial {trial.trial_id} no storage")
     trial.storage.current_checkpoint_index = index - 1

@@ -15,19 +15,17 @@ from trainables.trainable import CTKDTrainable
 
 
 def run_trials(queue: TrialQueue, context: LaunchContext) -> None:
-    """Run the trials that a queue hands out, and what makes their teacher ready.
+    """Run the trials of a launch, and before them what makes their teacher ready.
 
     Raises:
         ClusterError: the need of GPU memory can't be measured.
         TeacherError: the teacher could not be made ready; the trials that need it were not run.
     """
-    place = cluster()
-    configs = [pending.config for pending in queue.waiting]
-    gpu = place.gpu_share(context.gpu, configs, context.cpu)
-    needing = [config for config in configs if config.uses_teacher]
+    place, due = cluster(), queue.waiting
+    gpu = place.gpu_share(context.gpu, [pending.config for pending in due], context.cpu)
+    needing = [pending.config for pending in due if pending.needs_teacher]
     slots = max(place.slots(context.cpu, gpu), 1)
-    helpers = HelperTrials(needing, len(configs) - len(needing), min(slots, context.concurrency or slots))
-    events = TuneEvents(context.progress, context.saved, queue, helpers)
+    helpers = HelperTrials(needing, len(due) - len(needing), min(slots, context.concurrency or slots))
     root = context.folder.storage
     tuner = tune.Tuner(
         tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": gpu}),
@@ -43,7 +41,7 @@ def run_trials(queue: TrialQueue, context: LaunchContext) -> None:
             storage_path=root.root,
             storage_filesystem=None if root.is_local else root.filesystem,
             verbose=0,
-            callbacks=[events],
+            callbacks=[TuneEvents(context, queue, helpers)],
             failure_config=tune.FailureConfig(max_failures=context.retry.lost_workers),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
         ),

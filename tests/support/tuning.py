@@ -42,6 +42,20 @@ def tuned(config: dict[str, Any], folder: Path, cpus: float = 2.0) -> list[tune.
     return _all(tuner.fit())
 
 
+class Listed:
+    """Trials for Tune, in order."""
+
+    def __init__(self, trials: Iterable[QueuedTrial]) -> None:
+        self._trials = list(trials)
+
+    def next(self) -> QueuedTrial | None:
+        return self._trials.pop(0) if self._trials else None
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._trials
+
+
 def fed(
     trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: Path, checkpoint_at_end: bool = False
 ) -> list[tune.Result]:

@@ -8,30 +8,31 @@ import pytest
 
 from ctkd_study.cluster.events import TuneEvents, reason_of
 from ctkd_study.cluster.helper_trials import HelperTrials
-from ctkd_study.launch import LaunchProgress, TrialQueue
+from ctkd_study.launch import LaunchContext, LaunchProgress, TrialQueue
 from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
 from tests.support.banks import banked
 from tests.support.studies import plain
+from trainables import record
 from trainables.storage import Storage
+from trainables.trial import describe
 
 ROW: dict[str, Any] = {"epoch": 1, "epoch_seconds": 2.0, "device_seconds": 4.0, "status": "running"}
 
 
 class Launch:
-    """A study of one arm with three seeds, and its events."""
+    """A study of one arm with three seeds, all handed out, and the events of Tune."""
 
     def __init__(self, folder: Path) -> None:
-        state = StudyState(from_mapping(plain()), Storage.at(str(folder)))
-        self.progress = LaunchProgress(state.plan.trials, {})
-        self.ids = [trial.id for trial in state.plan.trials]
-        self.queue = TrialQueue(state, "uid", 1)
-        while self.queue.pull() is not None:
-            pass
+        self.state = StudyState(from_mapping(plain()), Storage.at(str(folder)))
+        self.progress = LaunchProgress(self.state.plan.trials, {})
+        self.queue = TrialQueue(self.state, "uid", 1)
+        self.ids = [pending.id for pending in iter(self.queue.pull, None) if pending is not None]
         self.saved: list[str] = []
         self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2)
-        self.events = TuneEvents(self.progress, self.saved.append, self.queue, self.helpers)
+        context = LaunchContext(self.state.folder, self.progress, self.saved.append, 1, None, 1.0, 0.0)
+        self.events = TuneEvents(context, self.queue, self.helpers)
 
     def result(self, trial_id: str, **result: Any) -> None:
         self.events.on_trial_result(1, [], _trial(trial_id), result)
@@ -39,16 +40,13 @@ class Launch:
     def error(self, trial_id: str, text: str | None) -> None:
         self.events.on_trial_error(1, [], _trial(trial_id, text))
 
-    def complete(self, trial_id: str) -> None:
-        self.events.on_trial_complete(1, [], _trial(trial_id))
-
-    def failures(self) -> dict[str, str | None]:
-        """Reasons of the trials whose record says that they failed."""
-        return {key: m.reason for key, m in self.queue.state.manifests.items() if m.status == "failed"}
-
     def arm(self) -> ArmProgress:
         (arm,) = self.progress.arms().values()
         return arm
+
+    def reasons(self) -> dict[str, str | None]:
+        """Reasons of failed trials, as recorded."""
+        return {key: m.reason for key, m in self.state.manifests.items() if m.status == "failed"}
 
 
 def _trial(trial_id: str, error: str | None = None) -> SimpleNamespace:
@@ -69,14 +67,16 @@ def test_epochs_and_ends_of_trials_are_counted(launch: Launch) -> None:
     launch.result(second, **{**ROW, "status": "failed", "reason": "train_loss is nan"})
     assert launch.arm() == ArmProgress(waiting=1, finished=1, failed=1)
     assert launch.progress.device_seconds == 12.0
-    assert launch.failures() == {}, "the trial wrote its own record"
+    assert launch.reasons() == {}, "trials write their own records"
 
 
-def test_a_trial_that_has_ended_is_taken_back(launch: Launch) -> None:
-    first, second, third = launch.ids
-    launch.complete(first)
-    launch.complete(".teacher")
-    assert launch.queue.running == {second, third}
+def test_a_trial_that_is_complete_is_taken_back(launch: Launch) -> None:
+    for trial_id in launch.ids:
+        assert not launch.queue.exhausted
+        manifest = describe(launch.queue.handed_out[trial_id].config, [{"epoch": 1}], None, status="finished")
+        record.write_into(launch.state.folder.trial(trial_id), 10_000, manifest, [{"epoch": 1}], {}, None, None)
+        launch.events.on_trial_complete(1, [], _trial(trial_id))
+    assert launch.queue.exhausted
 
 
 def test_a_checkpoint_is_passed_on(launch: Launch) -> None:
@@ -96,9 +96,8 @@ def test_a_lost_worker_wastes_what_was_not_saved(launch: Launch) -> None:
     launch.error(first, "Traceback (most recent call last):\n  File\nOSError: [Errno 28] No space left on device\n")
     assert launch.progress.wasted == {first: 12.0}
     assert launch.arm().failed == 1
-    assert launch.failures() == {first: "OSError: [Errno 28] No space left on device"}
-    assert launch.saved == [first], "MLflow is told of the record"
-    assert first not in launch.queue.running
+    assert launch.reasons() == {first: "OSError: [Errno 28] No space left on device"}
+    assert launch.saved == [first], "its record has changed"
 
 
 def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:
@@ -112,7 +111,8 @@ def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:
     launch.result(".bank-2", status="finished", reason="")
     assert (launch.helpers.teacher, launch.progress.note) == ("bank filled", "")
     assert launch.arm() == ArmProgress(waiting=3)
-    assert (launch.saved, launch.progress.wasted, launch.failures()) == ([], {}, {})
+    launch.events.on_trial_complete(1, [], _trial(".stand-by-0"))
+    assert (launch.saved, launch.progress.wasted, launch.reasons()) == ([], {}, {})
 
 
 def test_a_helper_that_fails_is_the_teachers_fault(launch: Launch) -> None:
@@ -124,7 +124,7 @@ def test_a_helper_that_fails_is_the_teachers_fault(launch: Launch) -> None:
 def test_a_helper_that_crashes_is_the_teachers_fault(launch: Launch) -> None:
     launch.error(".teacher", None)
     assert (launch.helpers.teacher, launch.helpers.fault) == ("failed", "the worker died")
-    assert launch.failures() == {}
+    assert launch.reasons() == {}
 
 
 def test_a_helper_that_still_stands_by_does_not_disturb_the_estimate(

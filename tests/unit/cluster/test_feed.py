@@ -1,4 +1,4 @@
-"""Which trial Tune gets next, and how many at once."""
+"""How many trials Tune gets at once, what they are, and in which order they start."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,11 +17,11 @@ from trainables.record import Checkpoint
 from trainables.storage import Storage
 from trainables.trial import describe
 
-IDS = [".teacher", ".bank-1", "kd-s0", "alone-s0", ".stand-by-0"]
+FIVE = ("one-s0", "two-s0", "three-s0", "four-s0", "five-s0")
 
 
-def study() -> Listed:
-    return Listed(QueuedTrial(trial_id, {}) for trial_id in IDS)
+def listed() -> Listed:
+    return Listed(QueuedTrial(trial_id, {}) for trial_id in FIVE)
 
 
 class Growing:
@@ -50,22 +50,22 @@ def next_id(trials: TrialFeed) -> str | None:
 
 
 def test_no_more_than_concurrency_trials_live_at_once(experiment: Experiment) -> None:
-    trials = TrialFeed(study(), concurrency=2)
+    trials = TrialFeed(listed(), concurrency=2)
     trials.add_configurations([experiment])
-    assert [next_id(trials) for _ in range(4)] == [".teacher", ".bank-1", None, None]
-    trials.on_trial_complete(".teacher", {"status": "finished"})
-    assert [next_id(trials) for _ in range(2)] == ["kd-s0", None]
-    trials.on_trial_complete("kd-s0", error=True)
-    trials.on_trial_complete(".bank-1")
+    assert [next_id(trials) for _ in range(4)] == ["one-s0", "two-s0", None, None]
+    trials.on_trial_complete("one-s0", {"status": "finished"})
+    assert [next_id(trials) for _ in range(2)] == ["three-s0", None]
+    trials.on_trial_complete("three-s0", error=True)
+    trials.on_trial_complete("two-s0")
     assert not trials.is_finished()
-    assert [next_id(trials) for _ in range(3)] == ["alone-s0", ".stand-by-0", None]
+    assert [next_id(trials) for _ in range(3)] == ["four-s0", "five-s0", None]
     assert trials.is_finished()
 
 
 def test_without_a_bound_all_trials_are_given_out(experiment: Experiment) -> None:
-    trials = TrialFeed(study(), concurrency=None)
+    trials = TrialFeed(listed(), concurrency=None)
     trials.add_configurations(experiment)
-    assert None not in [next_id(trials) for _ in range(5)]
+    assert [next_id(trials) for _ in FIVE] == list(FIVE)
     assert trials.is_finished()
 
 
@@ -82,8 +82,8 @@ def test_a_source_may_give_more_trials_later(experiment: Experiment) -> None:
     assert trials.is_finished()
 
 
-def test_a_search_that_tune_ends_is_finished(experiment: Experiment) -> None:
-    trials = TrialFeed(study(), concurrency=1)
+def test_a_search_that_tune_ends_is_finished() -> None:
+    trials = TrialFeed(listed(), concurrency=1)
     trials.set_finished()  # type: ignore[no-untyped-call]
     assert trials.is_finished()
 

@@ -1,17 +1,24 @@
 """Helper trials: which a launch needs, and the teacher's status as they end."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ctkd_study.cluster.feed import QueuedTrial
 from ctkd_study.cluster.helper_trials import HelperTrials
 from tests.support.banks import banked
 from trainables.config import TrialConfig
 
 
-def ids(helpers: HelperTrials) -> list[str]:
-    return [trial.id for trial in (*helpers.preparing, *helpers.standing_by)]
+def taken(give: Callable[[], QueuedTrial | None]) -> list[QueuedTrial]:
+    """All that are handed out now."""
+    return list(iter(give, None))
+
+
+def ids(give: Callable[[], QueuedTrial | None]) -> list[str]:
+    return [trial.id for trial in taken(give)]
 
 
 def seeds(folder: Path, count: int = 4) -> list[TrialConfig]:
@@ -20,27 +27,30 @@ def seeds(folder: Path, count: int = 4) -> list[TrialConfig]:
 
 def test_without_a_teacher_there_are_none() -> None:
     helpers = HelperTrials([], 3, slots=8)
-    assert ids(helpers) == []
+    assert ids(helpers.next_preparation) == ids(helpers.next_standing_by) == []
     assert (helpers.teacher, helpers.note) == ("bank filled", "")
 
 
-def test_a_bank_of_many_views_is_filled_in_a_part_for_each_slot(tmp_path: Path) -> None:
+def test_a_bank_of_many_views_is_filled_in_a_part_for_each_slot_once_the_teacher_is_trained(tmp_path: Path) -> None:
     helpers = HelperTrials(seeds(tmp_path), 0, slots=2)
-    assert ids(helpers) == [".teacher", ".bank-1", ".bank-2", ".stand-by-0"]
-    training, first, second = helpers.preparing
-    assert [trial.awaits for trial in helpers.preparing] == ["nothing", "trained", "trained"]
+    (training,) = taken(helpers.next_preparation)
+    assert training.id == ".teacher"
     assert [config["teacher_source"] for config in training.config["prepare"]] == ["online"]
     assert "shard" not in training.config
+    helpers.ended(".teacher", "")
+    first, second = taken(helpers.next_preparation)
+    assert (first.id, second.id) == (".bank-1", ".bank-2")
     assert (first.config["shard"], second.config["shard"]) == ([0, 2], [1, 2])
     for part in (first, second):
         assert [config["seed"] for config in part.config["prepare"]] == [0, 1, 2, 3]
         assert {config["teacher_source"] for config in part.config["prepare"]} == {"bank32"}
-    assert helpers.standing_by[0].config == {"stand_by": True}
-    assert helpers.standing_by[0].awaits == "nothing"
 
 
 def test_a_bank_has_no_more_parts_than_trials_read_it(tmp_path: Path) -> None:
-    assert ids(HelperTrials(seeds(tmp_path, 2), 0, slots=8)) == [".teacher", ".bank-1", ".bank-2", ".stand-by-0"]
+    helpers = HelperTrials(seeds(tmp_path, 2), 0, slots=8)
+    assert ids(helpers.next_preparation) == [".teacher"]
+    helpers.ended(".teacher", "")
+    assert ids(helpers.next_preparation) == [".bank-1", ".bank-2"]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +63,13 @@ def test_a_bank_has_no_more_parts_than_trials_read_it(tmp_path: Path) -> None:
 )
 def test_one_trial_prepares_what_is_not_worth_dividing(tmp_path: Path, changes: dict[str, Any], slots: int) -> None:
     needing = [banked(tmp_path, seed, **changes) for seed in range(4)]
-    (only,) = HelperTrials(needing, 0, slots).preparing
-    assert (only.id, only.awaits) == (".teacher", "nothing")
+    helpers = HelperTrials(needing, 0, slots)
+    (only,) = taken(helpers.next_preparation)
+    assert only.id == ".teacher"
     assert {config["teacher_source"] for config in only.config["prepare"]} == {needing[0].teacher_source}
+    helpers.ended(".teacher", "")
+    assert helpers.teacher == "bank filled"
+    assert taken(helpers.next_preparation) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +86,8 @@ def test_one_trial_prepares_what_is_not_worth_dividing(tmp_path: Path, changes: 
 def test_an_actor_stands_by_for_each_slot_without_work(
     tmp_path: Path, needing: int, others: int, slots: int, standing_by: int
 ) -> None:
-    assert len(HelperTrials(seeds(tmp_path, needing), others, slots).standing_by) == standing_by
+    helpers = HelperTrials(seeds(tmp_path, needing), others, slots)
+    assert [trial.config for trial in taken(helpers.next_standing_by)] == [{"stand_by": True}] * standing_by
 
 
 def test_the_status_of_the_teacher_follows_the_helpers(tmp_path: Path) -> None:
@@ -97,17 +112,26 @@ def test_the_first_fault_is_kept_and_final(tmp_path: Path) -> None:
     assert (helpers.teacher, helpers.note, helpers.fault) == ("failed", "", "disk full")
 
 
-def test_trials_that_stand_by_are_released_when_the_teacher_is_trained_or_has_failed(tmp_path: Path) -> None:
+def test_a_bank_is_not_filled_without_its_teacher(tmp_path: Path) -> None:
+    helpers = HelperTrials(seeds(tmp_path), 0, slots=2)
+    assert ids(helpers.next_preparation) == [".teacher"]
+    helpers.ended(".teacher", "no memory")
+    assert ids(helpers.next_preparation) == []
+
+
+def test_nothing_stands_by_once_the_teacher_is_trained_or_has_failed(tmp_path: Path) -> None:
     for fault in ("", "no memory"):
-        helpers = HelperTrials(seeds(tmp_path), 0, slots=2)
+        helpers = HelperTrials(seeds(tmp_path), 0, slots=4)
+        assert helpers.next_standing_by() is not None
         assert not helpers.released(".stand-by-0")
         helpers.ended(".teacher", fault)
         assert helpers.released(".stand-by-0")
         assert not helpers.released(".bank-1")
         assert not helpers.released("kd-s0")
+        assert helpers.next_standing_by() is None
 
 
 def test_helpers_are_told_from_the_trials_of_a_study(tmp_path: Path) -> None:
     helpers = HelperTrials(seeds(tmp_path), 0, slots=2)
-    assert all(trial_id in helpers for trial_id in ids(helpers))
+    assert all(trial_id in helpers for trial_id in (".teacher", ".bank-2", ".stand-by-0"))
     assert "teacher-0123abcd-s0" not in helpers

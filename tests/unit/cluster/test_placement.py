@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ctkd_study.cluster.placement import Place, share_of, this_machine
+from ctkd_study.cluster.placement import Place, this_machine
 from ctkd_study.errors import ClusterError
 from tests.support import settings
 from trainables.config import TrialConfig
@@ -16,24 +16,6 @@ GIB = 2**30
 
 def place(cores: float, gpus: float, found: tuple[int, int] | str = "not to be measured") -> Place:
     return Place(cores, gpus, lambda config: found)
-
-
-@pytest.mark.parametrize(
-    ("need", "cores", "share"),
-    [
-        (GIB, 64, 0.0156),
-        (10 * GIB, 64, 0.1428),
-        (10 * GIB, 4, 0.25),
-        (40 * GIB, 4, 1.0),
-        (90 * GIB, 4, 1.0),
-        (1, 0, 1.0),
-    ],
-)
-def test_a_share_fits_memory_and_cores(need: int, cores: float, share: float) -> None:
-    found = share_of(need, 80 * GIB, cores)
-    assert found == share
-    assert int(1 / found) * found <= 1
-    assert int(1 / found) == 1 or int(1 / found) * need <= 0.9 * 80 * GIB
 
 
 @pytest.mark.parametrize(
@@ -66,6 +48,24 @@ def test_devices_are_gpus_if_a_trial_takes_any() -> None:
 def trial(folder: Path, device: str = "auto", batch_size: int = 32) -> TrialConfig:
     recipe = {**settings.RECIPE, "batch_size": batch_size}
     return settings.trial(folder, numerics={"device": device}, recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("need", "cores", "share"),
+    [
+        (GIB, 64, 0.0156),
+        (10 * GIB, 64, 0.1428),
+        (10 * GIB, 4, 0.25),
+        (40 * GIB, 4, 1.0),
+        (90 * GIB, 4, 1.0),
+        (1, 0.5, 1.0),
+    ],
+)
+def test_a_share_fits_memory_and_cores(tmp_path: Path, need: int, cores: float, share: float) -> None:
+    found = place(cores, 1, (need, 80 * GIB)).gpu_share("auto", [trial(tmp_path)], cpu=1)
+    assert found == share
+    assert int(1 / found) * found <= 1
+    assert int(1 / found) == 1 or int(1 / found) * need <= 0.9 * 80 * GIB
 
 
 def test_a_share_that_is_asked_for_is_given_unmeasured(tmp_path: Path) -> None:

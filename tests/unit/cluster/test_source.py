@@ -1,98 +1,104 @@
-"""Which trial may start next: helpers that prepare, then what is due, then helpers that stand by."""
+"""Which trial of a launch may start next."""
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.source import DueTrials
 from ctkd_study.launch import TrialQueue
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
-from tests.support.banks import CROP
-from tests.support.studies import plain
+from tests.support.banks import BASE
+from trainables import record
 from trainables.storage import Storage
-
-ARMS = {"kd": {"temperature": {"kind": "fixed", "value": 4}}, "alone": {"distiller": {"name": "none"}}}
+from trainables.trial import describe
 
 
 class Launch:
-    """Two seeds of an arm that distils from a bank, and of one that does not; four slots."""
+    """A study whose arm ``two`` reads a bank, and whose arm ``alone`` needs no teacher; two seeds of each."""
 
-    def __init__(self, folder: Path, gpu: float = 0.0) -> None:
-        spec = from_mapping(plain(arms=ARMS, seeds=2, data=CROP, teacher_source="bank16"))
-        self.queue = TrialQueue(StudyState(spec, Storage.at(str(folder))), "uid", 1)
-        needing = [pending.config for pending in self.queue.waiting if pending.config.uses_teacher]
-        self.helpers = HelperTrials(needing, 2, slots=4)
+    def __init__(self, folder: Path, slots: int = 4, gpu: float = 0.0) -> None:
+        arms = {"two": BASE["arms"]["two"], "alone": BASE["arms"]["alone"]}
+        changes: dict[str, Any] = {"arms": arms, "teacher_source": "bank32"}
+        self.state = StudyState(from_mapping({**BASE, **changes}), Storage.at(str(folder)))
+        self.queue = TrialQueue(self.state, "uid", 2)
+        configs = [pending.config for pending in self.queue.waiting]
+        needing = [config for config in configs if config.uses_teacher]
+        self.helpers = HelperTrials(needing, len(configs) - len(needing), slots)
         self.source = DueTrials(self.queue, self.helpers, gpu)
 
     def taken(self) -> list[str]:
-        """What may start now; trials of the study without their hash."""
-        found = []
-        while (trial := self.source.next()) is not None:
-            found.append(trial.id if trial.id.startswith(".") else "-".join(trial.id.split("-")[::2]))
-        return found
+        """Takes all trials that may start now; of the study's, arm and seed."""
+        return [_short(trial.id) for trial in iter(self.source.next, None) if trial is not None]
 
-    def end(self, arm: str) -> None:
-        for trial_id in [each for each in self.queue.running if each.startswith(arm)]:
-            self.queue.ended(trial_id)
-
-
-@pytest.fixture
-def launch(tmp_path: Path) -> Launch:
-    return Launch(tmp_path)
+    def finish(self, *names: str) -> None:
+        """What workers record."""
+        for trial_id, pending in list(self.queue.handed_out.items()):
+            if _short(trial_id) in names:
+                manifest = describe(pending.config, [{"epoch": 1}], None, status="finished")
+                record.write_into(self.state.folder.trial(trial_id), 20_000, manifest, [{"epoch": 1}], {}, None, None)
+                self.queue.ended(trial_id)
 
 
-def test_trials_that_wait_for_the_teacher_are_overtaken(launch: Launch) -> None:
-    assert launch.taken() == [".teacher", "alone-s0", "alone-s1", ".stand-by-0"]
-    assert not launch.source.exhausted
+def _short(trial_id: str) -> str:
+    return trial_id if trial_id.startswith(".") else f"{trial_id.split('-')[0]} {trial_id[-2:]}"
+
+
+def test_trials_that_wait_for_the_teacher_are_overtaken(tmp_path: Path) -> None:
+    launch = Launch(tmp_path)
+    assert launch.taken() == [".teacher", "alone s0", "alone s1", ".stand-by-0"]
     launch.helpers.ended(".teacher", "")
     assert launch.taken() == [".bank-1", ".bank-2"]
-    launch.helpers.ended(".bank-1", "")
-    assert launch.taken() == []
     launch.helpers.ended(".bank-2", "")
-    assert launch.taken() == ["kd-s0", "kd-s1"]
-    assert not launch.source.exhausted, "they are running"
-    launch.end("kd")
-    assert not launch.source.exhausted
-    launch.end("alone")
-    assert launch.source.exhausted
-
-
-def test_trials_whose_teacher_failed_never_start(launch: Launch) -> None:
-    assert launch.taken()[0] == ".teacher"
-    launch.helpers.ended(".teacher", "no such file")
     assert launch.taken() == []
-    assert not launch.source.exhausted, "others are running"
-    launch.end("alone")
-    assert launch.source.exhausted
-    assert [trial.arm for trial in launch.queue.due] == ["kd", "kd"]
-
-
-def test_a_trial_that_needs_no_teacher_starts_after_the_teacher_failed(tmp_path: Path) -> None:
-    launch = Launch(tmp_path)
-    teacher = launch.source.next()
-    assert teacher is not None
-    launch.helpers.ended(teacher.id, "no such file")
     assert not launch.source.exhausted
-    assert launch.taken() == ["alone-s0", "alone-s1"]
+    launch.helpers.ended(".bank-1", "")
+    assert launch.taken() == ["two s0", "two s1"]
+    assert not launch.source.exhausted, "what they record may make others due"
+    launch.finish("two s0", "two s1", "alone s0", "alone s1")
+    assert launch.source.exhausted
 
 
-@pytest.mark.parametrize(("gpu", "share"), [(0.0, None), (0.25, 0.25)])
-def test_a_trial_is_told_its_share_of_a_gpu(tmp_path: Path, gpu: float, share: float | None) -> None:
-    launch = Launch(tmp_path, gpu)
+def test_with_a_full_bank_trials_start_in_the_order_of_the_study(tmp_path: Path) -> None:
+    launch = Launch(tmp_path, slots=1)
+    assert launch.source.next() is not None
+    launch.helpers.ended(".teacher", "")
+    assert launch.taken() == ["two s0", "alone s0", "two s1", "alone s1"]
+
+
+def test_trials_whose_teacher_failed_never_start_and_are_not_waited_for(tmp_path: Path) -> None:
+    launch = Launch(tmp_path)
+    first = launch.source.next()
+    assert first is not None
+    launch.helpers.ended(first.id, "no memory")
+    assert not launch.source.exhausted
+    assert launch.taken() == ["alone s0", "alone s1"]
+    assert launch.source.exhausted
+
+
+def test_a_trial_knows_its_share_of_a_gpu_and_the_number_of_its_first_checkpoint(tmp_path: Path) -> None:
+    for gpu, share in ((0.25, 0.25), (0.0, None)):
+        launch = Launch(tmp_path / str(gpu), gpu=gpu)
+        launch.source.next()
+        trial = launch.source.next()
+        assert trial is not None
+        assert trial.config["run"]["device_share"] == share
+        assert trial.config["run"]["trial"] == trial.id
+        assert (trial.first_index, trial.checkpoint) == (20_000, None)
+
+
+def test_a_trial_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
+    before = Launch(tmp_path)
+    trial_id = next(pending.id for pending in before.queue.waiting if not pending.needs_teacher)
+    pending = next(pending for pending in before.queue.waiting if pending.id == trial_id)
+    manifest = describe(pending.config, [{"epoch": 1}], None, status="running")
+    folder = before.state.folder.trial(trial_id)
+    record.write_into(folder, 10_000, manifest, [{"epoch": 1}], {}, None, None)
+    launch = Launch(tmp_path)
+    launch.state.read()
     launch.source.next()
     trial = launch.source.next()
     assert trial is not None
-    assert trial.config["run"]["device_share"] == share
-    assert (trial.first_index, trial.checkpoint, trial.awaits) == (10_000, None, "nothing")
-
-
-def test_an_actor_that_stands_by_starts_after_all_that_is_due(launch: Launch) -> None:
-    order: list[str] = launch.taken()
-    assert order.index(".stand-by-0") == len(order) - 1
-    after: Callable[[str], bool] = launch.helpers.released
-    assert not after(".stand-by-0")
-    launch.helpers.ended(".teacher", "")
-    assert after(".stand-by-0")
+    assert trial.id == trial_id
+    assert trial.checkpoint is not None
+    assert (trial.checkpoint.name, trial.first_index) == ("checkpoint_010000", 20_000)
