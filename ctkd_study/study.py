@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import tracking
-from ctkd_study.analysis import ArmPlan, Comparison, Cost, Question, TeacherFacts, compare, evaluate
+from ctkd_study.analysis import Comparison, Cost, Question, TeacherFacts, compare, evaluate
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
@@ -83,7 +83,7 @@ class Study:
             state = self._state(storage).read()
             check_networks(state.plan)
             configs = [setting.config for setting in state.spec.settings()]
-            gpu = this_machine().gpu_share(resources.gpu, configs, cpu)
+            gpu = this_machine().gpu_share(self.spec.resources.gpu, configs, cpu)
             fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(state.plan.trials))
             config = _teacher_config(state)
@@ -126,9 +126,8 @@ class Study:
         with _readable_faults():
             state = StudyState(self.spec, place, fresh)
             if address is None:  # on a cluster, the data may be on its nodes alone
-                check_networks(state.plan)
-                resources, numerics = self.spec.resources, self.spec.numerics
-                this_machine().check(resources.cpu or float(numerics.threads), resources.gpu, numerics.device)
+                check_networks(state.plan, read=True)
+                this_machine().check(self.spec.cores_per_trial, self.spec.resources.gpu, self.spec.numerics.device)
             return launch(
                 state,
                 runner or RayRunner(address),

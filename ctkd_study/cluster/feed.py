@@ -26,9 +26,6 @@ class QueuedTrial:
     checkpoint: Checkpoint | None = None
     """Where it goes on; None starts it anew."""
 
-    def may_start(self, teacher: TeacherState) -> bool:
-        """Whether this status of the teacher is enough."""
-        return teacher == "bank filled" or self.awaits in ("nothing", teacher)
 
 class TrialSource(Protocol):
     """Where the feed gets its trials from."""

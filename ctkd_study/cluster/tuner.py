@@ -23,7 +23,7 @@ def run_trials(queue: TrialQueue, context: LaunchContext) -> None:
     """
     place, due = cluster(), queue.waiting
     gpu = place.gpu_share(context.gpu, [pending.config for pending in due], context.cpu)
-    needing = [pending.config for pending in due if pending.needs_teacher]
+    needing = [pending.config for pending in due if pending.config.uses_teacher]
     slots = max(place.slots(context.cpu, gpu), 1)
     helpers = HelperTrials(needing, len(due) - len(needing), min(slots, context.concurrency or slots))
     root = context.folder.storage

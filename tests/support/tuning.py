@@ -12,20 +12,6 @@ from trainables.config import TrialConfig
 from trainables.trainable import CTKDTrainable
 
 
-class Listed:
-    """A source of trials that are all known in advance."""
-
-    def __init__(self, trials: Iterable[QueuedTrial]) -> None:
-        self._trials = list(trials)
-
-    def next(self) -> QueuedTrial | None:
-        return self._trials.pop(0) if self._trials else None
-
-    @property
-    def exhausted(self) -> bool:
-        return not self._trials
-
-
 def tuned(config: dict[str, Any], folder: Path, cpus: float = 2.0) -> list[tune.Result]:
     """Runs a configuration in a plain Tuner; two cores a trial make trials follow each other in one reused actor."""
     tuner = tune.Tuner(

@@ -89,7 +89,7 @@ def test_a_trial_knows_its_share_of_a_gpu_and_the_number_of_its_first_checkpoint
 
 def test_a_trial_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
     before = Launch(tmp_path)
-    trial_id = next(pending.id for pending in before.queue.waiting if not pending.needs_teacher)
+    trial_id = next(pending.id for pending in before.queue.waiting if not pending.config.uses_teacher)
     pending = next(pending for pending in before.queue.waiting if pending.id == trial_id)
     manifest = describe(pending.config, [{"epoch": 1}], None, status="running")
     folder = before.state.folder.trial(trial_id)
