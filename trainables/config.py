@@ -1,7 +1,7 @@
-"""The whole configuration of one trial, and its fingerprint.
+"""The complete configuration of a trial, and its fingerprint.
 
-``TrialConfig`` is what the Ray Tune Trainable takes as its ``config``, what a study's settings resolve to, and what a
-trial's record holds. Everything in it but ``run`` decides the trial's numbers.
+``TrialConfig`` is the ``config`` of the Ray Tune Trainable, the result of resolving a study's settings, and part of
+a trial's record. Everything in it except ``run`` decides the trial's numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ class TeacherOptions(Options):
         return self
 
     def network(self) -> ModelOptions:
-        """The options of the teacher's network alone."""
+        """Return the options of the teacher's network, without those of its training."""
         return MODELS.parse(
             {key: value for key, value in self.plain().items() if key not in TeacherOptions.model_fields}
         )
@@ -63,7 +63,7 @@ TEACHERS = _TeacherRegistry("trainables.models", TeacherOptions, "model", "ctkd_
 
 
 class Numerics(Options):
-    """What the arithmetic depends on besides the method."""
+    """Options of the arithmetic, apart from the method."""
 
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; another number gives other rounding.")
     memory_format: Literal["channels_last", "contiguous"] = Field(
@@ -88,14 +88,14 @@ class Numerics(Options):
 
 
 class CheckpointOptions(Options):
-    """When a trial saves itself; it always does at the end. Whichever comes first."""
+    """When a trial saves a checkpoint: after so many seconds or epochs, whichever comes first, and at its end."""
 
     seconds: float | None = Field(10.0, gt=0, le=1e6, description="Seconds of training between checkpoints.")
     epochs: int | None = Field(None, ge=1, le=100_000, description="Epochs between checkpoints.")
 
 
 class RunOptions(Options):
-    """What a trial needs to know besides what decides its numbers; no part of the fingerprint."""
+    """Options that do not influence a trial's numbers, and so are not part of its fingerprint."""
 
     study: str = Field("", description="Name of the study.")
     uid: str = Field("", description="Identity of the study, drawn at its first run.")
@@ -153,7 +153,7 @@ class TrialConfig(TrialParts):
     @model_validator(mode="before")
     @classmethod
     def _default_curriculum(cls, data: Any) -> Any:
-        # The paper's schedule, written out so that it is part of the fingerprint.
+        # Fill in the paper's schedule here, so that it becomes part of the fingerprint.
         if isinstance(data, dict) and data.get("curriculum") is None:
             temperature = data.get("temperature")
             kind = temperature.get("kind") if isinstance(temperature, dict) else getattr(temperature, "kind", None)
@@ -174,9 +174,9 @@ class TrialConfig(TrialParts):
         return self.teacher is not None and self.distiller.needs != "nothing"
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the trial's numbers, as plain values.
+        """Return everything that decides the trial's numbers, as plain values.
 
-        A teacher's file counts by its content, not by its name; where a data set lies does not count.
+        A teacher's checkpoint is identified by its content, not by its name; the location of the data set is left out.
 
         Raises:
             FileNotFoundError: the teacher's checkpoint does not exist.
@@ -188,7 +188,7 @@ class TrialConfig(TrialParts):
         return identity
 
     def fingerprint(self) -> str:
-        """Hash of ``identity``, 16 hex digits."""
+        """Return the hash of ``identity``, 16 hex digits."""
         return digest(self.identity())
 
 
@@ -202,10 +202,10 @@ _UNSERVED: Mapping[str, str] = MappingProxyType(
 
 
 def combination_faults(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a combination of valid parts cannot mean: (dotted key at fault, message) each.
+    """Return what is wrong with a combination of valid parts, as pairs of the dotted key and a message.
 
     Args:
-        parts: fields of a ``TrialConfig`` by name. A field that is left out is not known: no rule about it applies.
+        parts: fields of a ``TrialConfig`` by name. Rules about a field that is left out are not applied.
     """
     found: list[tuple[str, str]] = []
     distiller, teacher_source = parts.get("distiller"), parts.get("teacher_source")

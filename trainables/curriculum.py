@@ -1,8 +1,8 @@
 """Schedules of λ, the strength of the curriculum (CTKD, section 3.3).
 
-λ is ≥ 0 here, everywhere. It is applied with a minus sign in one place, ``temperatures/reversal.py``. The authors'
-script stores -λ instead. λ is constant within an epoch; epochs are counted from 1. Every schedule may rise or fall
-(``start`` and ``end`` in either order) and start late (``delay``).
+λ is ≥ 0 in this project; only ``temperatures/reversal.py`` applies the minus sign. (The authors' script stores -λ.)
+λ is constant within an epoch; epochs are counted from 1. A schedule can rise or fall (``start`` and ``end`` in either
+order) and can start late (``delay``).
 """
 
 import itertools
@@ -22,7 +22,7 @@ class CurriculumOptions(Options):
 
     @abstractmethod
     def strength(self, epoch: int) -> float:
-        """λ in this epoch, counted from 1."""
+        """Return λ in this epoch, counted from 1."""
 
 
 class Constant(CurriculumOptions):
@@ -37,7 +37,7 @@ class Constant(CurriculumOptions):
 
 
 class _Span(CurriculumOptions):
-    """Goes between two values of λ by a share of the way, which the subclass gives."""
+    """A schedule between two values of λ; the subclass says how fast."""
 
     start: float = Field(0.0, ge=0, le=1000, description="λ before the first epoch (λ_min in the paper).")
     end: float = Field(1.0, ge=0, le=1000, description="λ at the end of the way, and from then on (λ_max).")
@@ -54,10 +54,10 @@ class _Span(CurriculumOptions):
 
     @abstractmethod
     def _way(self, done: int) -> float:
-        """The share of the way that is behind after so many epochs, at least one of them."""
+        """Return the share of the way from ``start`` to ``end`` after so many epochs, at least one."""
 
     def _time(self, done: int) -> float:
-        """The share of the time that is behind, at most 1."""
+        """Return the share of ``epochs`` that has passed, at most 1."""
         return min(done, self.epochs) / self.epochs
 
 

@@ -10,7 +10,7 @@ from trainables.record import Row
 
 
 class Clock:
-    """Adds up the seconds that a device spends on what is started inside ``with`` blocks, without waiting for it."""
+    """Adds up the time a device spends on work started in ``with`` blocks, without waiting for it there."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
@@ -33,7 +33,7 @@ class Clock:
         self._events.append(event)
 
     def seconds(self) -> float:
-        """The sum so far; on a GPU, waits for it."""
+        """Return the sum so far, in seconds; on a GPU this waits for the work to end."""
         if not self._on_gpu:
             return self._elapsed
         torch.cuda.synchronize()

@@ -1,7 +1,7 @@
-"""Arithmetic of a network, by torch's own counter: multiply and add counted apart, so twice the multiply-accumulates.
+"""Counts the arithmetic of a network with torch's counter: a multiply-accumulate is two FLOP.
 
-The counter sees convolutions, matrix products and attention. Normalisation, activations and pooling, under 2 % of the
-networks here, are not counted, neither in training nor in evaluation.
+Convolutions, matrix products and attention are counted. Normalisation, activations and pooling (under 2 % of the
+arithmetic of the networks here) are not, neither in training nor in evaluation.
 """
 
 import copy
@@ -16,24 +16,24 @@ from trainables.models.base import Network
 
 
 def flop_counter() -> FlopCounterMode:
-    """A counter to be used as a context manager; ``get_total_flops()`` gives the sum.
+    """Return a counter to use as a context manager; its ``get_total_flops()`` gives the sum.
 
-    Torch's own formula counts the gradient of a grouped convolution's weights as if it were not grouped, 480 times too
-    much in MobileNetV2's widest block. Here each of a convolution's two gradients costs what its forward pass costs.
+    Torch's formula for the weight gradient of a convolution ignores groups, and counts 480 times too much in
+    MobileNetV2's widest block. Here each of a convolution's two gradients costs as much as its forward pass.
     """
     return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward})
 
 
 def forward_flops(network: Network, channels: int, size: int, batch: int = 1) -> int:
-    """FLOP of one forward pass in evaluation mode, per image.
+    """Return the FLOP of one forward pass in evaluation mode, per image.
 
-    Nothing is computed: a copy of the network runs on the meta device.
+    A copy of the network runs on the meta device, so nothing is computed.
 
     Args:
-        network: on any device, in any mode; it is left as it is.
+        network: on any device, in any mode; not modified.
         channels: of the images.
         size: height and width of the images.
-        batch: how many images the pass that is counted has.
+        batch: the batch size of the pass that is counted.
     """
     shadow = copy.deepcopy(network).to("meta").eval()
     counter = flop_counter()
@@ -43,10 +43,10 @@ def forward_flops(network: Network, channels: int, size: int, batch: int = 1) ->
 
 
 def training_flops(network: Network, channels: int, size: int, batch: int = 2) -> int:
-    """FLOP of one forward and backward pass in training mode, per image.
+    """Return the FLOP of one forward and backward pass in training mode, per image.
 
-    Close to three times the forward pass, but not equal to it: the first layer needs no gradient of its input. The
-    arguments are those of ``forward_flops``; batch normalisation may need a batch of two.
+    That is slightly less than three times the forward pass, because the first layer needs no gradient of its input.
+    The arguments are those of ``forward_flops``; batch normalisation may need a batch of two.
     """
     shadow = copy.deepcopy(network).to("meta").train()
     counter = flop_counter()

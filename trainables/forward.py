@@ -1,6 +1,6 @@
-"""How a student's training step runs forward: as it is written, in bfloat16, compiled.
+"""The student's forward pass: plain, in bfloat16, or compiled.
 
-What this process or its device cannot do is left out, and said: a trial then runs as it is written, in float32.
+If the device or process cannot do what is asked for, the trial runs without it, and its record says so.
 """
 
 import contextlib
@@ -19,31 +19,31 @@ from trainables.models import Features, Network
 log = logging.getLogger(__name__)
 
 _BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls them, on x86 and ARM."""
+"""Linux's names of these units on x86 and ARM."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-    """A network's forward pass, run as asked or as near to it as can be had."""
+    """A network's forward pass, as asked for or as close to that as the machine allows."""
 
     network: Network
     train: Callable[[Tensor], Features]
-    """The features of a batch of training images, with gradient."""
+    """Returns the features of a batch of training images, with gradient."""
     precision: Callable[[], contextlib.AbstractContextManager[object]]
-    """The context that the network runs in, wherever it runs."""
+    """Returns the context for every run of the network: autocast, or nothing."""
     fallbacks: tuple[str, ...]
-    """What was asked for and left out, with the reason."""
+    """Options that were asked for and are not used, each with the reason."""
 
     @classmethod
     def of(cls, network: Network, numerics: Numerics, device: torch.device, examples: Sequence[Tensor]) -> "Forward":
-        """The forward pass of a network on its device.
+        """Return the forward pass of a network on its device.
 
         Args:
-            network: in training mode or not; it is left as it is.
-            numerics: what is asked for.
-            device: where the network is.
-            examples: batches as training will see them, one of each size, shape (B, channels, S, S), in their memory
-                format. What compiles for them is not done in the first epoch, whose seconds are a trial's cost.
+            network: in training or evaluation mode; not modified.
+            numerics: the options that are asked for.
+            device: the network's device.
+            examples: a batch of each size that training has, shape (B, channels, S, S), in the trial's memory format.
+                They are compiled for here, so that compile time is not charged to epoch 1.
         """
         fallbacks: list[str] = []
         precision: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
@@ -69,13 +69,13 @@ class Forward:
         return cls(network, train, precision, tuple(fallbacks))
 
     def logits(self, images: Tensor) -> Tensor:
-        """The logits of a batch, float32, shape (B, C)."""
+        """Return the logits of a batch, float32, shape (B, C)."""
         with self.precision():
             return self.network.features(images).logits.float()
 
 
 def _without_bfloat16(device: torch.device) -> str | None:
-    """Why bfloat16 is no gain on a device; None where it has units for it."""
+    """Return why bfloat16 is not faster on a device; None if the device has units for it."""
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return None if major >= 8 else f"compute capability {major}.{minor} has no units for it"
@@ -83,14 +83,17 @@ def _without_bfloat16(device: torch.device) -> str | None:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
         words = set()
-    # Without them, torch computes the same ten times slower than in float32 (docs/performance.md).
+    # Without such units, bfloat16 is ten times slower than float32 (docs/performance.md).
     return None if words & _BFLOAT16_UNITS else "this processor has no units for it"
 
 
 def _compiled(
     network: Network, precision: Callable[[], contextlib.AbstractContextManager[object]], examples: Sequence[Tensor]
 ) -> Callable[[Tensor], Features] | str:
-    """The features compiled, once through forward and backward so that whatever can fail fails here; or why not."""
+    """Return the compiled features, or why they cannot be compiled.
+
+    One forward and backward pass is run, so that compilation fails here if it fails at all.
+    """
     before, training = copy.deepcopy(network.state_dict()), network.training
     compiled: Callable[[Tensor], Features] = torch.compile(network.features, dynamic=False)
     network.train()
@@ -99,7 +102,7 @@ def _compiled(
             with precision():
                 outputs = compiled(example)
             outputs.logits.float().sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as fault:  # whatever a compiler that is missing or a network that it can't read makes torch raise
+    except Exception as fault:  # torch raises many kinds: no compiler, a network it cannot trace
         return (str(fault).strip().splitlines() or [type(fault).__name__])[0]
     finally:
         network.train(training)

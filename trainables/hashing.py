@@ -1,4 +1,4 @@
-"""Hashes of plain values and of files, from which fingerprints are made."""
+"""Hashes of plain values and of files: the basis of fingerprints."""
 
 import functools
 import hashlib
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def canonical(value: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, and 4.0 written as 4."""
+    """Return canonical JSON: keys sorted, no spaces, and 4.0 written as 4."""
 
     def normal(item: Any) -> Any:
         if isinstance(item, dict):
@@ -23,12 +23,12 @@ def canonical(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """Hash of a plain value's canonical JSON, 16 hex digits."""
+    """Return the hash of a plain value's canonical JSON, 16 hex digits."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
 
 
 def file_sha256(path: str) -> str:
-    """SHA-256 of a file's content, read again only when the file changes."""
+    """Return the SHA-256 of a file's content, which is read again only if size or modification time change."""
     stat = Path(path).stat()
     return _file_sha256(path, stat.st_mtime_ns, stat.st_size)
 

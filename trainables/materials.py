@@ -1,4 +1,4 @@
-"""What a trial needs besides its configuration: data, split, teacher, and the source of the teacher's outputs."""
+"""Loads what a trial needs besides its configuration: data, split, teacher and source of teacher outputs."""
 
 import dataclasses
 
@@ -14,22 +14,22 @@ from trainables.teacher import fingerprint, network_of
 
 @dataclasses.dataclass(frozen=True)
 class Materials:
-    """What a trial needs besides its configuration; shared by the trials that run one after the other in a process."""
+    """Data, split, teacher and source of teacher outputs; shared by successive trials in a process."""
 
     arrays: Arrays
-    """On the device where they fit, else on the CPU."""
+    """On the device if they fit, else on the CPU."""
     split: Split
     teacher: Network | None
-    """In evaluation mode, frozen, on the device; None where the distiller needs nothing of it."""
+    """In evaluation mode, frozen, on the device; None if the distiller uses no teacher."""
     source: TeacherOutputs | None
 
 
 def load_materials(config: TrialConfig, device: torch.device) -> Materials:
-    """Data, split and teacher for a trial; the teacher must have been made ready by ``ensure``.
+    """Load the materials of a trial. ``preparation.ensure`` must have run for it.
 
     Raises:
-        FileNotFoundError: data set or teacher is missing.
-        ValueError: one of them is not what it should be.
+        FileNotFoundError: the data set or the teacher is missing.
+        ValueError: one of them is damaged or does not fit.
     """
     arrays = config.data.load()
     parts, here = split(arrays.train_labels, config.data), placed(arrays, device)
@@ -46,7 +46,10 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
 
 
 def serves(materials: Materials, config: TrialConfig) -> bool:
-    """Whether what was loaded for another trial of the same data and teacher holds all that this one will read."""
+    """Whether materials loaded for another trial of the same data and teacher also serve this one.
+
+    A bank serves only the trials whose pairs of example and view it held when it was opened.
+    """
     source = materials.source
     if not isinstance(source, Banked):
         return True
@@ -54,7 +57,7 @@ def serves(materials: Materials, config: TrialConfig) -> bool:
 
 
 def placed(arrays: Arrays, device: torch.device) -> Arrays:
-    """The data set on the device, where it leaves room for the trials beside this one; else where it is."""
+    """Move the data set to the device if it takes at most a sixteenth of the free memory; else leave it on the CPU."""
     if device.type != "cuda":
         return arrays
     free, _ = torch.cuda.mem_get_info(device)

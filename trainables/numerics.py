@@ -1,4 +1,4 @@
-"""The process-wide switches that numbers depend on; a Trainable sets them at every reset."""
+"""Sets the process-wide switches that results depend on; every trial sets them before it starts."""
 
 import os
 import random
@@ -11,19 +11,18 @@ from trainables.config import Numerics
 
 
 def apply(numerics: Numerics, seed: int) -> torch.device:
-    """Sets threads, precision and determinism flags and the global seeds, and returns the device to train on.
+    """Set threads, precision, determinism and global seeds, and return the device to train on.
 
-    Nothing in this project draws from the global generators in passing; they are seeded for what others' modules may
-    do.
+    This project does not draw from the global generators; they are seeded for modules of other packages that do.
 
     Raises:
-        ValueError: CUDA is asked for and there is none.
+        ValueError: CUDA is asked for, but there is no CUDA device.
     """
     if numerics.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("numerics.device is 'cuda', but no CUDA device is visible to this process")
     torch.set_num_threads(numerics.threads)
     torch.set_default_dtype(torch.float32)
-    # float32 means float32 on a GPU, too: TF32 rounds to 10 bits.
+    # TF32 would round float32 to 10 bits of mantissa on a GPU.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = not numerics.deterministic
@@ -39,10 +38,10 @@ def apply(numerics: Numerics, seed: int) -> torch.device:
 
 
 def to_format(images: torch.Tensor, memory_format: str) -> torch.Tensor:
-    """The images in the given layout, in truth.
+    """Return images whose strides are those of the given layout, copied only if necessary.
 
-    With one channel, ``.contiguous()`` keeps whatever strides there are, and a network "in NCHW" silently runs
-    channels_last; so the strides are compared, not asked for.
+    ``Tensor.contiguous`` does not do: images with one channel count as contiguous in both layouts and keep their
+    strides, and torch then picks the kernels of the other layout.
     """
     wanted = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     target = torch.empty_like(images, memory_format=wanted)
@@ -50,10 +49,10 @@ def to_format(images: torch.Tensor, memory_format: str) -> torch.Tensor:
 
 
 def inference_batch(size: int, device: torch.device) -> int:
-    """How many square images to look at together where no gradient is wanted.
+    """Return the batch size for square images where no gradient is needed.
 
-    On a CPU, as many as its cache takes: 65,536 pixels are 1.3 to 1.5 times faster than four times as many, and as
-    fast as any smaller number (docs/performance.md).
+    On a CPU, a batch of 65,536 pixels fits in the cache: it is 1.3 to 1.5 times faster than four times as many pixels,
+    and as fast as any smaller batch (docs/performance.md).
 
     Args:
         size: height and width of the images.

@@ -1,11 +1,11 @@
-"""The base of every options class: strict, frozen, and without unknown keys."""
+"""The base of all options classes: strict, frozen, without unknown keys."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo
 
-#: A tuple that may be written as a list; its items stay strict.
+#: A tuple of integers that may be given as a list.
 IntTuple = Annotated[tuple[int, ...], Strict(False)]
 
 
@@ -21,17 +21,16 @@ def _resolved(path: str, info: ValidationInfo) -> str:
         raise ValueError(f"{path!r} begins with the home folder of an unknown user") from None
 
 
-#: A file or folder on this machine. Validated with ``context={"folder": ...}``, a relative path is taken from there: a
-#: study file's paths are relative to the file. Without that context it stays as written.
+#: A file or folder on this machine. With ``context={"folder": ...}``, validation resolves a relative path against that
+#: folder, because paths in a study file are relative to the file. Without a context the path is kept as written.
 LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
 
 
 class Options(BaseModel):
-    """Options of one part: what a user may write, with its meaning, unit and range.
+    """Options of one part, as a user writes them, each with meaning, unit and range.
 
-    Values are taken as written: ``"4"`` is no number, ``true`` is no integer, an unknown key is an error,
-    and infinities are refused. Subclasses document each field by ``Field(description=...)``, which the JSON
-    Schema of the study file shows to editors.
+    Values are not converted: ``"4"`` is not a number, ``true`` is not an integer. Unknown keys and infinities are
+    errors. Subclasses describe each field with ``Field(description=...)``, which editors show from the JSON Schema.
     """
 
     model_config = ConfigDict(
@@ -44,5 +43,5 @@ class Options(BaseModel):
     )
 
     def plain(self) -> dict[str, Any]:
-        """The options as plain JSON values, defaults filled in."""
+        """Return the options as plain JSON values, with defaults filled in."""
         return self.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""What must be ready before a trial runs: its teacher trained, its bank filled."""
+"""Prepares what trials need before they run: trains their teachers and fills their banks."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,13 +16,13 @@ from trainables.trial import run_inline
 
 
 def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
-    """Sees to it that a trial's teacher is trained and that its bank holds what the trial will read.
+    """Train a trial's teacher and fill its bank, unless that is done.
 
     Returns:
-        The teacher's record; None where there is nothing to train.
+        The last manifest of the teacher's training; None if there is nothing to train.
 
     Raises:
-        RuntimeError: the teacher's training failed.
+        RuntimeError: the training failed.
     """
     manifest = ensure_trained(config, on_row)
     ensure_banked([config])
@@ -30,10 +30,10 @@ def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> 
 
 
 def ensure_trained(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
-    """Sees to it that a trial's teacher is trained, once per storage.
+    """Train a trial's teacher, once per storage.
 
     Returns:
-        The teacher's record; None where there is nothing to train.
+        The last manifest of the teacher's training; None if there is nothing to train.
 
     Raises:
         RuntimeError: the training failed.
@@ -46,12 +46,12 @@ def ensure_trained(config: TrialConfig, on_row: Callable[[Row], None] | None = N
 
 
 def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 1) -> None:
-    """Sees to it that the banks hold what trials will read; their teachers are trained.
+    """Fill the banks with all that trials will read. Their teachers must be trained.
 
     Args:
-        configs: the trials; those that read no bank are passed over.
-        shard: which part of the work to do, from 0 on.
-        shards: in how many parts it is done, each on its own, by whatever process.
+        configs: the trials; those that read no bank are ignored.
+        shard: which part of the work to do, from 0 to ``shards`` - 1.
+        shards: the number of parts; any process may do any of them.
     """
     for bank, config, arrays, keys in banks_of(configs):
         begin, end = (number * len(keys) // shards for number in (shard, shard + 1))
@@ -72,7 +72,7 @@ def _train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None] |
 
 
 def _lock(storage: Storage, mark: str) -> filelock.BaseFileLock:
-    # An object store has no locks; there, the study's own lease keeps drivers apart.
+    # An object store has no locks; there, the study's lease keeps other drivers out.
     parent = Path(storage.root) if storage.is_local else Path.home() / ".cache" / "ctkd-study"
     (parent / TEACHERS).mkdir(parents=True, exist_ok=True)
     return filelock.FileLock(parent / TEACHERS / f"{mark}.lock")

@@ -1,7 +1,7 @@
-"""Recipes of the literature, by name: ``recipe: {preset: cifar100}``.
+"""Recipes from the literature, by name: ``recipe: {preset: cifar100}``.
 
-A preset is a short way to write its keys: it is replaced by them before anything else happens, so that a fingerprint, a
-record and a merged arm know keys alone. Keys that stand beside ``preset`` win, each as a whole.
+A preset is an abbreviation of its keys. It is expanded before anything else happens, so fingerprints, records and
+merged arms contain the keys only. A key written beside ``preset`` replaces that of the preset as a whole.
 """
 
 import copy
@@ -16,9 +16,9 @@ class Preset:
     """A published recipe."""
 
     source: str
-    """Where it is published."""
+    """The publication."""
     recipe: Mapping[str, Any]
-    """Every key of a ``Recipe``, as a study file would say it."""
+    """All keys of a ``Recipe``, as in a study file."""
 
 
 _CIFAR100: Mapping[str, Any] = MappingProxyType(
@@ -61,10 +61,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def expanded(recipe: Any) -> Any:
-    """A recipe as written, its preset replaced by the preset's keys.
+    """Return a recipe with its preset expanded.
 
-    What is no mapping, or names no known preset, comes back as it is: to say what is wrong with it is for those who
-    validate it.
+    Anything that is not a mapping, or names an unknown preset, is returned as it is; validation reports what is wrong.
     """
     if not isinstance(recipe, dict) or "preset" not in recipe:
         return recipe

@@ -16,7 +16,7 @@ class ScheduleOptions(Options):
 
     @abstractmethod
     def factor(self, epoch: int, epochs: int) -> float:
-        """What the learning rate is multiplied by in this epoch, counted from 1."""
+        """Return the factor of the learning rate in this epoch, counted from 1, of a trial of so many."""
 
 
 class ConstantSchedule(ScheduleOptions):
@@ -54,7 +54,7 @@ SCHEDULES = Registry("trainables.recipe", ScheduleOptions, "kind", "ctkd_study.s
 if TYPE_CHECKING:
     PresetName = str
 else:
-    PresetName = Literal[tuple(PRESETS)]  # known to the schema and the errors, but written down in one place
+    PresetName = Literal[tuple(PRESETS)]  # the schema and the errors list the presets, which are defined in one place
 
 
 class Recipe(Options):
@@ -79,12 +79,12 @@ class Recipe(Options):
     @model_validator(mode="before")
     @classmethod
     def _keys_of_the_preset(cls, data: Any) -> Any:
-        # Afterwards `preset` is None: two recipes of the same keys are equal, whatever they were written as.
+        # Afterwards `preset` is None, so a recipe equals the same recipe written without a preset.
         data = expanded(data)
         if isinstance(data, dict) and "preset" in data:
-            return {"epochs": 1, **data}  # an unknown preset is at fault, and not the key that it would have given
+            return {"epochs": 1, **data}  # report the unknown preset, not the missing key that it would have given
         return data
 
     def lr_at(self, epoch: int) -> float:
-        """The learning rate in this epoch, counted from 1."""
+        """Return the learning rate in this epoch, counted from 1."""
         return self.lr * self.schedule.factor(epoch, self.epochs)

@@ -1,10 +1,10 @@
-"""A trial's folder: the only writer and the only reader of it.
+"""Writes and reads a trial's folder; no other module does.
 
-``<trial>/checkpoint_NNNNNN/`` holds ``history.jsonl`` (every epoch's row so far), ``state.pt`` (all that training
-goes on from), ``best.pt`` (the student's weights at the selected epoch), ``test_correct.bits`` (which test examples
-were right there, one bit each, ``numpy.packbits``) and ``manifest.json``, which is written last and stamps the
-others with size and SHA-256. A checkpoint whose manifest does not hold is passed over for the one before it.
-Teachers are recorded in the same form.
+``<trial>/checkpoint_NNNNNN/`` holds ``history.jsonl`` (the row of every epoch so far), ``state.pt`` (the state that
+training resumes from), ``best.pt`` (the student's weights at the selected epoch), ``test_correct.bits`` (which test
+examples it classified correctly, one bit each, ``numpy.packbits``) and ``manifest.json``, which is written last and
+holds the size and SHA-256 of the others. A checkpoint that does not match its manifest is ignored, and the one before
+it is used. Teachers are recorded in the same form.
 """
 
 import dataclasses
@@ -30,31 +30,31 @@ MANIFEST, HISTORY, STATE, BEST, CORRECT = "manifest.json", "history.jsonl", "sta
 CHECKPOINTS_PER_ATTEMPT = 10_000
 
 Row = dict[str, float | int | None]
-"""One epoch, by the names that docs/record.md lists."""
+"""The numbers of one epoch, by name (docs/record.md)."""
 
 Status = Literal["running", "finished", "failed"]
 
 
 class _Stored(pydantic.BaseModel):
-    """Read back from disk: a newer version's additional keys are no fault."""
+    """Ignores unknown keys, which a newer version may have written."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
 
 
 class Start(_Stored):
-    """One time that training of this trial began or went on."""
+    """One start or resumption of a trial's training."""
 
     attempt: int
     """Number of the launch."""
     epoch: int
-    """Epochs that were already done."""
+    """Epochs that were done before it."""
     time_ms: int
     host: str
     pid: int
 
 
 class Summary(_Stored):
-    """The numbers of a trial so far: at the selected epoch, and totals. Accuracies in percent."""
+    """A trial's numbers at its selected epoch, and its totals so far. Accuracies are percent."""
 
     selected_epoch: int | None = None
     val_loss: float | None = None
@@ -73,7 +73,7 @@ class Summary(_Stored):
 
 
 class Manifest(_Stored):
-    """What a checkpoint is, and what proves it whole."""
+    """What a checkpoint holds, and the stamps of its files."""
 
     version: int = SCHEMA
     study: str
@@ -84,7 +84,7 @@ class Manifest(_Stored):
     seed: int
     fingerprint: str
     config: dict[str, Any]
-    """``TrialConfig.identity()``: all that decides the numbers."""
+    """``TrialConfig.identity()``: everything that decides the numbers."""
     attempt: int
     epoch: int
     """Epochs done."""
@@ -94,21 +94,21 @@ class Manifest(_Stored):
     starts: list[Start] = []
     summary: Summary = Summary()
     test_examples: int | None = None
-    """How many examples the test set has."""
+    """The number of test examples."""
     machine: dict[str, Any] = {}
     """Host, processor, device, threads, and versions of Python and packages."""
     remarks: tuple[str, ...] = ()
-    """What one should know who reads the numbers: what could not be had on the machine, a change of machine."""
+    """Caveats for readers of the numbers: options that the machine lacks, or a change of machine."""
     files: dict[str, FileStamp] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose manifest holds."""
+    """A complete checkpoint."""
 
     storage: Storage
     name: str
-    """Folder name, ``checkpoint_NNNNNN``."""
+    """The name of its folder, ``checkpoint_NNNNNN``."""
     manifest: Manifest
 
     @property
@@ -116,19 +116,19 @@ class Checkpoint:
         return int(self.name.rpartition("_")[2])
 
     def rows(self) -> list[Row]:
-        """Every epoch's row so far, in order."""
+        """Return the row of every epoch so far, in order."""
         return [json.loads(line) for line in self.storage.read(f"{self.name}/{HISTORY}").splitlines()]
 
     def state(self) -> dict[str, Any]:
-        """What training goes on from, on the CPU."""
+        """Return the state that training resumes from, on the CPU."""
         return self._tensors(STATE)
 
     def best(self) -> dict[str, Any]:
-        """The student's weights at the selected epoch: a state dict, on the CPU."""
+        """Return the student's state dict at the selected epoch, on the CPU."""
         return self._tensors(BEST)
 
     def test_correct(self, count: int) -> NDArray[np.bool_]:
-        """Which of the ``count`` test examples the selected epoch has right."""
+        """Return which of the ``count`` test examples are right at the selected epoch, shape (count,)."""
         bits = np.frombuffer(self.storage.read(f"{self.name}/{CORRECT}"), dtype=np.uint8)
         return np.unpackbits(bits, count=count).astype(np.bool_)
 
@@ -140,14 +140,14 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a trial's folder holds."""
+    """The checkpoints in a trial's folder."""
 
     newest: Checkpoint | None
     """The newest complete checkpoint."""
     next_index: int
-    """An index that no checkpoint has, complete or not."""
+    """An index higher than that of any checkpoint, complete or not."""
     damaged: tuple[str, ...]
-    """Checkpoints newer than ``newest`` that were passed over, with the reason."""
+    """The incomplete or damaged checkpoints newer than ``newest``, each with the reason."""
 
 
 def write_checkpoint(
@@ -164,7 +164,7 @@ def write_checkpoint(
         folder: the checkpoint's folder.
         manifest: without stamps.
         rows: every epoch's row so far.
-        state: what training goes on from.
+        state: what training resumes from.
         best: the student's weights at the selected epoch; None where none is selected.
         correct: which test examples are right there, shape (test examples,); None where none is selected.
 
@@ -198,15 +198,15 @@ def checkpoint_name(index: int) -> str:
 
 
 def scan(trial: Storage, check_hashes: bool = True, level: int = logging.WARNING) -> Scan:
-    """Finds the newest complete checkpoint in a trial's folder.
+    """Find the newest complete checkpoint in a trial's folder.
 
     Args:
         trial: the trial's folder.
-        check_hashes: whether to read every file of the candidate; sizes are always compared.
-        level: how loudly the log names a checkpoint that is passed over; a trial that is saving just now has one.
+        check_hashes: whether to compare hashes, for which every file is read; sizes are always compared.
+        level: the log level for a checkpoint that is ignored; a trial that is being saved has one for a moment.
     """
     names = sorted(name for name in trial.names() if re.fullmatch(r"checkpoint_\d{6,}", name))
-    # By number, not by spelling, and by epoch last: numbers grow within an attempt and from one attempt to the next.
+    # Numbers grow with time: within a launch, and from one launch to the next.
     names.sort(key=lambda name: int(name.rpartition("_")[2]))
     next_index = int(names[-1].rpartition("_")[2]) + 1 if names else 0
     damaged: list[str] = []
@@ -220,7 +220,7 @@ def scan(trial: Storage, check_hashes: bool = True, level: int = logging.WARNING
 
 
 def prune(trial: Storage, keep: int = 2) -> None:
-    """Removes old checkpoints: those older than the ``keep``-th newest complete one."""
+    """Remove the checkpoints older than the ``keep``-th newest complete one."""
     complete = 0
     names = [name for name in trial.names() if re.fullmatch(r"checkpoint_\d{6,}", name)]
     for name in sorted(names, key=lambda name: -int(name.rpartition("_")[2])):

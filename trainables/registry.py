@@ -1,8 +1,8 @@
-"""Registries: what may be named in a study file.
+"""Registries of the parts that a study file can name.
 
-A registry is a package (or one module) of this project whose modules hold options classes, plus the options classes
-that installed packages add through an entry point group. Nothing is listed by hand: a new file is found because it is
-there, and its tag is the ``Literal`` of its tag field, or the class's ``prefix``.
+A registry finds the options classes in the modules of a package of this project, and those that installed packages add
+through an entry point group. There is no list to edit: a new file is found because it exists. The tag of a class is the
+``Literal`` of its tag field, or its ``prefix``.
 """
 
 import functools
@@ -28,8 +28,8 @@ class Registry(Generic[OptionsT]):
         package: dotted name of the package or module that holds the project's own options classes.
         base: the abstract options class; every concrete subclass found is an entry.
         tag: the field that names the entry (``name``, ``kind`` or ``model``); its annotation is a ``Literal``
-            with one or more values. A class with a class variable ``prefix``, which ends in ``:``, takes every value
-            that begins with it, and validates the rest itself: ``torchvision:`` takes ``torchvision:resnet18``.
+            with one or more values. A class with a class variable ``prefix``, which ends in ``:``, accepts every value
+            that starts with it, and validates the rest itself: ``torchvision:`` accepts ``torchvision:resnet18``.
         entry_points: the entry point group through which installed packages add theirs.
     """
 
@@ -79,7 +79,7 @@ class Registry(Generic[OptionsT]):
         return iter(self.classes)
 
     def entry_of(self, value: str) -> str | None:
-        """The entry that takes this value of the tag field, or None."""
+        """Return the tag of the entry that accepts this value of the tag field, or None."""
         if value in self.classes:
             return value
         prefix = value.partition(":")[0] + ":"
@@ -92,11 +92,11 @@ class Registry(Generic[OptionsT]):
         return self.classes[entry]
 
     def parse(self, data: dict[str, Any]) -> OptionsT:
-        """Validates options given as a mapping.
+        """Validate options given as a mapping.
 
         Raises:
             KeyError: no entry has this tag.
-            pydantic.ValidationError: a value is wrong.
+            pydantic.ValidationError: an option is invalid.
         """
         return self[str(data.get(self.tag))].model_validate(data)
 
@@ -112,7 +112,7 @@ class OneOf:
 
         def tag_of(value: Any) -> str | None:
             tag = value.get(registry.tag) if isinstance(value, dict) else getattr(value, registry.tag, None)
-            # An unknown tag goes on as it is, so that the error can quote it.
+            # An unknown tag is returned as it is, so that the error can quote it.
             return (registry.entry_of(tag) or tag) if isinstance(tag, str) else None
 
         return core_schema.tagged_union_schema(

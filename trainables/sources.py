@@ -1,4 +1,4 @@
-"""Where a trial's teacher outputs come from: the teacher itself at every step, or a bank."""
+"""Sources of teacher outputs: the teacher, run at every step, or a bank of stored outputs."""
 
 # B batch, K channels, S height and width
 
@@ -17,22 +17,33 @@ from trainables.models import Features, Network
 
 
 class TeacherOutputs(ABC):
-    """Where a trial's teacher outputs come from."""
+    """A source of teacher outputs for the batches of a trial."""
 
     tflop_per_image: float = 0.0
-    """Arithmetic that reading one image's outputs costs here, in TFLOP."""
+    """TFLOP to get the outputs for one image."""
 
     @abstractmethod
     def start(self, ids: Tensor, views: Tensor) -> None:
-        """Announces the examples of the next steps, in order, as ids and views of shape (n,), on the CPU."""
+        """Announce the examples of the next steps.
+
+        Args:
+            ids: in the order of training, shape (n,), int64, on the CPU.
+            views: the view of each, shape (n,), int64, on the CPU.
+        """
 
     @abstractmethod
     def batch(self, begin: int, end: int, images: Tensor) -> Features:
-        """The outputs for the announced examples ``begin`` to ``end``, whose images, shape (B, K, S, S), are given."""
+        """Return the outputs for the announced examples ``begin`` to ``end``.
+
+        Args:
+            begin: the first example.
+            end: the one after the last.
+            images: of these examples, normalised, shape (B, K, S, S).
+        """
 
 
 class Online(TeacherOutputs):
-    """The teacher looks at every batch."""
+    """Runs the teacher on every batch."""
 
     def __init__(self, teacher: Network, channels: int, size: int) -> None:
         self.teacher = teacher
@@ -42,13 +53,13 @@ class Online(TeacherOutputs):
         pass
 
     def batch(self, begin: int, end: int, images: Tensor) -> Features:
-        # Not inference mode: what it makes can't be saved for a backward pass, as some losses do.
+        # Not inference mode: some losses save these tensors for their backward pass.
         with torch.no_grad():
             return self.teacher.features(images)
 
 
 class Banked(TeacherOutputs):
-    """Outputs read from a bank: one look-up per chunk of steps, then slices."""
+    """Reads outputs from a bank: one look-up for a chunk of steps, then slices."""
 
     def __init__(self, bank: OpenBank, device: torch.device) -> None:
         self.bank, self.device = bank, device
@@ -64,14 +75,14 @@ class Banked(TeacherOutputs):
 
     def _moved(self, rows: NDArray[np.float32]) -> Tensor:
         tensor = torch.from_numpy(rows)
-        # Without pinning, a copy to a GPU would wait for the GPU.
+        # A copy from unpinned memory would wait for the GPU.
         return (
             (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True).float()
         )
 
 
 def online(teacher: Network, config: TrialConfig, arrays: Arrays) -> Online:
-    """The teacher as the source of a trial's outputs, put into the trial's memory format."""
+    """Return the teacher as a source, in the trial's memory format."""
     if config.numerics.memory_format == "channels_last":
         teacher.to(memory_format=torch.channels_last)
     return Online(teacher, arrays.channels, arrays.size)

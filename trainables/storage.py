@@ -1,4 +1,4 @@
-"""Where records, teachers and banks lie: a local folder or an object store, through one small interface."""
+"""Storage of records, teachers and banks: a local folder or an object store, behind one interface."""
 
 import dataclasses
 import os
@@ -10,18 +10,21 @@ import pyarrow.fs as pafs
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """A folder on some file system. Paths given to its methods are relative to it, with forward slashes."""
+    """A folder on a local disk or in an object store. Methods take paths relative to it, with forward slashes."""
 
     filesystem: pafs.FileSystem
     root: str
     scheme: str = ""
-    """What goes before ``root`` to name the storage again, e.g. ``s3://``; empty for a local folder."""
+    """The prefix of ``root`` in ``location``, e.g. ``s3://``; empty for a local folder."""
 
     @classmethod
     def at(cls, location: str) -> "Storage":
-        """The storage at a local folder (made absolute) or an ``s3://bucket/prefix``.
+        """Return the storage at a local folder or at ``s3://bucket/prefix``.
 
-        An endpoint other than Amazon's is named by the environment variable ``AWS_ENDPOINT_URL``.
+        The environment variable ``AWS_ENDPOINT_URL`` names an endpoint other than Amazon's.
+
+        Raises:
+            ValueError: the location is empty or has another scheme.
         """
         if "://" in location and not location.startswith("s3://"):
             raise ValueError("object storage is named as s3://bucket/prefix")
@@ -34,7 +37,7 @@ class Storage:
 
     @property
     def location(self) -> str:
-        """What ``at`` takes to find this storage again, on any machine that sees it."""
+        """The argument with which ``at`` returns this storage."""
         return self.scheme + self.root
 
     @property
@@ -42,23 +45,23 @@ class Storage:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """The path on the file system."""
+        """Return the path on the file system."""
         return "/".join([self.root, *(part for part in parts if part)])
 
     def within(self, *parts: str) -> "Storage":
-        """The storage at a sub-folder."""
+        """Return the storage at a sub-folder."""
         return Storage(self.filesystem, self.path(*parts), self.scheme)
 
     def exists(self, path: str = "") -> bool:
         return bool(self.filesystem.get_file_info(self.path(path)).type != pafs.FileType.NotFound)
 
     def names(self, path: str = "") -> list[str]:
-        """The names in a folder, sorted; empty where there is none."""
+        """Return the names in a folder, sorted; none if the folder does not exist."""
         selector = pafs.FileSelector(self.path(path), allow_not_found=True)
         return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
 
     def sizes(self, path: str = "") -> dict[str, int]:
-        """The sizes in bytes of the files in a folder, by name."""
+        """Return the sizes in bytes of the files in a folder, by name."""
         selector = pafs.FileSelector(self.path(path), allow_not_found=True)
         return {
             info.base_name: info.size
@@ -67,16 +70,16 @@ class Storage:
         }
 
     def read(self, path: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
         """
         with self.filesystem.open_input_stream(self.path(path), compression=None) as stream:
             return bytes(stream.read())
 
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file whole or not at all: a reader sees the old content or the new."""
+        """Write a file atomically: a reader sees the old content or the new, never a part."""
         target = self.path(path)
         if not self.is_local:
             with self.filesystem.open_output_stream(target, compression=None) as stream:
@@ -91,21 +94,21 @@ class Storage:
         temporary.replace(target)
 
     def remove(self, path: str) -> None:
-        """Removes a file, if there is one."""
+        """Remove a file if it exists."""
         if self.exists(path):
             self.filesystem.delete_file(self.path(path))
 
     def remove_folder(self, path: str) -> None:
-        """Removes a folder with all that is in it, if there is one."""
+        """Remove a folder and its content if it exists."""
         if self.exists(path):
             self.filesystem.delete_dir(self.path(path))
 
     def move(self, source: str, target: str) -> None:
-        """Renames a file or folder."""
+        """Rename a file or folder."""
         if self.is_local:
             Path(self.path(source)).rename(self.path(target))
             return
-        # Object stores have no rename of folders.
+        # Object stores cannot rename folders.
         pafs.copy_files(
             self.path(source),
             self.path(target),

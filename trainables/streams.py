@@ -1,7 +1,7 @@
-"""Addressed randomness: every random number is read at an address, none is drawn in passing.
+"""Addressed randomness: each random number depends on its address alone, not on what was drawn before.
 
-An address is (purpose, seed, epoch). Nothing shares a stream, so all arms of a seed have the same initial student,
-batch order and views, and a resumed trial has no generator to restore.
+An address is (purpose, seed, epoch), and each has a stream of its own. So all arms of a seed have the same initial
+student, batch order and views, and a resumed trial has no generator to restore.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def _words(purpose: Purpose, seed: int, epoch: int) -> bytes:
 
 
 def generator(purpose: Purpose, seed: int, epoch: int = 0) -> np.random.Generator:
-    """A fresh Philox generator at the start of the stream with this address."""
+    """Return a Philox generator at the start of the stream with this address."""
     key = np.frombuffer(_words(purpose, seed, epoch)[:16], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
 
@@ -62,23 +62,23 @@ def batch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int64]:
-    """The view of every example in one epoch, to be read by example id, shape (examples,), values below ``choices``.
+    """Return the view of every example in one epoch, by example id, shape (examples,), values below ``choices``.
 
-    It is drawn for all examples of the data set, so that the view of an example depends neither on the batch order
-    nor on which subset is trained on.
+    Views are drawn for the whole data set, so that the view of an example depends neither on the batch order nor on
+    the training subset.
     """
     return generator(Purpose.VIEW, seed, epoch).integers(0, choices, size=examples, dtype=np.int64)
 
 
 @contextlib.contextmanager
 def torch_scope(purpose: Purpose, seed: int, epoch: int = 0, device: torch.device | None = None) -> Iterator[None]:
-    """Seeds torch's global generators inside the block and restores them after: for modules that draw for themselves.
+    """Seed torch's global generators inside the block and restore them afterwards, for modules that draw from them.
 
     Args:
         purpose: what is drawn, e.g. initial weights, or the noise of dropout.
         seed: of the trial.
-        epoch: of training; 0 for what is drawn before it.
-        device: whose generator is restored besides the CPU's.
+        epoch: of training; 0 before the first.
+        device: a device whose generator is seeded and restored besides the CPU's.
     """
     cuda = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):

@@ -1,4 +1,4 @@
-"""The teacher: how it is trained, its fingerprint, its record, and its weights."""
+"""The teacher: its training as a trial, its fingerprint, its record and its weights."""
 
 import os
 from pathlib import Path
@@ -20,10 +20,10 @@ TEACHERS = ".teachers"
 
 
 def teacher_trial(config: TrialConfig, options: TeacherOptions) -> TrialConfig:
-    """The teacher's training as a trial of its own: plain cross-entropy on all examples that validation leaves.
+    """Return the trial that trains the teacher: cross-entropy on all training examples outside the validation split.
 
     Raises:
-        ValueError: the teacher is a checkpoint; there is nothing to train.
+        ValueError: the teacher is loaded from a checkpoint, so there is nothing to train.
     """
     if options.recipe is None:
         raise ValueError("a teacher from a checkpoint is not trained")
@@ -52,7 +52,9 @@ def teacher_trial(config: TrialConfig, options: TeacherOptions) -> TrialConfig:
 
 
 def fingerprint(config: TrialConfig) -> str:
-    """The fingerprint of a trial's teacher: of its training, or of its file's content and its network.
+    """Return the fingerprint of a trial's teacher.
+
+    It identifies the teacher's training or, for a checkpoint, the network and the content of the file.
 
     Raises:
         FileNotFoundError: the checkpoint file does not exist.
@@ -67,7 +69,7 @@ def fingerprint(config: TrialConfig) -> str:
 
 
 def record_of(config: TrialConfig, storage: Storage) -> Checkpoint | None:
-    """The finished training of a trial's teacher in a storage; None where it is not trained there, or never is."""
+    """Return the checkpoint of the trained teacher in a storage; None if it is not (or never) trained there."""
     if config.teacher is None or config.teacher.recipe is None:
         return None
     newest = record.scan(storage.within(TEACHERS, fingerprint(config)), check_hashes=False).newest
@@ -75,19 +77,19 @@ def record_of(config: TrialConfig, storage: Storage) -> Checkpoint | None:
 
 
 def load_weights(path: str, network: Network) -> None:
-    """Loads a network's weights from somebody's file: a state dict, or a dict with one under ``model`` or
-    ``state_dict``.
+    """Load a network's weights from a published file.
 
-    Nothing but tensors and plain containers is unpickled.
+    The file holds a state dict, alone or under ``model`` or ``state_dict``. Only tensors and plain containers are
+    unpickled.
 
     Raises:
-        ValueError: the file is no such thing, or is another network's.
+        ValueError: the file holds something else, or the weights of another network.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception:  # torch raises whatever the bytes make it stumble over
+    except Exception:  # torch raises many kinds of exceptions for damaged files
         raise ValueError(f"{path} cannot be read as weights alone: tensors in plain containers, nothing else") from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -105,7 +107,17 @@ def load_weights(path: str, network: Network) -> None:
 
 
 def network_of(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
-    """The teacher, frozen, in evaluation mode, on the CPU."""
+    """Return the teacher with its weights, frozen, in evaluation mode, on the CPU.
+
+    Args:
+        config: a trial that uses it.
+        arrays: the data set.
+        mark: the teacher's fingerprint.
+
+    Raises:
+        FileNotFoundError: it is not trained in the storage.
+        ValueError: the checkpoint holds no weights of this network.
+    """
     options = config.teacher
     if options is None:
         raise ValueError("this trial has no teacher")
@@ -121,6 +133,6 @@ def network_of(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
 
 
 def storage_of(config: TrialConfig) -> Storage:
-    """The storage of a trial's teachers and banks: the study's, or beside the data caches of the user."""
+    """Return the storage of teachers and banks: the trial's own, else the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctkd-study"
     return Storage.at(config.run.teachers or str(default))

@@ -1,4 +1,4 @@
-"""Trains one student, an epoch at a time. Knows neither Ray nor MLflow nor files.
+"""Trains one student, epoch by epoch, without Ray, MLflow or files.
 
 One epoch, and where the method acts::
 
@@ -38,11 +38,11 @@ from trainables.record import Row
 from trainables.selection import Selected, rank
 from trainables.temperatures import TrainingProgress
 
-_CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at a time: large enough for speed, small for memory
+_CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at once: a compromise between speed and memory
 
 
 class NotFinite(ArithmeticError):
-    """A loss, or what depends on it, is no longer a number."""
+    """A loss or another number of an epoch is NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Trainer:
     Args:
         config: the trial.
         materials: data and teacher.
-        device: where to train; ``numerics.apply`` has set the process up for it.
+        device: where to train, as ``numerics.apply`` returned it.
     """
 
     def __init__(self, config: TrialConfig, materials: Materials, device: torch.device) -> None:
@@ -103,18 +103,18 @@ class Trainer:
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
-        """What was asked for and can't be had here, with the reason."""
+        """Options that this machine lacks, each with the reason."""
         return self._forward.fallbacks
 
     def train_epoch(self) -> Row:
-        """Trains and evaluates one epoch and returns its row.
+        """Train and evaluate one epoch and return its row.
 
         Raises:
-            NotFinite: a loss or a temperature is not finite. The trainer is of no further use.
+            NotFinite: a loss or a temperature is not finite. The trainer cannot be used any more.
         """
         self.epoch += 1
         began = time.perf_counter()
-        # Nothing here draws from torch's global generators, but a network with dropout does.
+        # A network with dropout draws from torch's global generators.
         with streams.torch_scope(streams.Purpose.NOISE, self.config.seed, self.epoch, self.device):
             stats = self._train()
         trained = time.perf_counter()
@@ -150,13 +150,13 @@ class Trainer:
 
     @property
     def device_share(self) -> float:
-        """What one second of this trial occupies: cores of a CPU, or a share of a GPU."""
+        """Device-seconds in a second: the number of CPU cores, or the share of a GPU, that the trial was given."""
         if self.device.type == "cpu":
             return self.config.run.cores or float(self.config.numerics.threads)
         return self.config.run.device_share or 1.0
 
     def state(self) -> dict[str, Any]:
-        """All that training goes on from; tensors and plain values only."""
+        """Return the state that training resumes from: tensors, not copied, and plain values."""
         return {
             "epoch": self.epoch,
             "student": self.student.state_dict(),
@@ -167,7 +167,12 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any], selected: Selected | None) -> None:
-        """Goes on from a state that ``state`` gave, on this or another device."""
+        """Resume from a state that ``state`` returned, on this or another device.
+
+        Args:
+            state: is not copied.
+            selected: the epoch selected so far.
+        """
         self.epoch = state["epoch"]
         self.student.load_state_dict(state["student"])
         self.distiller.load_state_dict(state["distiller"])
@@ -198,8 +203,8 @@ class Trainer:
             with totals.teacher:
                 if materials.source is not None:
                     materials.source.start(ids[part], views[part])
-            # Gathered and augmented as uint8 in one go, where the data lies, then sliced: a gather per batch costs up
-            # to 9 % on small images.
+            # Gather and augment a chunk at once, as uint8, on the device of the data, then slice it: a gather per batch
+            # costs up to 9 % on small images.
             chosen, seen_as = (each[part].to(arrays.train_images.device) for each in (ids, views))
             images = config.data.views.apply(arrays.train_images[chosen], seen_as).to(self.device, non_blocking=True)
             labels = arrays.train_labels[chosen].to(self.device, non_blocking=True)
@@ -238,7 +243,7 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        # Kept on the device and read once an epoch: reading here would make a GPU wait at every step.
+        # Kept on the device and read once an epoch: reading here would stall a GPU at every step.
         totals.sizes.append(len(labels))
         totals.losses.append((losses.total, losses.ce, losses.kd, losses.other))
         totals.correct.append((outputs.logits.detach().argmax(1) == labels).sum())
@@ -256,7 +261,7 @@ class Trainer:
         return to_format(normalise(images, arrays.mean, arrays.std), self.config.numerics.memory_format)
 
     def _examples(self) -> list[Tensor]:
-        """A batch of black images of each size that an epoch has."""
+        """Return a batch of black images for each batch size of an epoch."""
         arrays, batch, count = self.materials.arrays, self.config.recipe.batch_size, len(self.materials.split.student)
         sizes = sorted({min(batch, count), count % batch or min(batch, count)})
         black = [torch.zeros(size, arrays.channels, arrays.size, arrays.size, device=self.device) for size in sizes]

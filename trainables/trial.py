@@ -1,5 +1,7 @@
-"""One trial from its first epoch to its last checkpoint: what the Ray Trainable, the inline runner and the teacher's
-training share."""
+"""Runs one trial from its first epoch to its last checkpoint.
+
+The Ray Trainable, the inline runner and the teacher's training share it.
+"""
 
 import functools
 import os
@@ -22,7 +24,7 @@ from trainables.selection import Selected
 from trainables.storage import Storage
 from trainables.trainer import NotFinite, Trainer
 
-#: Gives a trial its data and teacher.
+#: Loads data and teacher for a trial on a device.
 MaterialSource = Callable[[TrialConfig, torch.device], Materials]
 
 
@@ -31,7 +33,7 @@ class Trial:
 
     Args:
         config: the trial.
-        materials: gives data and teacher for a configuration and a device.
+        materials: loads data and teacher for a configuration and a device.
     """
 
     def __init__(self, config: TrialConfig, materials: MaterialSource) -> None:
@@ -42,7 +44,7 @@ class Trial:
         self.starts = [self._start(0)]
         self.reason: str | None = None
         self.remarks = self.trainer.fallbacks
-        """What one should know who reads the numbers."""
+        """Caveats for readers of the numbers."""
         self._lost: float | None = None
         self._saved_at, self._saved_epoch = time.monotonic(), 0
 
@@ -53,7 +55,7 @@ class Trial:
         return "finished" if self.trainer.epoch >= self.config.recipe.epochs else "running"
 
     def step(self) -> Row | None:
-        """Trains one epoch and returns its row; None where a number stopped being finite, which fails the trial."""
+        """Train one epoch and return its row; None if a number is not finite, which fails the trial."""
         began = time.perf_counter()
         try:
             row = self.trainer.train_epoch()
@@ -65,7 +67,7 @@ class Trial:
         return row
 
     def wants_checkpoint(self) -> bool:
-        """Whether it is time to save, by the study's interval; always at the end."""
+        """Whether the checkpoint interval has passed; always true at the end of the trial."""
         due = self.config.run.checkpoint
         if self.status != "running":
             return True
@@ -99,10 +101,10 @@ class Trial:
         return manifest
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Goes on from a checkpoint of this trial, as if never interrupted.
+        """Resume from a checkpoint of this trial, as if it had never been interrupted.
 
         Raises:
-            ValueError: the checkpoint is another trial's.
+            ValueError: the checkpoint belongs to another trial.
         """
         manifest = checkpoint.manifest
         if manifest.fingerprint != self.config.fingerprint():
@@ -124,7 +126,7 @@ class Trial:
         self._saved_epoch = len(rows)
 
     def _with_lost(self, summary: Summary) -> Summary:
-        """The epoch that stopped being finite has no row, but its cost counts."""
+        """Add the cost of the epoch that failed, which has no row."""
         trainer, lost = self.trainer, self._lost or 0.0
         return summary.model_copy(
             update={
@@ -148,13 +150,13 @@ _CUMULATIVE = ("tflop", "eval_tflop", "teacher_tflop")
 
 
 def describe(config: TrialConfig, rows: Sequence[Row], selected: Row | None, **rest: Any) -> Manifest:
-    """The manifest of a trial: what it is, from its configuration, and its numbers so far, from its rows.
+    """Return the manifest of a trial, from its configuration and its rows so far.
 
     Args:
         config: the trial.
         rows: its epochs so far.
         selected: the row of the epoch that validation selects.
-        rest: status, reason, starts, machine and whatever else the manifest has.
+        rest: other fields of the manifest: status, reason, starts, machine and so on.
     """
     values: dict[str, Any] = {name: sum(row.get(name) or 0.0 for row in rows) for name in _SUMMED}
     values |= {name: rows[-1].get(name) or 0.0 for name in _CUMULATIVE} if rows else {}
@@ -181,13 +183,13 @@ def describe(config: TrialConfig, rows: Sequence[Row], selected: Row | None, **r
 def run_inline(
     config: TrialConfig, materials: MaterialSource, folder: Storage, on_row: Callable[[Row], None] | None = None
 ) -> Manifest:
-    """Runs a trial in this process, without Ray, from the newest complete checkpoint in its folder to its end.
+    """Run a trial in this process, without Ray, from the newest complete checkpoint in its folder to its end.
 
     Args:
-        config: the trial; its checkpoints begin at ``run.attempt`` x 10,000.
-        materials: gives data and teacher.
+        config: the trial; its checkpoints are numbered from ``run.attempt`` x 10,000.
+        materials: loads data and teacher.
         folder: the trial's folder.
-        on_row: is told of every epoch.
+        on_row: called with the row of every epoch.
 
     Returns:
         The last manifest.
@@ -212,7 +214,7 @@ def run_inline(
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What a trial ran on: for the record, and to flag a resume on another kind of machine."""
+    """Describe this machine, for the record and to detect a resume on another kind of machine."""
     return {
         "host": socket.gethostname(),
         "processor": platform.machine(),
@@ -230,7 +232,7 @@ def _versions() -> dict[str, str]:
 
 
 def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """A remark on what numbers depend on and is no longer what it was: they may differ in their last bits."""
+    """Name what changed in the machine, in a remark; results may differ in their last bits."""
     kinds = ("processor", "model", "device", "threads", "torch")
     changed = [f"{before[kind]} to {now[kind]}" for kind in kinds if kind in before and before[kind] != now[kind]]
     return (f"trained on more than one kind of machine ({', '.join(changed)})",) if changed else ()

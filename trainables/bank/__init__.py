@@ -1,4 +1,4 @@
-"""The teacher bank: the teacher's outputs by (example, view), computed once and read by every trial of every study.
+"""The teacher bank: the teacher's outputs by example and view, computed once and read by all trials of all studies.
 
 A bank is a folder of immutable segments::
 
@@ -7,15 +7,15 @@ A bank is a folder of immutable segments::
         logits.npy     float32 or uint16, shape (R, C)
         pooled.npy     the same, shape (R, D); only where a distiller asked for it
         *.scale.npy    float32, shape (R, 2): of a uint16 row, what 0 stands for, and the step from one to the next
-        segment.json   written last: what made it, its cost, and each file's size and SHA-256
+        segment.json   written last: precision, cost, and each file's size and SHA-256
 
-A bank grows by segments that hold what is missing; a segment that is damaged or not complete is passed over, and what
-it held counts as missing. So a crash costs one segment, several processes may fill a bank at once, and object storage,
-which has no locks and no renames, will do. Files are memory-mapped: trials on a machine share one copy in its page
-cache.
+A bank is extended by adding segments. A damaged or incomplete segment is ignored, and what it held is computed again.
+So a crash loses one segment at most, several processes can fill a bank at once, and object storage, which has neither
+locks nor renames, is enough. Files are memory-mapped: the trials on a machine share one copy in its page cache.
 
-Modules: ``keys`` (which pairs), ``segments`` (rows as they are kept), ``bank`` (a bank in a storage), ``filling`` (the
-teacher looks at what is missing) and ``demand`` (which banks a set of trials reads).
+It takes trials, their data and their trained teacher (``banks_of``, ``fill``), and gives outputs by key
+(``Bank.open``). Modules: ``keys`` (pairs of example and view), ``segments`` (stored rows), ``bank`` (a bank in a
+storage), ``filling`` (running the teacher) and ``demand`` (which banks and pairs a set of trials reads).
 """
 
 from trainables.bank.bank import Bank, OpenBank, paid

@@ -1,4 +1,4 @@
-"""A bank as it lies in a storage: a folder of segments, opened, read and extended."""
+"""A bank in a storage: a folder of segments that is opened, read and extended."""
 
 import contextlib
 import dataclasses
@@ -33,25 +33,25 @@ class OpenBank:
     """The segments of a bank that were complete when it was opened.
 
     Args:
-        segments: all of one precision.
-        views: of an example.
+        segments: all in one precision.
+        views: how many views an example has.
     """
 
     def __init__(self, segments: Sequence[Segment], views: int) -> None:
         self.segments, self.views = tuple(segments), views
 
     def missing(self, keys: Keys) -> Keys:
-        """Those of the keys, ascending, that it lacks."""
+        """Return the keys that the bank lacks; ``keys`` must ascend."""
         found = np.zeros(len(keys), dtype=np.bool_)
         for _, _, span, hit in self._found(keys):
             found[span] |= hit
         return keys[~found]
 
     def rows(self, keys: Keys) -> Rows:
-        """The outputs for keys in any order.
+        """Return the outputs for keys in any order.
 
         Raises:
-            KeyError: it lacks some.
+            KeyError: the bank lacks some of them.
         """
         order = np.argsort(keys)
         ordered, lacks = keys[order], np.ones(len(keys), dtype=np.bool_)
@@ -76,7 +76,11 @@ class OpenBank:
         return logits, pooled
 
     def _found(self, ordered: Keys) -> Iterator[tuple[Segment, Keys, slice, NDArray[np.bool_]]]:
-        """For each segment: places in it of a slice of the ordered keys, the slice, and which of these it has."""
+        """Look up ascending keys in each segment.
+
+        Yields:
+            The segment, the places in it of a slice of the keys, the slice, and which of these keys it holds.
+        """
         for segment in self.segments:
             low, high = np.searchsorted(ordered, (segment.first, segment.last + 1))
             if low < high:
@@ -87,33 +91,41 @@ class OpenBank:
 
 @dataclasses.dataclass(frozen=True)
 class Bank:
-    """The bank of one teacher and one data set, in one precision, as it lies in a storage."""
+    """The bank of one teacher and one data set, in one precision."""
 
     folder: Storage
     views: int
     precision: Precision
     pooled: bool
-    """Whether pooled vectors are asked for, too; segments without them then do not count."""
+    """Whether pooled vectors are wanted, too; then segments without them are ignored."""
 
     @classmethod
     def at(
         cls, banks: Storage, teacher: str, data: DataOptions, arrays: Arrays, precision: Precision, pooled: bool
     ) -> "Bank":
-        """The bank in a folder of banks, by the teacher's fingerprint, and the pixels and views of the data."""
+        """Return the bank of a teacher, by its fingerprint, and of the pixels and views of a data set."""
         mark = digest({"pixels": arrays.fingerprint(), "views": data.views.plain()})
         return cls(banks.within(f"{teacher}-{mark}"), data.views.count, precision, pooled)
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return self.folder.root.rpartition("/")[2]
 
     def open(self) -> OpenBank:
-        """Opens the complete segments; from object storage they are first copied to this machine, once."""
+        """Open the complete segments. Those in object storage are first copied to this machine, once."""
         return OpenBank([segment for name in self.folder.names() if (segment := self._segment(name))], self.views)
 
     def write(self, keys: Keys, rows: Rows, cost: BankCost) -> BankCost:
-        """Adds a segment, and returns its cost with its bytes. The keys ascend; rows are kept in the bank's precision.
+        """Add a segment.
+
+        Args:
+            keys: ascending.
+            rows: logits and pooled vectors, in the order of the keys; stored in the bank's precision.
+            cost: of computing them.
+
+        Returns:
+            The cost with the segment's bytes.
 
         Raises:
             ValueError: an output is not finite.
@@ -144,7 +156,7 @@ class Bank:
         try:
             meta = json.loads(self.folder.read(f"{name}/{_META}"))
         except FileNotFoundError:
-            return None  # being written, or what a crash left
+            return None  # it is being written, or a crash interrupted that
         except ValueError:
             log.warning("%s is damaged and passed over", self.folder.path(name))
             return None
@@ -163,7 +175,7 @@ class Bank:
 
 
 def paid(folder: Storage) -> BankCost:
-    """The cost of all complete segments in a bank's folder, by what they say of themselves."""
+    """Return the cost of all complete segments in a bank's folder, as their manifests state it."""
     total = BankCost()
     for name in folder.names():
         with contextlib.suppress(FileNotFoundError, ValueError):
@@ -172,7 +184,7 @@ def paid(folder: Storage) -> BankCost:
 
 
 def _copied(folder: Storage, name: str, files: Mapping[str, FileStamp]) -> Path:
-    """A segment's folder on this machine; its files are fetched by the first process that asks."""
+    """Return a segment's folder on this machine; the first process that asks fetches the files."""
     here = cache_folder().parent / "banks" / folder.root.rpartition("/")[2] / name
     here.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{here}.lock"):

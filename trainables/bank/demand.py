@@ -1,4 +1,4 @@
-"""Which banks a set of trials reads, and which pairs of each."""
+"""Which banks a set of trials reads, and which pairs of example and view."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -16,18 +16,21 @@ BANKS = ".banks"
 
 
 def unbanked(configs: Iterable[TrialConfig]) -> int:
-    """How many pairs of example and view ``ensure_banked`` would have the teacher look at."""
+    """Return how many pairs of example and view the banks of these trials still lack."""
     return sum(len(bank.open().missing(keys)) for bank, _, _, keys in banks_of(configs))
 
 
 def bank_cost(config: TrialConfig, storage: Storage) -> BankCost:
-    """What was paid for the banks of a trial's teacher in a storage, of whatever data and precision."""
+    """Return the cost of all banks of a trial's teacher in a storage, of any data set and precision."""
     banks, mark = storage.within(BANKS), fingerprint(config)
     return sum((paid(banks.within(name)) for name in banks.names() if name.startswith(f"{mark}-")), BankCost())
 
 
 def representatives(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
-    """As few of some trials as read the same of the same banks: for each bank and seed, the one that trains longest."""
+    """Return the smallest set of trials that reads all that these trials read from their banks.
+
+    For each bank and seed, that is the trial with the most epochs.
+    """
     longest: dict[tuple[str | None, str, int], TrialConfig] = {}
     for config in configs:
         seed = config.seed if config.teacher_source in PRECISIONS else 0
@@ -38,26 +41,30 @@ def representatives(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
 
 
 def _bank_key(config: TrialConfig) -> str | None:
-    """The same for trials that read the same bank; None where a trial reads none."""
+    """Return a key that trials share if they read the same bank; None if this one reads none."""
     if not config.uses_teacher or config.teacher_source not in PRECISIONS:
         return None
     return alike(config, "teacher_source", "teacher", "data", "run.teachers")
 
 
 def bank_of(config: TrialConfig, arrays: Arrays, mark: str) -> Bank:
-    """The bank that a trial reads; ``mark`` is its teacher's fingerprint."""
+    """Return the bank that a trial reads; ``mark`` is its teacher's fingerprint."""
     precision, pooled = PRECISIONS[str(config.teacher_source)], config.distiller.needs == "pooled"
     return Bank.at(storage_of(config).within(BANKS), mark, config.data, arrays, precision, pooled)
 
 
 def banks_of(configs: Iterable[TrialConfig]) -> Iterator[tuple[Bank, TrialConfig, Arrays, Keys]]:
-    """The banks that trials read: each with one of the trials, the data set, and the keys of the pairs they draw."""
+    """Find the banks that trials read.
+
+    Yields:
+        A bank, one of the trials that read it, the data set, and the keys that these trials draw, ascending.
+    """
     by_bank: dict[str, list[TrialConfig]] = {}
     for config in configs:
         if (key := _bank_key(config)) is not None:
             by_bank.setdefault(key, []).append(config)
     for together in by_bank.values():
-        # Of a mixed study, all pairs get pooled vectors: to look twice would cost more than to store them.
+        # If any trial reads pooled vectors, they are stored for all pairs: running the teacher twice would cost more.
         widest = max(together, key=lambda config: config.distiller.needs == "pooled")
         arrays = widest.data.load()
         keys = drawn(together, arrays, split(arrays.train_labels, widest.data))
@@ -65,7 +72,7 @@ def banks_of(configs: Iterable[TrialConfig]) -> Iterator[tuple[Bank, TrialConfig
 
 
 def drawn(configs: Sequence[TrialConfig], arrays: Arrays, parts: Split) -> Keys:
-    """The keys of all pairs that trials of the same data will draw."""
+    """Return the keys of all pairs that trials of the same data draw, ascending."""
     epochs: dict[int, int] = {}
     for config in configs:
         epochs[config.seed] = max(epochs.get(config.seed, 0), config.recipe.epochs)

@@ -1,4 +1,4 @@
-"""Fills a teacher bank: the teacher looks at what is missing, in its fastest form."""
+"""Fills a bank: runs the teacher, in its fastest form, on the pairs that the bank lacks."""
 
 # B batch, C classes, D width of the pooled vector
 
@@ -25,25 +25,25 @@ log = logging.getLogger(__name__)
 TOLERANCE = 1e-5
 """Largest difference between folded and plain outputs, over the largest output."""
 
-_SEGMENT_ROWS, _SEGMENT_BYTES = 32_768, 32 * 2**20  # what a crash can lose, and what is held in memory
+_SEGMENT_ROWS, _SEGMENT_BYTES = 32_768, 32 * 2**20  # limits what a crash loses, and what is held in memory
 
 #: Logits, shape (B, C), and pooled vectors, shape (B, D), of images.
 Outputs = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Arrays, device: torch.device) -> BankCost:
-    """Computes what a bank lacks of some pairs and stores it, a segment at a time.
+    """Compute the outputs that a bank lacks, and store them segment by segment.
 
     Args:
-        bank: is extended.
-        keys: of the pairs, ascending.
+        bank: the bank to extend.
+        keys: of the pairs that it shall hold, ascending.
         teacher: frozen, in evaluation mode, on the device.
-        data: whose views are meant.
+        data: the options of the data set, which define the views.
         arrays: the data set.
         device: where to compute.
 
     Returns:
-        What it cost now.
+        The cost of this call.
 
     Raises:
         ValueError: an output is not finite.
@@ -69,14 +69,14 @@ def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Ar
 
 
 class Glance:
-    """The teacher, looking at pairs of example and view.
+    """Runs the teacher on pairs of example and view.
 
-    All batches have one size, the last filled up by repetition, so that what the teacher says of a pair does not
-    depend on what else it looks at.
+    All batches have the same size (the last is filled up with repeated pairs), because the rounding of a batch depends
+    on its size: so the outputs for a pair do not depend on the other pairs of the call.
 
     Args:
         teacher: frozen, in evaluation mode, on the device.
-        data: whose views are meant.
+        data: the options of the data set, which define the views.
         arrays: the data set.
         device: where to compute.
     """
@@ -108,14 +108,14 @@ class Glance:
 
 
 def fastest(network: Network, images: Tensor) -> Outputs:
-    """The outputs of a frozen network, each batch normalisation folded into the convolution before it, channels last.
+    """Return a function for the outputs of a frozen network that runs as fast as possible.
 
-    A network that cannot be traced, or whose outputs for the given images would change by more than ``TOLERANCE``, is
-    left unfolded.
+    It folds each batch normalisation into the convolution before it, in channels_last. If the network cannot be traced,
+    or if folding changes the outputs for the given images by more than ``TOLERANCE``, nothing is folded.
 
     Args:
-        network: in evaluation mode; it is left as it is.
-        images: some that it will see, on its device.
+        network: in evaluation mode; not modified.
+        images: a typical batch, on the network's device.
     """
     plain = _Outputs(copy.deepcopy(network)).eval()
     with torch.no_grad():
@@ -123,7 +123,7 @@ def fastest(network: Network, images: Tensor) -> Outputs:
         try:
             folded: nn.Module = fuse(plain).to(memory_format=torch.channels_last)
             outputs = folded(images)
-        except Exception as fault:  # tracing runs the network's own code, which may raise anything
+        except Exception as fault:  # tracing runs the network's own code, which can raise any exception
             log.info("%s is not folded: %s", type(network).__name__, fault)
             outputs = ()
     if len(outputs) == len(expected) and all(close(a, b) for a, b in zip(outputs, expected, strict=True)):
@@ -132,7 +132,7 @@ def fastest(network: Network, images: Tensor) -> Outputs:
 
 
 def close(outputs: Tensor, expected: Tensor) -> bool:
-    """Whether outputs differ by no more than ``TOLERANCE`` of the largest expected one."""
+    """Whether outputs differ from the expected ones by at most ``TOLERANCE`` times the largest of these."""
     return bool((outputs - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 

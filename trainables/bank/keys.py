@@ -1,4 +1,4 @@
-"""Keys of pairs of an example and a view, and which pairs trials draw."""
+"""Keys of pairs of example and view, and the pairs that trials draw."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,24 @@ Keys = NDArray[np.int64]
 
 
 def keys_of(ids: NDArray[np.int64], views: NDArray[np.int64], count: int) -> Keys:
-    """The keys of pairs (example, view), where an example has ``count`` views."""
+    """Return the keys of pairs of example and view, shape (pairs,).
+
+    Args:
+        ids: of the examples, shape (pairs,).
+        views: of the examples, shape (pairs,).
+        count: how many views an example has.
+    """
     return ids * count + views
 
 
 def needed(epochs: Mapping[int, int], members: NDArray[np.int64], examples: int, views: int) -> Keys:
-    """The keys that trials will draw, ascending, each once.
+    """Return the keys of all pairs that trials draw, ascending, without repetition.
 
     Args:
-        epochs: how many epochs are trained with each seed.
-        members: ids of the examples that are trained on, ascending.
-        examples: of the data set.
-        views: of an example.
+        epochs: the number of epochs of each seed.
+        members: ids of the training subset, ascending, shape (members,).
+        examples: how many training examples the data set has.
+        views: how many views an example has.
     """
     seen = np.zeros((len(members), views), dtype=np.bool_)
     places = np.arange(len(members))
@@ -35,8 +41,8 @@ def needed(epochs: Mapping[int, int], members: NDArray[np.int64], examples: int,
 
 
 def share_of(epochs: Mapping[int, int], views: int) -> float:
-    """How many different views of an example the epochs will draw, on average; needs no data.
+    """Return how many different views of an example the epochs draw, on average.
 
-    Of V views, D draws see V (1 - (1 - 1/V)^D).
+    D draws from V views give V (1 - (1 - 1/V)^D) different ones. No data is read.
     """
     return float(views * -np.expm1(sum(epochs.values()) * np.log1p(-1 / views))) if views > 1 else 1.0

@@ -1,4 +1,4 @@
-"""A segment of a bank: its rows of numbers as they are kept, and its cost."""
+"""Segments of a bank: rows of numbers in their stored precision, and what they cost."""
 
 # R rows of a segment, C classes, D width of the pooled vector
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from trainables.bank.keys import Keys
 
-#: Logits and pooled vectors (None where the bank holds none), float32, rows in the order of the keys.
+#: Logits and pooled vectors (None if the bank holds none), float32, rows in the order of the keys.
 Rows = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
-#: How numbers are kept: as they are, or as one of 65,536 equal steps from the smallest of a row to its largest. The
-#: steps are some thirty times finer than those of half precision at a logit of ten (docs/performance.md).
+#: Stored precision: float32, or 16 bits, i.e. one of 65,536 equal steps from a row's smallest number to its largest.
+#: At a logit of ten, such steps are about thirty times finer than those of float16 (docs/performance.md).
 Precision = Literal["float32", "fixed16"]
 PRECISIONS: Mapping[str, Precision] = {"bank32": "float32", "bank16": "fixed16"}
 
@@ -23,13 +23,13 @@ _STEPS = 65_535
 
 
 def row_bytes(precision: Precision, *widths: int) -> int:
-    """What a pair takes in a bank: its key, and rows of so many numbers."""
+    """Return the bytes that a pair takes: its key, and a row of each of these widths."""
     return 8 + sum(4 * width if precision == "float32" else 2 * width + 8 for width in widths)
 
 
 @dataclasses.dataclass(frozen=True)
 class BankCost:
-    """What a bank, or a segment of one, cost: once, the teacher's work, outside the headline."""
+    """The cost of a bank or segment: the teacher's work, done once, and not part of a trial's headline cost."""
 
     pairs: int = 0
     seconds: float = 0.0
@@ -44,15 +44,15 @@ class BankCost:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of numbers as they are kept."""
+    """Rows of numbers in their stored precision."""
 
     values: NDArray[Any]
     scale: NDArray[np.float32] | None
-    """None where the values are the numbers."""
+    """The number that 0 stands for, and the step, of each row, shape (rows, 2); None for float32."""
 
     @classmethod
     def of(cls, rows: NDArray[Any], precision: Precision) -> "Table":
-        """The rows in a precision."""
+        """Convert rows to a precision."""
         if precision == "float32":
             return cls(rows.astype(np.float32), None)
         exact = rows.astype(np.float64)
@@ -63,7 +63,7 @@ class Table:
 
     @classmethod
     def zeros(cls, rows: int, width: int, precision: Precision) -> "Table":
-        """Rows of zeros, which take no memory before they are read."""
+        """Return rows of zeros; they take no memory until they are read."""
         if precision == "float32":
             return cls(np.zeros((rows, width), np.float32), None)
         return cls(np.zeros((rows, width), np.uint16), np.zeros((rows, 2), np.float32))
@@ -73,7 +73,7 @@ class Table:
         return int(self.values.shape[1])
 
     def read(self, places: Keys) -> NDArray[np.float32]:
-        """Some of the rows, as numbers."""
+        """Return some rows as float32, shape (places, width)."""
         rows: NDArray[np.float32] = self.values[places].astype(np.float32)
         if self.scale is not None:
             scale = self.scale[places]
@@ -84,7 +84,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A complete segment on this machine."""
+    """A complete segment, memory-mapped from this machine's disk."""
 
     keys: Keys
     logits: Table

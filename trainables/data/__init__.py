@@ -1,4 +1,7 @@
-"""Data sets, one file each; ``DATASETS`` knows them by name."""
+"""Data sets, one file each; ``DATASETS`` finds them by name.
+
+A data set's options load its images and labels as tensors in memory; ``split`` divides its training examples.
+"""
 
 from trainables.data.base import (
     DATASETS,

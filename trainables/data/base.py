@@ -1,4 +1,4 @@
-"""What every data set must give, its splits, and the registry of data sets."""
+"""The base class of data sets' options, splits, and the registry of data sets."""
 
 # N examples, K channels, S height and width
 
@@ -73,12 +73,12 @@ class Arrays:
         return Sizes(len(self.train_labels), len(self.test_labels), self.classes, self.channels, self.size)
 
     def to(self, device: torch.device) -> "Arrays":
-        """The same with images and labels on a device."""
+        """Return a copy with images and labels on a device."""
         names = ("train_images", "train_labels", "test_images", "test_labels")
         return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def fingerprint(self) -> str:
-        """Hash of all pixels and labels, which are on the CPU, 16 hex digits."""
+        """Return the hash of all pixels and labels, 16 hex digits; they must be on the CPU."""
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(str(tuple(tensor.shape)).encode())
@@ -88,10 +88,10 @@ class Arrays:
 
 
 class DataOptions(Options):
-    """Options of one data set, which load it."""
+    """Options of one data set; loads it."""
 
     whereabouts: ClassVar[frozenset[str]] = frozenset({"folder", "verify"})
-    """Options that say where the files are and how they are checked, not what is in them: no part of a fingerprint."""
+    """Options about the location and the check of files, not about their content: not part of a fingerprint."""
 
     validation: int = Field(
         ge=0,
@@ -113,11 +113,11 @@ class DataOptions(Options):
 
     @abstractmethod
     def load(self) -> Arrays:
-        """Reads the data set.
+        """Read the data set.
 
         Raises:
-            FileNotFoundError: it is not where it was looked for; the message says where, and how to get it.
-            ValueError: a file is not what it should be.
+            FileNotFoundError: it was not found; the message says where it must lie, and how to get it.
+            ValueError: a file is damaged or is another file.
         """
 
     def sizes(self) -> Sizes | None:
@@ -153,13 +153,13 @@ class Split:
 
 
 def split(labels: Tensor, options: DataOptions) -> Split:
-    """The stratified split that the options ask for.
+    """Return the stratified split that the options ask for.
 
-    Every class gives its share to validation, to within one example, and every subset of the rest is stratified and
-    contains the smaller ones.
+    Each class is represented in proportion, to within one example, in validation and in every training subset; larger
+    subsets contain the smaller ones.
 
     Raises:
-        ValueError: there are not enough examples.
+        ValueError: the data set has too few examples.
     """
     available = len(labels)
     wanted = student_examples(options, available)
@@ -189,10 +189,10 @@ def student_examples(options: DataOptions, available: int) -> int:
 def stratified_order(
     ids: NDArray[np.int64], labels: NDArray[np.int64], purpose: streams.Purpose, seed: int
 ) -> NDArray[np.int64]:
-    """All ids in an order of which every prefix holds each class in proportion, to within one example.
+    """Return the ids in an order of which every prefix holds each class in proportion, to within one example.
 
-    The quota method of apportionment (Balinski and Young, 1975): of the classes that the next prefix entitles to
-    one more example, the one that must have it soonest goes next. Within a class and between equals, chance decides.
+    Source: the quota method of apportionment (Balinski and Young, 1975). Among the classes whose quota allows one more
+    example, the one with the earliest deadline is next. The order within a class, and ties, are random.
     """
     total = len(ids)
     shuffled = streams.split_order(purpose, seed, total)
@@ -215,14 +215,14 @@ def stratified_order(
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """float32 images, (pixel / 255 - mean) / std per channel, from uint8 of shape (N, K, S, S)."""
+    """Return (pixel / 255 - mean) / std per channel, float32, from uint8 images, shape (N, K, S, S)."""
     scale, shift = _affine(mean, std, images.device)
     return images.float() * scale + shift
 
 
 @functools.lru_cache(maxsize=64)
 def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    # Made once: from a list, at every step, a GPU would be waited for.
+    # Cached: making a GPU tensor from a list at every step would stall the GPU.
     with torch.inference_mode(False):
         scale = torch.tensor([1 / (255 * s) for s in std], device=device)
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100: colour images of 32x32 (Krizhevsky, 2009), from the files of the published archives.
 
-There are two archives of each: Python's, a folder of pickles, and the binary one, a folder of records. Either is read,
-unpacked or as the ``.tar.gz`` it was published as.
+Each is published as two archives: one for Python, a folder of pickles, and a binary one, a folder of records. Either is
+read, as the published ``.tar.gz`` or unpacked.
 """
 
 # N examples
@@ -32,7 +32,7 @@ _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
 _TRAIN, _TEST = 50_000, 10_000
 
-#: Images, shape (N, 3072), and labels, shape (N,), of one file, from its name for messages and its content.
+#: Decodes one file, given its name (for messages) and content, into images, shape (N, 3072), and labels, shape (N,).
 Decode = Callable[[str, bytes], tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
@@ -44,24 +44,24 @@ class Archive:
     """Name of the ``.tar.gz``."""
     md5: str
     folder: str
-    """What it unpacks to."""
+    """Name of the folder that it unpacks to."""
     train: dict[str, str | None]
     """Files and their MD5; None where nobody publishes one."""
     test: dict[str, str | None]
     decode: Decode
 
     def within(self, place: Path) -> Path | None:
-        """The unpacked folder or the packed file in a folder, or the folder itself if it is the unpacked one."""
+        """Return the unpacked folder or the packed file in a folder, or the folder itself if it is the unpacked one."""
         for folder in (place / self.folder, place):
             if all((folder / name).is_file() for name in (*self.train, *self.test)):
                 return folder
         return place / self.file if (place / self.file).is_file() else None
 
     def contents(self, found: Path, verify: bool) -> dict[str, bytes]:
-        """The contents of all files, by name, from what ``within`` found.
+        """Return the contents of all files, by name, from the path that ``within`` returned.
 
         Raises:
-            ValueError: a file has another checksum than the published one, or the packed file is damaged.
+            ValueError: a file does not have the published checksum, or the packed file is damaged.
         """
         members = {**self.train, **self.test}
         if found.is_dir():
@@ -105,7 +105,7 @@ class _CifarOptions(DataOptions):
 
     @abstractmethod
     def _fetch(self, folder: Path) -> object:
-        """Downloads into this folder."""
+        """Download into this folder."""
 
     def load(self) -> Arrays:
         found, archive = self._find()
@@ -177,7 +177,7 @@ def _from_pickle(labels_key: str, classes: int) -> Decode:
 
 
 def _from_records(label_bytes: int, classes: int) -> Decode:
-    """Records of labels, the last of which counts, and 3,072 bytes of pixels."""
+    """Decode records of one or more labels, of which the last is used, and 3,072 bytes of pixels."""
     record = label_bytes + _PIXELS
 
     def decode(name: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

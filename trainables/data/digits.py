@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 grey images of 8x8, which the package ships."""
+"""The handwritten digits that scikit-learn ships: 1,797 grey images of 8x8 pixels."""
 
 from typing import Literal
 
@@ -9,13 +9,13 @@ from trainables import streams
 from trainables.data.base import Arrays, DataOptions, Sizes, stratified_order
 
 _TRAIN = 1000
-_TEST_SPLIT = 1797  # the seed of the split into training and test: part of the data set, not of a study
+_TEST_SPLIT = 1797  # seed of the split into training and test: part of the data set, not of a study
 
 
 class DigitsOptions(DataOptions):
     """1,000 training and 797 test images of 8x8, ten classes.
 
-    The package knows no test set; ours is a fixed stratified one.
+    scikit-learn defines no test set; this one is fixed and stratified.
     """
 
     name: Literal["digits"] = "digits"

@@ -110,15 +110,15 @@ def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """An array of bytes in the idx format: two zeros, element type, number of dimensions, big-endian sizes, elements.
+    """Read an array of bytes in the idx format: two zeros, element type, dimensions, big-endian sizes, elements.
 
     Args:
         path: the file, packed if its name ends in ``.gz``.
-        dimensions: how many the array must have.
+        dimensions: the number that the array must have.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no such file, or cut short, or too long.
+        FileNotFoundError: the file does not exist.
+        ValueError: it has another format, or the wrong length.
     """
     content = files.read(path)
     magic, expected = content[:4], bytes((0, 0, _UINT8, dimensions))
@@ -134,5 +134,5 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise ValueError(
             f"{path} must hold {sizes} = {elements} bytes after its head, but holds {len(content) - start}"
         )
-    # Copied, since torch wants memory that it may write to.
+    # Copied, because torch needs writable memory.
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()

@@ -1,4 +1,4 @@
-"""Data sets as files: finding, downloading, reading and checking them. Shared by the data sets that come as files."""
+"""Finds, downloads, reads and checks the files of data sets."""
 
 import gzip
 import hashlib
@@ -15,23 +15,23 @@ _log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where downloaded data sets lie."""
+    """Return the folder of downloaded data sets."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctkd-study" / "datasets"
 
 
 def download(what: str, into: Path, fetch: Callable[[Path], object]) -> Path:
-    """Downloads a data set, once for all processes of this machine and all or nothing.
+    """Download a data set completely, once for all processes of this machine.
 
     Args:
         what: name of the data set, for messages.
         into: the folder to make.
-        fetch: downloads into the folder that it is given; an ``OSError`` or ``RuntimeError`` means that it could not.
+        fetch: downloads into the folder that it is given; raises ``OSError`` or ``RuntimeError`` if it fails.
 
     Returns:
         The folder.
 
     Raises:
-        FileNotFoundError: it cannot be had.
+        FileNotFoundError: the download failed.
     """
     into.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(into.parent / f".{into.name}.lock"):
@@ -52,15 +52,15 @@ def download(what: str, into: Path, fetch: Callable[[Path], object]) -> Path:
 
 
 def read(path: Path, md5: str | None = None) -> bytes:
-    """A file's content, unpacked if its name ends in ``.gz``.
+    """Return a file's content, unpacked if its name ends in ``.gz``.
 
     Args:
         path: the file.
-        md5: what the file's checksum must be, as hex digits; before unpacking.
+        md5: the expected checksum before unpacking, as hex digits; None checks nothing.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is another file, or damaged.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or another file.
     """
     content = path.read_bytes()
     if md5 is not None:
@@ -74,7 +74,7 @@ def read(path: Path, md5: str | None = None) -> bytes:
 
 
 def require_md5(name: str, content: bytes, md5: str) -> None:
-    """Raises ValueError unless the content has the published checksum."""
+    """Raise ValueError unless the content has the published checksum."""
     actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if actual != md5:
         raise ValueError(
@@ -83,7 +83,7 @@ def require_md5(name: str, content: bytes, md5: str) -> None:
 
 
 def require_labels(name: str, smallest: int, largest: int, classes: int) -> None:
-    """Raises ValueError unless labels are from 0 to below the number of classes."""
+    """Raise ValueError unless all labels are from 0 to ``classes`` - 1."""
     if smallest < 0 or largest >= classes:
         wrong = smallest if smallest < 0 else largest
         raise ValueError(f"labels in {name} must be from 0 to {classes - 1}, but one is {wrong}")

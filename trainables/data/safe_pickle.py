@@ -1,4 +1,4 @@
-"""Reading pickles of arrays that strangers made, without running what they may hold."""
+"""Reads pickles of arrays from untrusted files without running code that they may contain."""
 
 import io
 import pickle
@@ -8,9 +8,9 @@ import numpy as np
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Builds containers, numbers, text and numpy arrays; names nothing else."""
+    """Builds containers, numbers, text and numpy arrays, and refuses everything else."""
 
-    # How numpy makes an empty array to fill, under the module names of old and new numpy.
+    # numpy's constructor of unpickled arrays, under the module names of old and new versions.
     _reconstruct: ClassVar[Any] = np.empty(0).__reduce__()[0]
     _known: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -27,16 +27,16 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def unpickle_arrays(name: str, content: bytes) -> Any:
-    """What a pickle of plain values and numpy arrays holds; byte strings of Python 2 become text.
+    """Return the content of a pickle of plain values and numpy arrays; byte strings of Python 2 become text.
 
     Args:
-        name: what to call the file in messages.
+        name: the name of the file in messages.
         content: the pickle.
 
     Raises:
-        ValueError: it names anything else, or is no whole pickle. Nothing that it names was called.
+        ValueError: it names anything else, or is damaged. Nothing that it names was called.
     """
     try:
         return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
-    except Exception as fault:  # a damaged pickle can raise anything
+    except Exception as fault:  # a damaged pickle can raise any exception
         raise ValueError(f"{name} must be a pickle of numpy arrays, but: {fault or type(fault).__name__}") from None

@@ -1,4 +1,4 @@
-"""Views: the augmented forms of an example, counted, so that one number says which (design: a view is an address)."""
+"""Views: the augmented forms of an example, numbered from 0."""
 
 # N examples, K channels, S height and width
 
@@ -15,24 +15,24 @@ from trainables.registry import Registry
 
 
 class ViewOptions(Options):
-    """How many views an example has, and what each looks like."""
+    """A numbered set of augmentations."""
 
     @property
     @abstractmethod
     def count(self) -> int:
-        """The number of views of one example."""
+        """The number of views of an example."""
 
     @property
     @abstractmethod
     def identity(self) -> int:
-        """The view that is the example itself."""
+        """The number of the view that equals the example."""
 
     @abstractmethod
     def apply(self, images: Tensor, views: Tensor) -> Tensor:
-        """The given view of each image.
+        """Return the given view of each image.
 
         Args:
-            images: shape (N, K, S, S), any dtype; the fill value of what lies outside an image is 0.
+            images: shape (N, K, S, S), any dtype; pixels outside an image are 0.
             views: shape (N,), int64, below ``count``.
 
         Returns:
@@ -80,7 +80,7 @@ class Crop(ViewOptions):
         height, width = images.shape[2:]
         offsets = 2 * self.padding + 1
         shift, mirrored = views % offsets**2, torch.nonzero(views >= offsets**2).squeeze(1)
-        # Every window of every image, as strides over the padded ones: picking one needs no index per pixel.
+        # All windows of all images, as strides over the padded images, so that a crop needs no index per pixel.
         windows = F.pad(images, (self.padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         cropped = windows[torch.arange(len(images), device=images.device), :, shift // offsets, shift % offsets]
         cropped[mirrored] = cropped[mirrored].flip(3)

@@ -1,4 +1,4 @@
-"""What every distiller must do."""
+"""The base class of distillers and of their options."""
 
 # B batch, C classes, D width of the pooled vector, N examples of the training subset
 
@@ -16,26 +16,26 @@ from trainables.options import Options
 from trainables.registry import Registry
 from trainables.temperatures.base import Temperature, TrainingProgress, Use
 
-#: What a distiller reads of the teacher, each including the ones before it.
+#: What a distiller reads of the teacher; each includes the ones before it.
 Needs = Literal["nothing", "logits", "pooled", "maps"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """What a distiller may read of one batch besides the student."""
+    """What a distiller can read of a batch, besides the student's outputs."""
 
     labels: Tensor
     """Shape (B,), int64."""
     positions: Tensor
-    """The place of each example in the training subset, shape (B,), int64, from 0 on: addresses of memories."""
+    """The position of each example in the training subset, shape (B,), int64, from 0; the index into memories."""
     teacher: Features | None
-    """The teacher's outputs, without gradient; what the distiller does not need may be an empty tensor."""
+    """The teacher's outputs, without gradient; those that the distiller does not need can be empty tensors."""
     progress: TrainingProgress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Losses:
-    """The parts of the loss, scalars; ``total`` is what is minimised, with its weights, the parts are without."""
+    """A loss and its parts, scalars. ``total`` is minimised and contains the weights; the parts do not."""
 
     total: Tensor
     ce: Tensor
@@ -44,30 +44,33 @@ class Losses:
 
 
 class Distiller(Contract, nn.Module):
-    """Turns a batch's outputs into a loss. Its parameters (regressors, embeddings) train with the student.
+    """Computes the loss of a batch. Its parameters (regressors, embeddings) are trained with the student.
 
-    A loss waits for no device: nothing in it reads a tensor's numbers. What a distiller remembers from step to step is
-    in its state dict, and what it draws is addressed by seed, epoch and position: a resumed trial goes on as if never
-    stopped.
+    A distiller must not read a tensor's numbers on the CPU, which would stall a GPU. Its memory of earlier steps must
+    be in its state dict, and what it draws must be addressed by seed, epoch and position, so that a resumed trial goes
+    on as if never interrupted.
 
     A subclass defines ``compute``. It cannot override ``losses``, which calls ``compute`` with autocast off.
     """
 
     @final
     def losses(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
-        """The loss of one batch, in float32 whatever the student's precision, also under autocast.
+        """Return the loss of one batch, in float32 even if the student runs in bfloat16.
 
         Args:
             student: the student's outputs, with gradient.
             batch: labels, positions, teacher's outputs, progress.
-            temperature: how T is set; None for a distiller without one.
+            temperature: sets T; None for a distiller without one.
         """
         with _no_autocast(student.logits.device):
             return self.compute(student, batch, temperature)
 
     @abstractmethod
     def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
-        """What ``losses`` returns; called with autocast off. Features come in the student's precision, perhaps half."""
+        """Return what ``losses`` returns.
+
+        Called with autocast off; the student's features can be bfloat16, so convert them to float32.
+        """
 
 
 def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -77,7 +80,7 @@ def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[obje
 
 
 def require_teacher(batch: Batch, temperature: Temperature | None) -> tuple[Features, Temperature]:
-    """The teacher's outputs and the temperature, for distillers that cannot be without.
+    """Return the teacher's outputs and the temperature, for distillers that need both.
 
     Raises:
         TypeError: one of them is missing.
@@ -89,11 +92,11 @@ def require_teacher(batch: Batch, temperature: Temperature | None) -> tuple[Feat
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pair:
-    """What a distiller is built for."""
+    """The two networks, and the data, that a distiller is built for."""
 
     student: Network
     teacher: Network | None
-    """The teacher's network, frozen; None for a distiller that needs nothing of it."""
+    """The teacher's network, frozen; None for a distiller without a teacher."""
     classes: int
     channels: int
     size: int
@@ -101,10 +104,10 @@ class Pair:
     labels: Tensor
     """Labels of the training subset by position, shape (N,), int64; memories have this length."""
     seed: int
-    """The trial's seed: part of the address of whatever a distiller draws while it trains."""
+    """The trial's seed, for the addresses of what a distiller draws during training."""
 
     def outputs(self, network: Network) -> Features:
-        """What one of the two networks gives for one black image, for the shapes; the network is left as it was."""
+        """Return the outputs of one of the networks for a black image, to know their shapes; its mode is restored."""
         image = next(network.parameters()).new_zeros(1, self.channels, self.size, self.size)
         training = network.training
         network.eval()  # one image has no batch statistics
@@ -114,10 +117,10 @@ class Pair:
         return features
 
     def guide(self) -> Network:
-        """The teacher's network.
+        """Return the teacher's network.
 
         Raises:
-            TypeError: there is none.
+            TypeError: there is no teacher.
         """
         if self.teacher is None:
             raise TypeError("this distiller needs the teacher's network, but got None")
@@ -125,18 +128,18 @@ class Pair:
 
 
 class DistillerOptions(Options):
-    """Options of one distiller, which build it."""
+    """Options of one distiller; builds it."""
 
     needs: ClassVar[Needs] = "logits"
     takes: ClassVar[Use | None] = "term"
-    """What it takes of a temperature; None where it has none."""
+    """How it uses a temperature; None if it has none."""
 
     @abstractmethod
     def build(self, pair: Pair) -> Distiller:
-        """The distiller; draws its initial weights from torch's global generator.
+        """Return the distiller; its initial weights are drawn from torch's global generator.
 
         Raises:
-            ValueError: it cannot work for this pair.
+            ValueError: it cannot work with this pair.
         """
 
 

@@ -1,4 +1,4 @@
-"""Contrastive representation distillation: one positive against many negatives, read from memories."""
+"""Contrastive representation distillation: one positive and many negatives, which are read from memories."""
 
 # B batch, E width of the embeddings, K negatives, N examples of the training subset
 
@@ -18,9 +18,9 @@ from trainables.models.base import Features
 
 
 def nce_loss(scores: Tensor, z: Tensor, examples: int) -> Tensor:
-    """Noise-contrastive estimation: which of the K + 1 is the true one, as K + 1 logistic regressions.
+    """Return the loss of noise-contrastive estimation: K + 1 logistic regressions that tell positive from negative.
 
-    Source: Tian et al., ICLR 2020. Their 1e-7 beside K / N is left out.
+    Source: Tian et al., ICLR 2020, without the 1e-7 that they add to K / N.
 
     Args:
         scores: similarities over the contrast's temperature, shape (B, K + 1), the positive in column 0.
@@ -65,10 +65,10 @@ class Embedding(nn.Module):
 
 
 class CRD(FeatureDistiller):
-    """Trained embeddings of both networks, and a memory of each network's embedding of every example.
+    """Trains an embedding of each network, and remembers each network's embedding of every example.
 
-    Its memories and the normalisation constants Z (0 until the first step sets them) are in the state. ``negatives``
-    can be replaced by any module that gives contrast positions for (positions, labels, epoch).
+    The memories and the normalisation constants Z (0 before the first step) are part of the state. ``negatives`` can be
+    replaced by any module that returns positions of negatives for (positions, labels, epoch).
     """
 
     def __init__(self, options: CRDOptions, pair: Pair) -> None:
@@ -94,8 +94,8 @@ class CRD(FeatureDistiller):
         return loss
 
     def _contrast(self, anchor: str, embedded: Tensor, among: str, index: Tensor) -> Tensor:
-        # All N similarities by one matrix product and then a choice among them moves far less memory than copying the
-        # (B, K + 1, E) entries first. The clone keeps the entries of this step for the backward pass.
+        # Computing all N similarities and choosing K + 1 of them moves far less memory than first copying (B, K + 1, E)
+        # entries. The clone keeps the entries for the backward pass, as the memory changes in this step.
         memory = self.get_buffer(f"memory_{among}").clone()
         scores = (embedded @ memory.T).gather(1, index) / self.contrast_temperature
         z = self.get_buffer(f"z_{anchor}")

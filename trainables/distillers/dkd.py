@@ -1,4 +1,4 @@
-"""Decoupled knowledge distillation: the target class and the other classes apart."""
+"""Decoupled knowledge distillation: separate terms for the target class and the other classes."""
 
 # B batch, C classes
 
@@ -19,9 +19,9 @@ def dkd_loss(
 ) -> Tensor:
     """T² · (α · TCKD + β · NCKD), averaged over the batch.
 
-    TCKD is the divergence between the two-way distributions target / not target, NCKD the one between the distributions
-    over the other classes alone. The authors mask the target by a logit of -1000 instead; a learned T then gets a
-    gradient of 0 · -inf. Without the target there is nothing to mask, and every gradient is finite.
+    TCKD is the divergence of the two-way distributions target / not target; NCKD is that of the distributions over the
+    other classes. The authors mask the target with a logit of -1000, which gives a learned T a gradient of 0 · -inf;
+    here the target is left out, and all gradients are finite.
 
     Source: Zhao et al., CVPR 2022.
 
@@ -39,7 +39,7 @@ def dkd_loss(
     per_sample = temperature.float().reshape(-1, 1)
     target_s, others_s = _apart(student.float() / per_sample, labels)
     target_t, others_t = _apart(teacher.float() / per_sample, labels)
-    # The log-odds of the target: log p = logsigmoid(odds), log(1 - p) = logsigmoid(-odds), and no 1 - p rounded to 0.
+    # The log-odds of the target: log p = logsigmoid(odds), log(1 - p) = logsigmoid(-odds), without rounding 1 - p to 0.
     odds_s = target_s - others_s.logsumexp(dim=1, keepdim=True)
     odds_t = target_t - others_t.logsumexp(dim=1, keepdim=True)
     tckd = odds_t.sigmoid() * (F.logsigmoid(odds_t) - F.logsigmoid(odds_s))
@@ -50,7 +50,7 @@ def dkd_loss(
 
 
 def _apart(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The target's logits, shape (B, 1), and the others', shape (B, C - 1)."""
+    """Return the target's logits, shape (B, 1), and the others', shape (B, C - 1)."""
     target = labels.unsqueeze(1)
     others = torch.arange(logits.shape[1] - 1, device=logits.device)
     return logits.gather(1, target), logits.gather(1, others + (others >= target))

@@ -1,4 +1,4 @@
-"""What the distillers have in common that add a loss on features to cross-entropy and distillation."""
+"""The base class of distillers that add a loss on features to cross-entropy and distillation."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -31,7 +31,7 @@ class FeatureDistiller(Distiller):
 
     @abstractmethod
     def other(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """The distiller's own loss, a scalar, float32."""
+        """Return the distiller's own loss, a scalar, float32."""
 
     def compute(self, student: Features, batch: Batch, temperature: Temperature | None) -> Losses:
         teacher, temperature = require_teacher(batch, temperature)

@@ -1,4 +1,4 @@
-"""Contrast examples of other classes, each a function of its address: nothing is drawn, and nothing remembered."""
+"""Negatives for contrastive losses: examples of other classes, each a function of its address."""
 
 # B batch, K negatives, N examples of the training subset
 
@@ -11,10 +11,10 @@ _MASK = 0xFFFFFFFF
 
 
 class OtherClassNegatives(nn.Module):
-    """For every anchor, K examples of other classes, uniform and with replacement.
+    """Gives every anchor K examples of other classes, uniformly and with replacement.
 
-    The k-th negative of an example depends on seed, epoch, the example's position and k alone: not on the batch that it
-    comes in, nor on the device, nor on what was drawn before.
+    The k-th negative of an example depends only on seed, epoch, the example's position and k, not on its batch, the
+    device or what was drawn before.
 
     Args:
         labels: of the training subset, shape (N,), int64.
@@ -22,7 +22,7 @@ class OtherClassNegatives(nn.Module):
         seed: of the trial.
 
     Raises:
-        ValueError: there is only one class.
+        ValueError: all examples have one class.
     """
 
     def __init__(self, labels: Tensor, count: int, seed: int) -> None:
@@ -31,13 +31,13 @@ class OtherClassNegatives(nn.Module):
         members = torch.bincount(labels)
         if int((members > 0).sum()) < 2:
             raise ValueError(f"negatives need examples of at least two classes, but got {int((members > 0).sum())}")
-        # Examples sorted by class: those of other classes are what lies outside one run of it.
+        # Sorted by class, the examples of one class are contiguous; those of other classes are all outside that run.
         self.register_buffer("order", labels.argsort(stable=True), persistent=False)
         self.register_buffer("first", members.cumsum(0) - members, persistent=False)
         self.register_buffer("members", members, persistent=False)
 
     def forward(self, positions: Tensor, labels: Tensor, epoch: int) -> Tensor:
-        """Positions of negatives, shape (B, K), for anchors at ``positions`` with ``labels``, both of shape (B,)."""
+        """Return the positions of negatives, shape (B, K), for anchors at ``positions`` with ``labels``, shape (B,)."""
         order, first, members = (self.get_buffer(name) for name in ("order", "first", "members"))
         rows, columns = (
             streams.generator(streams.Purpose.NEGATIVES, self.seed, epoch).integers(0, _MASK, size=2).tolist()
@@ -51,7 +51,7 @@ class OtherClassNegatives(nn.Module):
 
 
 def _scrambled(numbers: Tensor) -> Tensor:
-    """A bijection of 0 .. 2^32 - 1 without visible pattern (Wellons, hash prospector); no product exceeds 63 bits."""
+    """Apply a pseudo-random bijection of 0 .. 2^32 - 1 (Wellons, hash prospector); products stay below 2^63."""
     numbers = numbers & _MASK
     numbers = ((numbers >> 16) ^ numbers) * 0x21F0AAAD & _MASK
     numbers = ((numbers >> 15) ^ numbers) * 0x735A2D97 & _MASK

@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: who is like whom within a batch."""
+"""Probabilistic knowledge transfer: matches the similarities between the samples of a batch."""
 
 # B batch, D width of the pooled vector (the student's and the teacher's may differ)
 
@@ -16,9 +16,9 @@ _EPSILON = 1e-7
 
 
 def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """The divergence between the teacher's and the student's similarities within the batch, averaged over all B² pairs.
+    """Return the divergence of the student's similarities from the teacher's, averaged over all B² pairs of samples.
 
-    Similarities are cosines, moved to 0..1 and made to sum to 1 in each row.
+    Similarities are cosines, scaled to 0..1 and normalised to sum to 1 in each row.
 
     Source: Passalis and Tefas, ECCV 2018.
 

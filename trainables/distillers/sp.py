@@ -1,4 +1,4 @@
-"""Similarity-preserving distillation: the batch's Gram matrices."""
+"""Similarity-preserving distillation: matches the Gram matrices of a batch."""
 
 # B batch
 
@@ -14,7 +14,7 @@ from trainables.models.base import Features
 
 
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """The mean squared difference of the Gram matrices of the two batches of maps, each with rows of length 1.
+    """Return the mean squared difference of the Gram matrices of two batches of maps, each with rows of length 1.
 
     Source: Tung and Mori, ICCV 2019.
 

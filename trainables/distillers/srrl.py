@@ -1,4 +1,4 @@
-"""Softmax regression representation learning: the student's vector through the teacher's classifier."""
+"""Softmax regression representation learning: passes the student's vector through the teacher's classifier."""
 
 # B batch, C classes, D width of the teacher's pooled vector
 
@@ -20,7 +20,7 @@ def srrl_loss(transferred: Tensor, predicted: Tensor, teacher: Tensor, teacher_l
 
     Args:
         transferred: the student's vectors in the teacher's space, shape (B, D).
-        predicted: what the teacher's classifier makes of them, shape (B, C).
+        predicted: logits of the teacher's classifier for them, shape (B, C).
         teacher: the teacher's vectors, shape (B, D).
         teacher_logits: shape (B, C).
 
@@ -43,7 +43,7 @@ class SRRLOptions(FeatureOptions):
 
 
 class SRRL(FeatureDistiller):
-    """A trained transfer into the teacher's space, and the teacher's classifier, frozen."""
+    """Trains a transfer into the teacher's space, in front of the teacher's frozen classifier."""
 
     def __init__(self, options: SRRLOptions, pair: Pair) -> None:
         super().__init__(options)
@@ -51,7 +51,7 @@ class SRRL(FeatureDistiller):
         self.transfer = nn.Sequential(
             nn.Conv2d(width, classifier.in_features, 1, bias=False), nn.BatchNorm2d(classifier.in_features), nn.ReLU()
         )
-        # Buffers, not a module: they follow to the device, but are neither trained nor part of the state.
+        # Buffers, not a module: they move with the distiller, but are neither trained nor saved.
         self.register_buffer("classifier_weight", classifier.weight.detach().float(), persistent=False)
         bias = classifier.bias.detach().float() if classifier.bias is not None else None
         self.register_buffer("classifier_bias", bias, persistent=False)

@@ -1,4 +1,7 @@
-"""Networks; ``MODELS`` knows them by name."""
+"""Networks, one file for each family; ``MODELS`` finds them by name.
+
+A network takes images and gives logits, feature maps and the pooled vector.
+"""
 
 from trainables.models.base import MODELS, Features, ModelOptions, Network
 

@@ -1,4 +1,4 @@
-"""What every network must give, and the registry of networks."""
+"""The base class of networks and of their options, and their registry."""
 
 # B batch, C classes, D width of the pooled vector
 
@@ -24,14 +24,14 @@ class Features:
 
 
 class Network(nn.Module):
-    """A classifier whose features can be read."""
+    """A classifier that also returns its features."""
 
     @abstractmethod
     def features(self, images: Tensor) -> Features:
-        """Logits and features of a batch, images of shape (B, channels, height, width)."""
+        """Return logits and features of a batch of images, shape (B, channels, height, width)."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (B, C)."""
+        """Return logits, shape (B, C)."""
         return self.features(images).logits
 
     @property
@@ -41,11 +41,11 @@ class Network(nn.Module):
 
 
 class ModelOptions(Options):
-    """Options of one family of networks, which build it."""
+    """Options of one family of networks; builds a network."""
 
     @abstractmethod
     def build(self, classes: int, channels: int, size: int) -> Network:
-        """The network for square images of this size; draws its initial weights from torch's global generator.
+        """Return the network for square images of this size; its weights are drawn from torch's global generator.
 
         Raises:
             ValueError: the network cannot take images of this size.

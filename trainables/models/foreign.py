@@ -1,4 +1,4 @@
-"""What networks of other libraries have in common: their names, their state-dict keys, their safety."""
+"""The base class of networks from other libraries, and the check of their names."""
 
 # B batch, C classes, D width of the pooled vector
 
@@ -27,7 +27,7 @@ class ForeignNetwork(Network):
 
 
 def _drop_key(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    # In place and for every key, so that the order stays.
+    # In place and for every key, so that the order of the keys is kept.
     for key in [key for key in state if key.startswith(prefix)]:
         state[prefix + key.removeprefix(prefix + _KEY)] = state.pop(key)
 
@@ -38,7 +38,7 @@ def _add_key(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) 
 
 
 def require_known(library: str, name: str, known: Iterable[str]) -> None:
-    """Refuses a name that the library does not have, with the nearest that it has.
+    """Refuse a name that the library does not have, and suggest a similar one.
 
     Raises:
         PydanticCustomError: the name is unknown.

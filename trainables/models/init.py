@@ -1,4 +1,4 @@
-"""Initial weights: those that several families share, drawn from torch's global generator; and none at all."""
+"""Initial weights that several families share, and a way to build networks without weights."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,9 +10,9 @@ from torch.overrides import TorchFunctionMode
 
 
 def normal_fan_out(network: nn.Module) -> None:
-    """Every convolution's weights from N(0, 2 / fan-out), its bias 0 (He et al. 2015); everything else is left alone.
+    """Draw the weights of all convolutions from N(0, 2 / fan-out) and set their biases to 0 (He et al. 2015).
 
-    The fan-out is kernel area times output channels, also for grouped convolutions, as the CTKD authors count it.
+    The fan-out is kernel area times output channels, also for grouped convolutions, as in the CTKD authors' code.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -24,15 +24,15 @@ def normal_fan_out(network: nn.Module) -> None:
 
 @contextlib.contextmanager
 def shapes_alone() -> Iterator[None]:
-    """Networks that are built inside have shapes but no numbers (device "meta"), and take no memory."""
+    """Build networks inside the block with shapes but without numbers (device "meta"), so without memory."""
     with torch.device("meta"), _NothingDrawn():
         yield
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Skips ``torch.nn.init``: to draw no numbers, torch would first import its compiler, for two seconds.
+    """Skips ``torch.nn.init``: on the meta device torch would first import its compiler, which takes two seconds.
 
-    Networks of other packages that draw by other means still have it imported.
+    Networks that draw by other means still cause that import.
     """
 
     def __torch_function__(

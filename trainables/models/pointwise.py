@@ -25,12 +25,12 @@ class PointwiseConv2d(nn.Conv2d):
 
 
 def is_unsafe(module: nn.Module) -> bool:
-    """Whether the module is a 1x1 convolution that leaves its stride to torch."""
+    """Whether the module is a 1x1 convolution with a stride, which torch would compute unsafely."""
     return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1)
 
 
 def make_safe(network: nn.Module) -> None:
-    """Takes the stride out of every unsafe convolution of a network that others wrote, and puts it before, in place.
+    """Replace, in place, the stride of every unsafe convolution of a foreign network by subsampling before it.
 
     Classes, parameters and keys stay as they are.
 
@@ -46,7 +46,7 @@ def make_safe(network: nn.Module) -> None:
 
 
 class _Subsample:
-    """A hook that passes every ``down``-th row and ``across``-th column on."""
+    """A hook that keeps every ``down``-th row and ``across``-th column of the input."""
 
     def __init__(self, down: int, across: int) -> None:
         self.down, self.across = down, across

@@ -1,4 +1,7 @@
-"""Ways to set the distillation temperature, one file each; ``TEMPERATURES`` knows them by kind."""
+"""Kinds of distillation temperature, one file each; ``TEMPERATURES`` finds them by kind.
+
+A kind takes both networks' logits, the labels and λ, and gives the distillation loss, or T itself.
+"""
 
 from trainables.temperatures.base import (
     TEMPERATURES,

@@ -1,4 +1,4 @@
-"""Annealing distillation: regression onto the teacher's logits, growing to full size, then the labels alone."""
+"""Annealing distillation: first regression on the teacher's scaled logits, then cross-entropy alone."""
 
 # B batch, C classes
 

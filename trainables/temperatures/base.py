@@ -1,4 +1,4 @@
-"""What every way to set the temperature must do."""
+"""The base classes of temperatures and of their options."""
 
 # B batch, C classes
 
@@ -13,15 +13,15 @@ from trainables.contract import Contract
 from trainables.options import Options
 from trainables.registry import Registry
 
-#: What a distiller takes of a temperature: ``value`` (one T, which goes into a loss of the distiller's own), ``term``
-#: (the distillation loss as a part of its loss), or ``loss`` (cross-entropy and the distillation loss, nothing else).
+#: How a distiller uses a temperature: ``value`` (a single T, in a loss of its own), ``term`` (the distillation loss, as
+#: one part of its loss), or ``loss`` (the distillation loss and cross-entropy, and nothing else).
 Use = Literal["value", "term", "loss"]
 
 ALL_USES: frozenset[Use] = frozenset({"value", "term", "loss"})
 
 
 class Weights(NamedTuple):
-    """Weights of a distiller, as a paper publishes them."""
+    """Weights of a distiller, as published in a paper."""
 
     ce_weight: float
     kd_weight: float
@@ -29,31 +29,33 @@ class Weights(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where training stands when a loss is taken."""
+    """The epoch and λ for which a loss is computed."""
 
     epoch: int
     """The epoch in progress, counted from 1."""
     epochs: int
-    """How many epochs the trial has."""
+    """The number of epochs of the trial."""
     strength: float = 0.0
-    """λ of the curriculum, ≥ 0: the gradient of the temperature is multiplied by -λ. 0 where there is no curriculum."""
+    """λ of the curriculum, ≥ 0: the gradient of the temperature is multiplied by -λ. 0 without a curriculum."""
 
 
 class Temperature(Contract, nn.Module):
     """One way to set the distillation temperature.
 
-    It computes in float32 whatever the student's precision: in half precision a learned temperature can stop moving.
+    It computes in float32 even if the student runs in bfloat16: in low precision a learned T can stop changing.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: Tensor | None = None
-        """What the student's logits were divided by in the last ``kd_term`` or ``value``, detached, shape () or (B,);
-        None for kinds that do not soften the student."""
+        """The divisor of the student's logits in the last ``kd_term`` or ``value``, detached, shape () or (B,).
+
+        None for kinds that do not divide the student's logits.
+        """
 
     @abstractmethod
     def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
-        """The distillation loss of one batch, averaged over its samples.
+        """Return the distillation loss of one batch, averaged over its samples.
 
         Args:
             student: logits, shape (B, C), with gradient.
@@ -66,23 +68,23 @@ class Temperature(Contract, nn.Module):
         """
 
     def ce_factor(self, progress: TrainingProgress) -> float:
-        """What the cross-entropy with the labels is multiplied by: 1, unless the kind has a phase without it."""
+        """Return the factor of the cross-entropy with the labels: 1, unless the kind has a phase without it."""
         return 1.0
 
 
 class SingleTemperature(Temperature):
-    """A kind that has one T per batch or per sample, which other distillers can take."""
+    """A kind with a single T per batch or per sample, which all distillers can use."""
 
     @abstractmethod
     def value(self, student: Tensor, teacher: Tensor, progress: TrainingProgress) -> Tensor:
-        """T > 0 for this batch, shape () or (B,), with gradient reversal applied where T is learned."""
+        """Return T > 0 for this batch, shape () or (B,), with gradient reversal if T is learned."""
 
     def kd_term(self, student: Tensor, teacher: Tensor, labels: Tensor, progress: TrainingProgress) -> Tensor:
         return kd_loss(student, teacher, self.value(student, teacher, progress))
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
-    """Hinton's distillation loss, T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the batch.
+    """Return Hinton's loss, T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the batch.
 
     Source: Hinton et al. 2015; CTKD, section 3 (one T per batch, or one per sample).
 
@@ -100,7 +102,7 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
 
 
 def softened_divergence(student: Tensor, teacher: Tensor, t_student: Tensor, t_teacher: Tensor) -> Tensor:
-    """KL(softmax(teacher / T_t) ‖ softmax(student / T_s)) of each sample, shape (B, 1).
+    """Return KL(softmax(teacher / T_t) ‖ softmax(student / T_s)) of each sample, shape (B, 1).
 
     Args:
         student: logits, shape (B, C), float32.
@@ -114,19 +116,25 @@ def softened_divergence(student: Tensor, teacher: Tensor, t_student: Tensor, t_t
 
 
 class TemperatureOptions(Options):
-    """Options of one kind of temperature, which build it."""
+    """Options of one kind of temperature; builds it."""
 
     learned: ClassVar[bool] = False
-    """Whether T has parameters, so that a curriculum means something."""
+    """Whether T has parameters; only then a curriculum has an effect."""
     serves: ClassVar[frozenset[Use]] = frozenset({"loss", "term"})
-    """What distillers can take of this kind; ``value`` is for a ``SingleTemperature``."""
+    """How distillers can use this kind; ``value`` requires a ``SingleTemperature``."""
     published: ClassVar[Weights | None] = None
-    """The distiller's weights that this kind was published with, where a paper gives them. They are not applied: a
-    study says its weights at the distiller, where they stand beside those of the other arms."""
+    """The distiller's weights that this kind was published with, if a paper gives them.
+
+    They are not applied automatically: a study gives its weights at the distiller, next to those of the other arms.
+    """
 
     @abstractmethod
     def build(self, classes: int) -> Temperature:
-        """The temperature for logits of this many classes; draws its initial weights from torch's global generator."""
+        """Return the temperature; its initial weights are drawn from torch's global generator.
+
+        Args:
+            classes: the number of classes.
+        """
 
 
 TEMPERATURES = Registry("trainables.temperatures", TemperatureOptions, "kind", "ctkd_study.temperatures")

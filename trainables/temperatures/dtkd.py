@@ -1,4 +1,4 @@
-"""DTKD: dynamic temperatures that split 2T between the networks by their largest logits."""
+"""DTKD: dynamic temperatures, which split 2T between the two networks by their largest logits."""
 
 # B batch, C classes
 
@@ -22,10 +22,10 @@ _SMALLEST_SHARE = 0.05
 
 
 def shares(student: Tensor, teacher: Tensor) -> Tensor:
-    """The student's share max s / (max s + max t) of 2T, shape (B, 1), within 0.05 and 0.95.
+    """Return the student's share of 2T, max s / (max s + max t), clamped to 0.05..0.95, shape (B, 1).
 
-    A largest logit that is not positive would make a temperature negative, and a sum near 0 make it infinite: each is
-    taken as at least 1e-6 first. Where a bound holds, no gradient flows through the temperatures.
+    A largest logit ≤ 0 would make a temperature negative, and a sum near 0 infinite; so both maxima are first clamped
+    to at least 1e-6. A clamped value passes no gradient.
     """
     s = student.amax(dim=1, keepdim=True).clamp_min(_SMALLEST_MAXIMUM)
     t = teacher.amax(dim=1, keepdim=True).clamp_min(_SMALLEST_MAXIMUM)

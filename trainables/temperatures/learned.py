@@ -1,4 +1,4 @@
-"""What CTKD's two learned temperatures share: the way from an unbounded parameter p to T.
+"""The map from an unbounded parameter p to T, which CTKD's two learned temperatures share.
 
 T = τ_init + τ_range · sigmoid(p): τ_range is a span, so with the defaults T lies in (1, 21), not (1, 20). With p = 1 it
 starts at 15.62; weight decay pulls p towards 0, T towards 11. Source: CTKD, section 3.2.
@@ -26,9 +26,9 @@ class LearnedOptions(TemperatureOptions):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Between which T lies; it reaches neither."""
+        """The open interval in which T lies."""
         return self.tau_init, self.tau_init + self.tau_range
 
     def temperature(self, parameter: Tensor) -> Tensor:
-        """T from the unbounded parameter p, same shape."""
+        """Return T for the unbounded parameter p, same shape."""
         return self.tau_init + self.tau_range * torch.sigmoid(parameter)

@@ -1,4 +1,4 @@
-"""NormKD: a temperature for each sample and network, from the spread of its logits."""
+"""NormKD: each sample's temperature is proportional to the standard deviation of its logits, per network."""
 
 # B batch, C classes
 
@@ -14,7 +14,7 @@ from trainables.temperatures.standardized import row_std
 def norm_loss(student: Tensor, teacher: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     """T_t² · KL(softmax(t / T_t) ‖ softmax(s / T_s)), T = τ · std of the logits, averaged over the batch.
 
-    The gradient flows through the student's own spread, too.
+    The gradient also flows through the standard deviation of the student's logits.
 
     Source: Chi et al., NormKD, 2023.
 

@@ -1,7 +1,7 @@
-"""Gradient reversal: where the sign of λ is applied, and nowhere else.
+"""Gradient reversal; the only place that applies the sign of λ.
 
 The student minimises the distillation loss, the temperature maximises it (CTKD, section 3.2). One backward pass does
-both: this layer passes its input on unchanged, and multiplies the gradient by -λ. λ ≥ 0.
+both: this layer returns its input unchanged and multiplies the gradient by -λ, λ ≥ 0.
 """
 
 from typing import Any
@@ -22,6 +22,6 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(tensor: Tensor, strength: float) -> Tensor:
-    """The tensor itself; its gradient is multiplied by ``-strength`` (λ ≥ 0)."""
+    """Return the tensor unchanged; its gradient is multiplied by ``-strength`` (λ ≥ 0)."""
     reversed_: Tensor = _Reverse.apply(tensor, strength)
     return reversed_

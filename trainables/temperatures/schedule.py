@@ -1,4 +1,4 @@
-"""A temperature that follows a path of its own, without learning: the control for a curriculum."""
+"""A temperature on a fixed schedule: the control experiment for a learned one."""
 
 import math
 from typing import ClassVar, Literal
@@ -34,7 +34,7 @@ class ScheduleOptions(TemperatureOptions):
     )
 
     def temperature(self, epoch: int, epochs: int) -> float:
-        """T in this epoch, counted from 1, of a trial of so many."""
+        """Return T in this epoch, counted from 1, of a trial of so many."""
         length = self.epochs or epochs
         share = (min(epoch, length) - 1) / max(length - 1, 1)
         if self.path == "cosine":

@@ -14,15 +14,15 @@ _SMALLEST_STD = 1e-3
 
 
 def row_std(logits: Tensor) -> Tensor:
-    """The standard deviation of each row, shape (B, 1), with C - 1 in the denominator, and at least 1e-3.
+    """Return the standard deviation of each row (divisor C - 1), at least 1e-3, shape (B, 1).
 
-    Below that a row has no shape, only rounding: it gets no gradient through its spread, and is not blown up.
+    A smaller spread is rounding noise: such a row is not scaled up, and gets no gradient through its spread.
     """
     return logits.var(dim=1, keepdim=True).clamp_min(_SMALLEST_STD**2).sqrt()
 
 
 def standardized(logits: Tensor) -> Tensor:
-    """(x - mean) / (1e-7 + std) of each row, shape (B, C).
+    """Return (x - mean) / (1e-7 + std) of each row, shape (B, C).
 
     Source: Sun et al., CVPR 2024.
     """
@@ -45,7 +45,7 @@ class StandardizedOptions(TemperatureOptions):
 
 
 class StandardizedTemperature(Temperature):
-    """``seen`` is what the student's own logits are divided by: T times their standard deviation."""
+    """``seen`` is the divisor of the student's logits: T times their standard deviation."""
 
     def __init__(self, options: StandardizedOptions) -> None:
         super().__init__()

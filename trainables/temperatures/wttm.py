@@ -1,4 +1,4 @@
-"""Weighted transformed teacher matching: samples of which the teacher is less sure weigh more."""
+"""Weighted transformed teacher matching: samples weigh more if the teacher is less sure of them."""
 
 # B batch, C classes
 
@@ -12,7 +12,7 @@ from trainables.temperatures.ttm import ttm_divergence
 
 
 def power_sum(teacher: Tensor, power: float) -> Tensor:
-    """U = Σ softmax(t)^γ of each sample, shape (B, 1): 1 for a sure teacher, C^(1 - γ) for one that knows nothing.
+    """Return U = Σ softmax(t)^γ of each sample, shape (B, 1): from 1 (teacher certain) to C^(1 - γ) (uniform).
 
     Source: Zheng and Yang, ICLR 2024.
 
