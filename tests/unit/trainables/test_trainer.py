@@ -1,8 +1,10 @@
 """What all arms of a seed share, and what a trial's numbers depend on."""
 
 import copy
+import dataclasses
 import hashlib
 import math
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,22 @@ def test_a_row_adds_up(tmp_path: Path) -> None:
         assert _number(rows[0][name]) > 0
     # Literal: a multiply and an add are two.
     assert _number(rows[0]["teacher_tflop"]) == pytest.approx(_number(rows[0]["eval_tflop"]) * 100 / (100 + 797))
+
+
+def test_the_teachers_seconds_are_not_the_trials(tmp_path: Path) -> None:
+    class Slow(_Listening):
+        def start(self, ids: Tensor, views: Tensor) -> None:
+            time.sleep(0.25)
+            super().start(ids, views)
+
+    given = trainer_of(settings.trial(tmp_path, teacher_source="online"))
+    assert given.materials.source is not None
+    materials = dataclasses.replace(given.materials, source=Slow(given.materials.source))
+    began = time.perf_counter()
+    row = Trainer(given.config, materials, given.device).train_epoch()
+    took = time.perf_counter() - began
+    assert _number(row["teacher_seconds"]) >= 0.25
+    assert _number(row["epoch_seconds"]) + _number(row["teacher_seconds"]) + _number(row["eval_seconds"]) <= took
 
 
 @pytest.mark.parametrize(("device", "share"), [("cpu", 2.0), ("cuda", 0.25)])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.support import settings
-from tests.support.trials import finished, same, without_clock
-from trainables import preparation, record, teacher, trial
+from tests.support.trials import finished, same
+from trainables import record, trial
 from trainables.materials import load_materials
 from trainables.storage import Storage
 from trainables.trial import Trial, describe, run_inline
@@ -198,53 +198,3 @@ def test_another_trials_checkpoint_is_refused(tmp_path: Path) -> None:
     other = Trial(settings.trial(tmp_path, 1), load_materials)
     with pytest.raises(ValueError, match="goes on only from its own checkpoint"):
         other.restore(newest)
-
-
-def test_teacher_is_trained_once_and_resumable(tmp_path: Path) -> None:
-    config = settings.trial(tmp_path)
-    rows: list[Any] = []
-    assert preparation.ensure(config, rows.append) is not None
-    assert len(rows) == 2
-    again = preparation.ensure(config, rows.append)
-    assert again is not None
-    assert again.status == "finished"
-    assert len(rows) == 2
-    assert again.trial == f"teacher-{again.fingerprint}"
-    assert (again.arm, again.setting, again.seed) == ("teacher", "resnet8", 0)
-    folder = Storage.at(str(tmp_path)).within(teacher.TEACHERS, teacher.fingerprint(config))
-    newest = record.scan(folder).newest
-    assert newest is not None
-    assert newest.manifest.config["data"]["train_examples"] is None, "the teacher sees all that validation leaves"
-
-
-def test_teacher_from_a_published_file(tmp_path: Path) -> None:
-    config = settings.trial(tmp_path)
-    preparation.ensure(config)
-    newest = record.scan(Storage.at(str(tmp_path)).within(teacher.TEACHERS, teacher.fingerprint(config))).newest
-    assert newest is not None
-    file = tmp_path / "published.pth"
-    torch.save({"epoch": 240, "model": newest.best(), "accuracy": 72.3}, file)
-    loaded = settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)})
-    assert teacher.fingerprint(loaded) != teacher.fingerprint(config)
-    rows = [finished(each, tmp_path / name).rows() for name, each in (("ours", config), ("theirs", loaded))]
-    assert [without_clock(row) for row in rows[0]] == [without_clock(row) for row in rows[1]]
-
-
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    class Payload:
-        def __reduce__(self) -> Any:
-            return Path.touch, (tmp_path / "ran",)
-
-    file = tmp_path / "evil.pth"
-    torch.save({"model": Payload()}, file)
-    config = settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)})
-    with pytest.raises(ValueError, match="cannot be read as weights alone"):
-        preparation.ensure(config)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_teacher_file_of_another_network_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.pth"
-    torch.save({"model": {"weight": torch.zeros(2)}}, file)
-    with pytest.raises(ValueError, match="does not fit"):
-        preparation.ensure(settings.trial(tmp_path, teacher={**settings.STUDENT, "checkpoint": str(file)}))

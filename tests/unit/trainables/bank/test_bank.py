@@ -1,0 +1,161 @@
+"""A bank holds what was written, and survives what happens to files."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.banks import bank_at, flip_a_bit, random_arrays, rows, written
+from trainables.bank import (
+    Bank,
+    BankCost,
+    OpenBank,
+    paid,
+)
+from trainables.data import Arrays
+from trainables.data.digits import DigitsOptions
+from trainables.data.views import Crop
+from trainables.storage import Storage
+
+
+def segment_of(folder: Path, key: int) -> Path:
+    """The folder of the segment that begins with a key."""
+    (found,) = (file.parent for file in folder.rglob("keys.npy") if np.load(file)[0] == key)
+    return found
+
+
+def test_outputs_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="the teacher's outputs must be finite"):
+            bank_at(tmp_path).write(np.array([0]), (np.array([[0.0, value]], np.float32), None), BankCost())
+
+
+def test_rows_come_in_the_order_of_the_keys_from_whatever_segment(tmp_path: Path) -> None:
+    opened = written(tmp_path, [1, 4, 9], [2, 3, 20], [5], pooled=True).open()
+    keys = np.array([20, 1, 5, 4, 2, 1])
+    logits, pooled = opened.rows(keys)
+    assert pooled is not None
+    for ours, theirs in zip((logits, pooled), rows(keys), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert list(opened.missing(np.array([0, 1, 2, 6, 20, 21]))) == [0, 6, 21]
+    cost = paid(bank_at(tmp_path).folder)
+    assert (cost.pairs, cost.seconds, cost.device_seconds, cost.tflop) == (7, 3.0, 6.0, 9.0)
+    assert cost.bytes == sum(file.stat().st_size for file in tmp_path.rglob("*.npy"))
+    with pytest.raises(KeyError, match=r"lacks 2, e\.g\. example 0, view 7"):
+        opened.rows(np.array([1, 8, 7]))
+    with pytest.raises(KeyError, match="lacks 1"):
+        OpenBank([], 50).rows(np.array([3]))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip_a_bit(folder / "logits.npy"),
+        lambda folder: flip_a_bit(folder / "keys.npy"),
+        lambda folder: (folder / "logits.npy").write_bytes((folder / "logits.npy").read_bytes()[:-4]),
+        lambda folder: (folder / "keys.npy").unlink(),
+        lambda folder: (folder / "segment.json").write_text("{"),
+        lambda folder: (folder / "segment.json").unlink(),
+    ],
+    ids=["logits", "keys", "cut short", "file gone", "manifest", "crash before the manifest"],
+)
+def test_a_damaged_segment_is_passed_over_and_made_again(
+    tmp_path: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    bank = written(tmp_path, [1, 4], [2, 3])
+    damage(segment_of(tmp_path, 2))
+    with caplog.at_level(logging.WARNING):
+        assert list(bank.open().missing(np.arange(1, 5))) == [2, 3]
+    crashed = not list(tmp_path.rglob("segment.json"))[1:]
+    assert bool(caplog.records) != crashed, "what a crash leaves is nothing to warn of"
+    written(tmp_path, [2, 3])
+    assert np.array_equal(bank.open().rows(np.arange(1, 5))[0], rows(np.arange(1, 5))[0])
+
+
+def test_precisions_and_widths_do_not_mix(tmp_path: Path) -> None:
+    written(tmp_path, [1, 2])
+    assert list(bank_at(tmp_path, "fixed16").open().missing(np.array([1]))) == [1]
+    assert list(bank_at(tmp_path, pooled=True).open().missing(np.array([1]))) == [1]
+    written(tmp_path, [1, 2], pooled=True)
+    assert not len(bank_at(tmp_path, pooled=True).open().missing(np.array([1, 2])))
+    assert bank_at(tmp_path).open().rows(np.array([2]))[1] is None
+
+
+def test_a_bank_on_object_storage_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Remote(Storage):
+        @property
+        def is_local(self) -> bool:
+            return False
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    written(tmp_path, [1, 4], [2, 3])
+    local = Storage.at(str(tmp_path / "bank"))
+    bank = Bank(Remote(local.filesystem, local.root), 50, "float32", False)
+    expected = rows(np.arange(1, 5))[0]
+    assert np.array_equal(bank.open().rows(np.arange(1, 5))[0], expected)
+    copies = list((tmp_path / "cache").rglob("*.npy"))
+    assert len(copies) == 4
+    before = [copy.stat().st_mtime_ns for copy in copies]
+    assert np.array_equal(bank.open().rows(np.arange(1, 5))[0], expected)
+    assert [copy.stat().st_mtime_ns for copy in copies] == before
+    flip_a_bit(next(copy for copy in copies if copy.name == "logits.npy"))
+    assert len(bank.open().missing(np.arange(1, 5))) == 2, "a damaged copy is as bad as a damaged segment"
+
+
+def test_a_segment_says_what_it_holds_and_what_it_cost(tmp_path: Path) -> None:
+    cost = written(tmp_path, [1, 4]).write(np.array([7]), (rows(np.array([7]))[0], None), BankCost(1, 0.5, 1.0, 2.0))
+    folder = segment_of(tmp_path, 7)
+    assert sorted(file.name for file in folder.iterdir()) == ["keys.npy", "logits.npy", "segment.json"]
+    content = {file: (folder / f"{file}.npy").read_bytes() for file in ("keys", "logits")}
+    size = sum(map(len, content.values()))
+    assert json.loads((folder / "segment.json").read_text()) == {
+        "version": 1,
+        "views": 50,
+        "precision": "float32",
+        "cost": {"pairs": 1, "seconds": 0.5, "device_seconds": 1.0, "tflop": 2.0, "bytes": size},
+        "files": {
+            file: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in content.items()
+        },
+    }
+    assert cost == BankCost(1, 0.5, 1.0, 2.0, size)
+
+
+def test_a_write_that_fails_in_the_middle_leaves_no_segment(tmp_path: Path) -> None:
+    class Full(Storage):
+        def write(self, path: str, content: bytes) -> None:
+            if path == "logits.npy":
+                raise OSError("no space left on device")
+            super().write(path, content)
+
+        def within(self, *parts: str) -> Storage:
+            return Full(self.filesystem, self.path(*parts))
+
+    local = Storage.at(str(tmp_path / "bank"))
+    bank = Bank(Full(local.filesystem, local.root), 50, "float32", False)
+    with pytest.raises(OSError, match="no space left"):
+        bank.write(np.array([1]), (rows(np.array([1]))[0], None), BankCost())
+    assert list(tmp_path.rglob("keys.npy"))
+    assert not list(tmp_path.rglob("segment.json"))
+    assert list(bank.open().missing(np.array([1]))) == [1]
+    assert paid(bank.folder) == BankCost()
+
+
+def test_the_bank_of_a_teacher_is_of_its_pixels_and_views(tmp_path: Path) -> None:
+    arrays, data = random_arrays(4, size=8), DigitsOptions(validation=1)
+    storage = Storage.at(str(tmp_path))
+
+    def name(teacher: str = "abc", images: Arrays = arrays, options: DigitsOptions = data) -> str:
+        return Bank.at(storage, teacher, options, images, "float32", False).name
+
+    assert name().startswith("abc-")
+    assert len(name()) == len("abc-") + 16
+    darker = dataclasses.replace(arrays, train_images=arrays.train_images // 2)
+    cropped = DigitsOptions(validation=1, views=Crop(padding=1))
+    assert len({name(), name("def"), name(images=darker), name(options=cropped)}) == 4
+    assert name() == name(options=DigitsOptions(validation=3, split_seed=1)), "splits read the same bank"
+    assert Bank.at(storage, "abc", cropped, arrays, "fixed16", True).views == 18

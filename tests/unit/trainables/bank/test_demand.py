@@ -1,0 +1,79 @@
+"""Which banks trials read, and the smallest set of trials that reads the same."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.banks import CROP, banked, rows
+from trainables.bank import BANKS, Bank, BankCost, bank_cost, banks_of, drawn, representatives, unbanked
+from trainables.config import TrialConfig
+from trainables.data import split
+from trainables.storage import Storage
+from trainables.teacher import fingerprint
+
+ALONE: dict[str, Any] = {"distiller": {"name": "none"}, "temperature": None, "teacher": None, "teacher_source": None}
+
+
+def of(configs: list[TrialConfig]) -> list[tuple[object, ...]]:
+    return [(c.teacher_source, c.distiller.needs, c.seed, c.recipe.epochs) for c in configs]
+
+
+def test_for_each_bank_need_and_seed_the_longest_trial_stands(tmp_path: Path) -> None:
+    configs = [
+        *(banked(tmp_path, seed, epochs) for seed in (0, 1) for epochs in (2, 5, 3)),
+        banked(tmp_path, 0, 9, distiller={"name": "pkt"}),
+        banked(tmp_path, 0, 4, teacher_source="bank16"),
+        *(banked(tmp_path, seed, 7, teacher_source="online") for seed in (0, 1)),
+    ]
+    assert of(representatives(configs)) == [
+        ("bank32", "logits", 0, 5),
+        ("bank32", "logits", 1, 5),
+        ("bank32", "pooled", 0, 9),
+        ("bank16", "logits", 0, 4),
+        ("online", "logits", 0, 7),
+    ]
+
+
+def test_trials_read_one_bank_with_pooled_vectors_if_any_does(tmp_path: Path) -> None:
+    plain, pooled = banked(tmp_path, 0, 3), banked(tmp_path, 1, 2, distiller={"name": "pkt"})
+    others = [banked(tmp_path, teacher_source="online"), banked(tmp_path, **ALONE)]
+    for configs in ([plain, pooled, *others], [pooled, plain, *others]):
+        ((bank, config, arrays, keys),) = banks_of(configs)
+        assert bank.pooled
+        assert config == pooled
+        parts = split(arrays.train_labels, config.data)
+        assert np.array_equal(keys, drawn([plain, pooled], arrays, parts))
+        assert unbanked(configs) == len(keys)
+    assert list(banks_of(others)) == []
+    assert unbanked(others) == 0
+
+
+def test_what_is_drawn_grows_with_seeds_and_epochs_of_any_trial(tmp_path: Path) -> None:
+    short, long, other = banked(tmp_path, 0, 1), banked(tmp_path, 0, 3), banked(tmp_path, 1, 1)
+    arrays = short.data.load()
+    parts = split(arrays.train_labels, short.data)
+
+    def keys(*configs: TrialConfig) -> set[int]:
+        return set(drawn(configs, arrays, parts).tolist())
+
+    assert len(keys(short)) == 40, "one view of each example"
+    assert keys(short) < keys(long) == keys(long, short) == keys(short, long)
+    assert keys(short, other) == keys(short) | keys(other) > keys(short)
+
+
+@pytest.mark.parametrize("changes", [{"teacher_source": "bank16"}, {"data": {**CROP, "split_seed": 1}}])
+def test_trials_of_another_bank_are_kept_apart(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert len(list(banks_of([banked(tmp_path), banked(tmp_path, **changes)]))) == 2
+
+
+def test_the_cost_is_that_of_all_the_teachers_banks_and_no_others(tmp_path: Path) -> None:
+    config, storage = banked(tmp_path), Storage.at(str(tmp_path))
+    assert bank_cost(config, storage) == BankCost()
+    mark = fingerprint(config)
+    for name in (f"{mark}-a", f"{mark}-b", f"other{mark}-a"):
+        bank = Bank(storage.within(BANKS, name), 50, "float32", False)
+        bank.write(np.array([1]), (rows(np.array([1]))[0], None), BankCost(1, 1.0, 2.0, 3.0))
+    cost = bank_cost(config, storage)
+    assert (cost.pairs, cost.seconds, cost.device_seconds, cost.tflop) == (2, 2.0, 4.0, 6.0)
