@@ -275,11 +275,9 @@ def test_the_banks_text() -> None:
     assert str(empty) == "The teacher's outputs are read 8,100 times; its bank takes 1,900 more looks, about 12 s."
 
 
-@pytest.mark.parametrize(("distiller", "arm"), [("kd", FOUR), ("pkt", {"recipe": {"lr": 0.1}})])
-def test_a_bank_serves_distillers_of_logits_and_of_pooled_vectors(
-    tmp_path: Path, distiller: str, arm: dict[str, Any]
-) -> None:
-    plan = plan_of(distiller={"name": distiller}, arms={"one": arm})
+@pytest.mark.parametrize("distiller", ["kd", "pkt"])
+def test_a_bank_serves_distillers_of_logits_and_of_pooled_vectors(tmp_path: Path, distiller: str) -> None:
+    plan = plan_of(distiller={"name": distiller})
     bank = estimate(plan, {}, 1, True, str(tmp_path), timer=FakeProbe(plan).timer).bank
     assert bank is not None
     assert (bank.reads, bank.pairs) == (8100, 900)
