@@ -67,7 +67,7 @@ def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int6
     It is drawn for all examples of the data set, so that the view of an example depends neither on the batch order
     nor on which subset is trained on.
     """
-    return generator(Purpose.VIEW, seed, epoch).integers(0, choices, size=examples, dtype=np.int64)
+    return generator(Purpose.VIEW, seed, epoch).integers(choices, size=examples)
 
 
 @contextlib.contextmanager
