@@ -67,7 +67,7 @@ def views(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int6
     Views are drawn for the whole data set, so that the view of an example depends neither on the batch order nor on
     the training subset.
     """
-    return generator(Purpose.VIEW, seed, epoch).integers(0, choices, size=examples, dtype=np.int64)
+    return generator(Purpose.VIEW, seed, epoch).integers(choices, size=examples)
 
 
 @contextlib.contextmanager

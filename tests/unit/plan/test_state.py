@@ -21,8 +21,8 @@ def study(**changes: Any) -> StudySpec:
     return from_mapping(plain(**{"arms": arms, "seeds": [5], "teacher_source": "online", **changes}))
 
 
-def state(folder: Path, fresh: bool = False, **changes: Any) -> StudyState:
-    return StudyState(study(**changes), Storage.at(str(folder)), fresh)
+def state(folder: Path, **changes: Any) -> StudyState:
+    return StudyState(study(**changes), Storage.at(str(folder)))
 
 
 def write(here: StudyState, number: int, status: Status, epoch: int, index: int) -> Path:
@@ -104,7 +104,8 @@ def test_a_choice_made_at_the_first_run_is_kept_unless_the_study_starts_afresh(t
     StudyFolder(Storage.at(str(tmp_path)), "small").store(study(data=crop, teacher_source="bank32"))
     assert state(tmp_path, **open_study).spec.teacher_source == "bank32", "what was chosen"
     assert {t.config.teacher_source for t in state(tmp_path, **open_study).plan.trials} == {"bank32"}
-    assert state(tmp_path, fresh=True, **open_study).spec.teacher_source == "bank16"
+    afresh = StudyState(study(**open_study), Storage.at(str(tmp_path)), fresh=True)
+    assert afresh.spec.teacher_source == "bank16"
 
 
 def test_another_configuration_of_a_recorded_trial_is_refused(tmp_path: Path) -> None:
