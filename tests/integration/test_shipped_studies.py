@@ -241,4 +241,4 @@ def test_a_mistake_in_an_ablation_is_named(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as ended:
         ablation.main(module.study, module.options(["--widths", "0"]), ["widths"])
     assert ended.value.code == 2
-    assert "arms.widths.temperature.hidden: must be a whole number from 1" in capsys.readouterr().err
+    assert "arms.widths.temperature.hidden: must be at least 1, but got 0" in capsys.readouterr().err
