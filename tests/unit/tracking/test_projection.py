@@ -95,6 +95,7 @@ def test_a_failure_stays_until_that_trial_succeeds(study: Study, database: str) 
     assert not projector.attempt(None)
     assert not projector.attempt({FIRST}), "a pass over other trials does not mend it"
     assert [failure.partition(":")[0] for failure in projector.outcome().failures] == [SECOND]
+    assert projector.outcome(stopped=False).failures == (), "a pass under way may still mend it"
     study.save(SECOND, history("x", 2))
     assert projector.attempt({SECOND})
     assert projector.outcome().complete
@@ -113,6 +114,16 @@ def test_an_outage_ends_a_pass_and_the_next_one_makes_good(study: Study, databas
     shutil.copy(database.removeprefix("sqlite:///"), tmp_path / "place" / "mlflow.db")
     assert projector.attempt(None)
     assert (projector.outcome().complete, projector.outcome().rows) == (True, 9)
+
+
+def test_an_outage_amid_a_pass_spares_the_other_trials_the_wait(study: Study, database: str) -> None:
+    study.fill(trials=2, epochs=3)
+    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("drop table metrics")
+    outcome = sync(study.projection(database))
+    assert (outcome.complete, outcome.created) == (False, 1)
+    assert len(outcome.failures) == 1
+    assert not outcome.failures[0].startswith((FIRST, SECOND, "teacher")), "it is the store's, not a trial's"
 
 
 def test_a_partial_pass_sends_these_trials_and_deletes_nothing(study: Study, database: str) -> None:

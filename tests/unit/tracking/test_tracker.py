@@ -4,6 +4,7 @@ import logging
 import shutil
 import socket
 import threading
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,24 @@ def test_a_trial_that_failed_is_tried_again(study: Study, database: str) -> None
     study.save(FIRST, history(FIRST, 3))
     wait_for(lambda: epochs_sent(database, study.uid, FIRST) == [1, 2, 3])
     assert tracker.finish().complete
+
+
+def test_finish_repeats_a_pass_that_failed(
+    study: Study, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "ctkd_study.tracking.projection")
+    study.fill(trials=1, epochs=3)
+    (tmp_path / "place").write_text("a file where the database's folder should be")
+    tracker = Tracker(study.projection(f"sqlite:///{tmp_path / 'place' / 'mlflow.db'}"), every=60)
+    tracker.start()
+    wait_for(lambda: caplog.text.count("a pass failed") == 1)
+    with futures.ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(tracker.finish, timeout=60)
+        wait_for(lambda: caplog.text.count("a pass failed") == 2)
+        (tmp_path / "place").unlink()
+        (tmp_path / "place").mkdir()
+        shutil.copy(database.removeprefix("sqlite:///"), tmp_path / "place" / "mlflow.db")
+        assert outcome.result().complete
 
 
 def test_finish_says_what_failed(study: Study, database: str) -> None:
