@@ -53,7 +53,7 @@ $(addprefix mutants-in-,$(ROOM)): mutants-in-%:
 	  || { tail -n 30 log; exit 1; }
 	@cd build/mutants/$* && $(abspath $(BIN))/mutmut results --all True >all && { grep -E ': (survived|no tests|not checked)$$' all >alive; \
 	  awk 'FILENAME == "alive" {alive++} FILENAME == "all" {all++} END {printf "%-28s %5d of %5d killed, %5.1f %%\n", \
-	  "$*", all - alive, all, 100 * (1 - alive / all); exit alive > all / 10}' alive all; }
+	  "$*", all - alive, all, 100 * (1 - alive / all); exit (alive > all / 10)}' alive all; }
 
 # The tests of a room have its name: tests/unit/plan, tests/unit/trainables/test_trial.py.
 room = $(basename $(word 2,$(subst /, ,$*)))
