@@ -1,4 +1,4 @@
-"""The arithmetic of a verdict: intervals, tests and sample sizes of numbers that seeds replicate.
+"""The arithmetic of a verdict: intervals, tests and sample sizes for values replicated over seeds.
 
 Everything is about the mean of a few independent, roughly normal values: accuracies of a strategy, or differences of
 two strategies paired by seed. Sources: Student's t; power by the noncentral t distribution (Julious, Sample Sizes for
@@ -28,10 +28,10 @@ _CERTAIN = 50.0
 
 
 def rounding(examples: int | None) -> float:
-    """Standard deviation, in percent points, of what is lost by counting in whole examples.
+    """Standard deviation, in percent points, of the rounding of an accuracy to whole examples.
 
     Args:
-        examples: how many are counted; None where that is not known, which gives 0.
+        examples: the size of the data set; None where it is not known, which gives 0.
     """
     return 100 / examples / math.sqrt(12) if examples else 0.0
 
@@ -87,10 +87,10 @@ def decide(low: float | None, high: float | None, margin: float) -> Verdict:
 
 
 def more_seeds(differences: Sequence[float], margin: float, floor: float = 0.0) -> int | None:
-    """How many more seeds would show "not worse" with 80 % power if the two strategies were equal: a plan, no promise.
+    """Return how many more seeds would show "not worse" with 80 % power if the two strategies were equal.
 
-    Power is that of the look at all seeds, old and new, by itself. The spread is taken at its upper 80 % bound, since a
-    few seeds may well underestimate it; so the plan has its power, or more, in four of five studies.
+    A plan, not a promise: power is that of one look at all seeds, old and new. The spread is taken at its upper 80 %
+    bound, because a few seeds may underestimate it; so the plan has its power, or more, in four of five studies.
 
     Args:
         differences: one per seed so far.
@@ -104,7 +104,7 @@ def more_seeds(differences: Sequence[float], margin: float, floor: float = 0.0) 
     if count < 2:
         return None
     bound = spread_bound(spread(differences, floor), count)
-    totals = np.arange(max(count + 1, FEWEST_SEEDS), count + MOST_MORE_SEEDS + 1)
+    totals = np.arange(count + 1, count + MOST_MORE_SEEDS + 1)
     enough = np.flatnonzero(power(totals, bound, margin) >= _POWER)
     return int(totals[enough[0]]) - count if len(enough) else None
 

@@ -1,10 +1,9 @@
 """Strategies -> means with intervals, paired differences, and a verdict that may be "undecided".
 
 The verdict is read off one interval: the two-sided 95 % paired t interval, over seeds, of strategy minus baseline.
-So the error of calling something not worse (or worse, or better) by mistake is 2.5 %, one-sided, at one look; every
-further look after adding seeds raises it. The interval assumes that differences between seeds are roughly normal;
-seeds vary student, batch order and views, while split, teacher and test set stay the same, so it says nothing about
-another split or teacher.
+The one-sided error of each verdict (better, not worse, worse) is 2.5 % at one look; every further look after adding
+seeds raises it. The interval assumes that differences between seeds are roughly normal. Seeds vary student, batch order
+and views; split, teacher and test set stay the same, so the interval says nothing about another split or teacher.
 """
 
 import dataclasses
@@ -53,11 +52,11 @@ class Question:
     charges_teacher: bool = False
     published: Published | None = None
     published_differs: tuple[str, ...] = ()
-    """What the study does otherwise than those who published, in words."""
+    """How the study differs from the published experiments, in words."""
 
     @property
     def final_seeds(self) -> int:
-        """How many seeds the final look has: those planned, else all of the study."""
+        """The number of seeds at the final look: the planned one, else that of the study."""
         return self.seeds_planned or len(self.seeds)
 
 

@@ -26,30 +26,21 @@ class Row(StrategySummary):
     difference: PairedDifference | None
     """To the baseline; None for the baseline itself, and in the paper's protocol."""
 
-    @property
-    def labels(self) -> list[str]:
-        return [setting.label for setting in self.strategy.arm.settings]
-
-    @property
-    def trials(self) -> int:
-        return self.strategy.trials
-
-    @property
-    def failed(self) -> int:
-        return len(self.strategy.failed)
-
 
 @dataclasses.dataclass(frozen=True)
 class Column:
     """One quantity of a strategy."""
 
-    titles: Mapping[Part, str] = dataclasses.field(default_factory=dict)
+    titles: Mapping[Part, str]
     """By the table that shows the column; ``{baseline}`` and ``{currency}`` stand for the comparison's."""
-    cell: Callable[[Row], str] = lambda row: ""
-    key: str = ""
+    key: str
     """Dotted key in JSON's object of a strategy; empty where JSON has no such value."""
-    value: Callable[[Row], Any] = lambda row: None
-    """The value in JSON: plain types, None where there is none."""
+    value: Callable[[Row], Any]
+    """What JSON holds, as plain types or a ``Mean``; None where there is none."""
+    form: Callable[[Any], str] = str
+    """The value as the tables' text."""
+    nothing: str = NOTHING
+    """The text for None."""
     narrow: Mapping[Part, str] | None = None
     """``titles`` in the narrow layout, where they differ."""
     is_text: bool = False
@@ -58,8 +49,13 @@ class Column:
     """Whether tables have the column; JSON always does."""
 
     def title(self, part: Part, layout: Layout) -> str | None:
-        """The title in a table; None if it does not show the column."""
+        """Return the title in a table; None if the table does not show the column."""
         return (self.titles if layout == "wide" or self.narrow is None else self.narrow).get(part)
+
+    def cell(self, row: Row) -> str:
+        """Return the text in the tables."""
+        value = self.value(row)
+        return self.nothing if value is None else self.form(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,111 +92,113 @@ def values(comparison: Comparison) -> list[dict[str, Any]]:
     objects = []
     for row in _rows(comparison):
         found: dict[str, Any] = {}
-        for column in COLUMNS:
+        for column in (column for column in COLUMNS if column.key):
             *parents, last = column.key.split(".")
             place = found
             for parent in parents:
                 place = place.setdefault(parent, {})
-            if last:
-                place[last] = column.value(row)
+            value = column.value(row)
+            place[last] = {**vars(value), "per_seed": list(value.per_seed)} if isinstance(value, Mean) else value
         objects.append(found)
     return objects
 
 
 def _rows(comparison: Comparison) -> list[Row]:
     pairs = {pair.a: pair for pair in comparison.pairs}
-    return [
-        Row(**vars(each), comparison=comparison, difference=pairs.get(each.strategy.name))
-        for each in comparison.summaries
-    ]
+    summaries = comparison.summaries
+    return [Row(**vars(each), comparison=comparison, difference=pairs.get(each.strategy.name)) for each in summaries]
+
+
+def _trials_and_failures(row: Row) -> str:
+    strategy = row.strategy
+    return f"{strategy.trials}, {len(strategy.failed)} failed" if strategy.failed else str(strategy.trials)
 
 
 def _kept(row: Row) -> str:
     """Which settings were selected, the most frequent first: ``T=4 x5, T=8 x3``; empty where there is no choice."""
-    if len(row.labels) == 1:
+    if len(row.strategy.arm.settings) == 1:
         return ""
     counts = Counter(replicate.selected for replicate in row.strategy.replicates if replicate.selected is not None)
     return ", ".join(f"{label} x{count}" for label, count in counts.most_common()) or NOTHING
 
 
-def _accuracy(key: Literal["val_top1", "test_top1"], title: str) -> Column:
-    def mean(row: Row) -> Mean:
-        return row.val_top1 if key == "val_top1" else row.test_top1
-
-    return Column(
-        {"accuracy": title},
-        lambda row: plus_minus(mean(row)),
-        key,
-        lambda row: {**vars(mean(row)), "per_seed": list(mean(row).per_seed)},
-        {"accuracy": f"{title}, %"},
-    )
-
-
-def _compared(title: str, cell: Callable[[PairedDifference], str], narrow: Mapping[Part, str] | None = None) -> Column:
-    """A column about the difference to the baseline; empty in the baseline's own row."""
-    return Column(
-        {"accuracy": title},
-        lambda row: "" if row.difference is None else cell(row.difference),
-        narrow=narrow,
-        shown=lambda comparison: bool(comparison.pairs),
-    )
-
-
-def _cost(kind: Literal["device_seconds", "tflop"], title: str, narrow: str) -> tuple[Column, Column]:
-    """The columns of one kind of cost, and of its ratio to the baseline's."""
-
-    def cost(row: Row) -> float | None:
-        return getattr(row.cost, kind, None)
-
-    def ratio(row: Row) -> float | None:
-        return getattr(row.cost_ratio, kind, None)
-
-    return (
-        Column({"cost": title}, lambda row: optional(cost(row), number), f"cost.{kind}", cost, {"cost": narrow}),
-        Column({"cost": "ratio"}, lambda row: optional(ratio(row), "{:.2f}".format), f"cost_ratio.{kind}", ratio),
-    )
+def _has_pairs(comparison: Comparison) -> bool:
+    return bool(comparison.pairs)
 
 
 COLUMNS = (
     Column(
         {"accuracy": "strategy", "cost": "strategy"},
+        "",
         lambda row: marked_name(row.strategy, row.comparison.question.teacher),
-        "name",
-        lambda row: row.strategy.name,
         is_text=True,
     ),
-    Column({"cost": "settings"}, lambda row: str(len(row.labels)), "settings", lambda row: row.labels, narrow={}),
+    Column({}, "name", lambda row: row.strategy.name),
+    Column({"cost": "settings"}, "", lambda row: len(row.strategy.arm.settings), narrow={}),
+    Column({}, "settings", lambda row: [setting.label for setting in row.strategy.arm.settings]),
+    Column({}, "", _trials_and_failures, narrow={"cost": "trials"}),
+    Column({"cost": "trials"}, "trials", lambda row: row.strategy.trials, narrow={}),
+    Column({"cost": "failed"}, "failed", lambda row: len(row.strategy.failed), narrow={}),
+    Column({}, "missing", lambda row: row.strategy.missing),
+    Column({}, "dropped_seeds", lambda row: list(row.strategy.dropped)),
+    Column({}, "overrides_student", lambda row: row.strategy.arm.overrides_student),
+    Column({}, "overrides_epochs", lambda row: row.strategy.arm.overrides_epochs),
     Column(
-        cell=lambda row: f"{row.trials}, {row.failed} failed" if row.failed else str(row.trials),
-        narrow={"cost": "trials"},
+        {"accuracy": "validation"},
+        "val_top1",
+        lambda row: row.val_top1,
+        plus_minus,
+        narrow={"accuracy": "validation, %"},
     ),
-    Column({"cost": "trials"}, lambda row: str(row.trials), "trials", lambda row: row.trials, narrow={}),
-    Column({"cost": "failed"}, lambda row: str(row.failed), "failed", lambda row: row.failed, narrow={}),
-    Column(key="missing", value=lambda row: row.strategy.missing),
-    Column(key="dropped_seeds", value=lambda row: list(row.strategy.dropped)),
-    Column(key="overrides_student", value=lambda row: row.strategy.arm.overrides_student),
-    Column(key="overrides_epochs", value=lambda row: row.strategy.arm.overrides_epochs),
-    _accuracy("val_top1", "validation"),
-    _accuracy("test_top1", "test"),
-    _compared("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high)),
-    _compared("p", lambda pair: optional(pair.p_value, p_value), {}),
-    _compared("verdict", lambda pair: pair.verdict.replace("_", " ")),
-    *_cost("device_seconds", "device-seconds", "device-s"),
-    *_cost("tflop", "TFLOP", "TFLOP"),
+    Column({"accuracy": "test"}, "test_top1", lambda row: row.test_top1, plus_minus, narrow={"accuracy": "test, %"}),
+    Column(
+        {"accuracy": "minus {baseline}"},
+        "",
+        lambda row: row.difference,
+        lambda pair: difference(pair.difference, pair.low, pair.high),
+        nothing="",
+        shown=_has_pairs,
+    ),
+    Column(
+        {"accuracy": "p"},
+        "",
+        lambda row: row.difference,
+        lambda pair: optional(pair.p_value, p_value),
+        nothing="",
+        narrow={},
+        shown=_has_pairs,
+    ),
+    Column(
+        {"accuracy": "verdict"},
+        "",
+        lambda row: row.difference,
+        lambda pair: pair.verdict.replace("_", " "),
+        nothing="",
+        shown=_has_pairs,
+    ),
+    Column(
+        {"cost": "device-seconds"},
+        "cost.device_seconds",
+        lambda row: row.cost and row.cost.device_seconds,
+        number,
+        narrow={"cost": "device-s"},
+    ),
+    Column(
+        {"cost": "ratio"},
+        "cost_ratio.device_seconds",
+        lambda row: row.cost_ratio and row.cost_ratio.device_seconds,
+        "{:.2f}".format,
+    ),
+    Column({"cost": "TFLOP"}, "cost.tflop", lambda row: row.cost and row.cost.tflop, number),
+    Column({"cost": "ratio"}, "cost_ratio.tflop", lambda row: row.cost_ratio and row.cost_ratio.tflop, "{:.2f}".format),
     Column(
         {"cost": "{currency}"},
-        lambda row: optional(row.money, number),
         "cost.money",
         lambda row: row.money,
+        number,
         shown=lambda comparison: comparison.question.price_per_device_hour is not None,
     ),
-    Column(
-        {"accuracy": "kept, by seed"},
-        _kept,
-        "selected",
-        lambda row: [replicate.selected for replicate in row.strategy.replicates],
-        {"cost": "kept, by seed"},
-        is_text=True,
-    ),
-    Column(key="wasted_device_seconds", value=lambda row: row.strategy.wasted_device_seconds),
+    Column({"accuracy": "kept, by seed"}, "", _kept, narrow={"cost": "kept, by seed"}, is_text=True),
+    Column({}, "selected", lambda row: [replicate.selected for replicate in row.strategy.replicates]),
+    Column({}, "wasted_device_seconds", lambda row: row.strategy.wasted_device_seconds),
 )

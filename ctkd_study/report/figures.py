@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from ctkd_study.analysis import Comparison, PairedDifference, StrategySummary
 from ctkd_study.records import History
+from ctkd_study.report.files import STYLE
 
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
 _COLOURS = ("#0f8fc4", "#d97706", "#2a9d6f", "#c2649a", "#8b7bd8", "#a08a2c")
@@ -25,17 +26,11 @@ _INK = "#010203"
 _WIDTH = 8.6
 _STYLE: Any = MappingProxyType(
     {
+        **STYLE,
+        **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), _INK),
         "svg.fonttype": "none",
-        "text.parse_math": False,  # a name with dollar signs is a name
         "font.family": "sans-serif",
         "font.size": 10.0,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
-        "text.color": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
     }
 )
 
@@ -55,14 +50,8 @@ def differences(comparison: Comparison) -> Figure | None:
         colours = _colours([summary.strategy.name for summary in comparison.summaries])
         for line, pair in enumerate(pairs):
             _difference(axes, pair, len(pairs) - 1 - line, colours[pair.a])
-        axes.annotate(
-            f"margin -{margin:g}",
-            (-margin, 1),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="bottom",
-            fontsize=9,
-        )
+        above: Any = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9}
+        axes.annotate(f"margin -{margin:g}", (-margin, 1), **above)
         axes.set_yticks(range(len(pairs)), [pair.a for pair in reversed(pairs)])
         axes.set_ylim(-0.6, len(pairs) - 0.4)
         axes.set_xlabel(f"test accuracy minus {comparison.baseline}, points")
@@ -137,17 +126,14 @@ def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure
 
 def _curve(axes: Axes, members: Sequence[History], key: str, label: str, style: dict[str, Any]) -> None:
     by_epoch: dict[float, list[float]] = {}
-    for history in members:
-        for row in history.rows:
-            epoch, value = row.get("epoch"), row.get(key)
-            if epoch is not None and value is not None:
-                by_epoch.setdefault(epoch, []).append(value)
+    for row in (row for history in members for row in history.rows):
+        epoch, value = row.get("epoch"), row.get(key)
+        if epoch is not None and value is not None:
+            by_epoch.setdefault(epoch, []).append(value)
     if by_epoch:
         epochs = sorted(by_epoch)
         spans = [by_epoch[epoch] for epoch in epochs]
-        axes.fill_between(
-            epochs, [min(s) for s in spans], [max(s) for s in spans], color=style["color"], alpha=0.2, lw=0
-        )
+        axes.fill_between(epochs, [*map(min, spans)], [*map(max, spans)], color=style["color"], alpha=0.2, lw=0)
         axes.plot(epochs, [sum(s) / len(s) for s in spans], lw=2, label=label, **style)
 
 

@@ -63,11 +63,10 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
 
 
 def _table(table: columns.Table) -> str:
-    text = [' class="text"' if is_text else "" for is_text in table.is_text]
-    head = '<th scope="col">' + escape(table.titles[0]) + "</th>"
-    head += "".join(
-        f'<th scope="col"{kind}>{escape(title)}</th>' for kind, title in zip(text[1:], table.titles[1:], strict=True)
-    )
+    # The first column is a heading of its row, and aligned by that.
+    text = ["", *(' class="text"' if is_text else "" for is_text in table.is_text[1:])]
+    titles = zip(text, table.titles, strict=True)
+    head = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for kind, title in titles)
     body = "\n".join(
         f'<tr><th scope="row">{escape(first)}</th>'
         + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(text[1:], cells, strict=True))

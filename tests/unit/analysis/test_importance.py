@@ -115,6 +115,8 @@ def test_shares_are_sorted_and_repeat() -> None:
 def test_what_does_not_vary_has_no_share() -> None:
     one_seed = importances(product(lambda end, kind, seed: 80 + int(end), seeds=1))
     assert set(one_seed) == {"end", "kind"}
+    two_values = [FinishedTrial(0, {"end": end}, 80.0 + int(end)) for end in ("1", "2")]
+    assert importances(two_values) == {"end": pytest.approx(1.0)}
     one_setting = [FinishedTrial(seed, {"end": "1"}, 80.0 + seed) for seed in range(3)]
     assert importances(one_setting) == {"seed": pytest.approx(1.0)}
 

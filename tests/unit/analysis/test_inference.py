@@ -238,7 +238,7 @@ def test_power_at_several_numbers_of_seeds() -> None:
     )
     assert inference.power([3, 10], 1.3, 0.5) == pytest.approx([0.0625667, 0.1921189], abs=1e-6)
     assert inference.power([2, 5], 0.0, 0.5).tolist() == [1.0, 1.0]
-    assert inference.power([5, 200], 1e-6, 50.0) == pytest.approx([1.0, 1.0])
+    assert inference.power([5, 200], 1e-12, 1.0).tolist() == [1.0, 1.0], "scipy gives NaN"
 
 
 @pytest.mark.parametrize(("margin", "more"), [(0.7, 33), (1.0, 15), (2.0, 3), (1e6, 1)])

@@ -226,3 +226,11 @@ def test_each_protocol_selects_by_its_own_split(protocol: Protocol, lacking: str
     other: Protocol = "paper" if protocol == "validation" else "validation"
     assert select([broken], other) == broken
     assert select([], protocol) is None
+
+
+def test_draws_are_the_same_in_every_version() -> None:
+    """A study that goes on must keep the settings that it kept before."""
+    assert [picked(tied(seed)) for seed in range(10)] == [
+        *("T=16", "T=4", "T=16", "T=4", "T=16"),
+        *("T=1", "T=16", "T=1", "T=4", "T=4"),
+    ]

@@ -242,3 +242,20 @@ def test_no_ratio_before_the_baseline_has_a_cost() -> None:
 def test_the_planned_number_of_seeds_is_final() -> None:
     assert (question().final_seeds, question(seeds_planned=20).final_seeds) == (8, 20)
     assert (quickstart().looks, quickstart().sentence) == (0, ""), "Study.compare fills both"
+
+
+def test_more_seeds_are_planned_from_the_differences_the_margin_and_the_rounding() -> None:
+    study = quickstart()
+    assert [(pair.verdict, pair.more_seeds) for pair in study.pairs] == [
+        ("not_worse", 0),
+        ("undecided", 11),
+        ("worse", 0),
+    ]
+    assert (study.question, [summary.strategy.name for summary in study.summaries]) == (
+        question(),
+        ["grid", "global", "instance", "student_alone"],
+    )
+    # Two equal differences spread by the rounding: sqrt(2) * 100 / 20 / sqrt(12) = 2.0412415, its bound 8.0570951.
+    a, b = strategies({"a": [91.0, 91.0], "b": [90.0, 90.0]})
+    assert paired_difference(a, b, 5.0, test=20).more_seeds == 21
+    assert paired_difference(a, b, 5.0).more_seeds == 1

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.plan.plan import Plan, make_plan
-from ctkd_study.report import formatting, live_table
+from ctkd_study.report import live_table
 from ctkd_study.spec import from_mapping
 from tests.support.studies import plain
 from trainables.record import Row
@@ -99,8 +99,3 @@ def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
     assert [line.split() for line in table.splitlines() if "four" in line] == [
         ["│", "four", "│", "1", "│", "0", "│", "1", "│", "1", "│"]
     ]
-
-
-@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0s"), (59.6, "1m00s"), (3599, "59m59s"), (90_061, "25h01m")])
-def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert formatting.duration(seconds) == said
