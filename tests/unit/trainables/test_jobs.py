@@ -69,6 +69,8 @@ def test_materials_are_kept_for_the_next_trial_that_reads_the_same(tmp_path: Pat
     without = kept(alone, CPU)
     assert without.source is None
     assert kept(settings.trial(tmp_path, seed=5, arm="alone"), CPU) is without
+    fewer = settings.trial(tmp_path, arm="alone", data={"name": "digits", "validation": 100, "train_examples": 50})
+    assert len(kept(fewer, CPU).split.student) == 50
 
 
 def test_a_wrong_configuration_names_every_fault() -> None:
