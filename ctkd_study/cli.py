@@ -1,7 +1,8 @@
 """The command line: parses, calls, prints.
 
 Exit status: 0; 1 if trials failed or MLflow does not answer; 2 for an invalid request, study file or folder; 130 if
-stopped by Ctrl-C or SIGTERM, or with trials unfinished. Only a bug gives a traceback; --verbose shows it for any error.
+stopped by Ctrl-C or SIGTERM (143: `ui` by SIGTERM), or with trials unfinished. Only a bug gives a traceback; --verbose
+shows it for any error.
 """
 
 import dataclasses
@@ -23,7 +24,7 @@ class _Commands(click.Group):
     """Turns what a command returns or raises into a message and an exit status; commands return None for 0."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Without it, SIGTERM would end the process at once: a lease unreleased, the server of `ui` still running.
+        # SIGTERM as Ctrl-C: without it, the process would end at once, and leave its lease and its children behind.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             ctx.exit(super().invoke(ctx) or 0)

@@ -3,14 +3,12 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -184,28 +182,6 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in output
     lease = json.loads((tmp_path / "results" / "small" / "lease.json").read_text())
     assert lease["released"]
-
-
-def test_sigterm_ends_the_server_of_ui(ran: tuple[Cli, str]) -> None:
-    cli, _ = ran
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    process = cli.start("ui", "small", "--no-browser", "--port", port)
-    until, servers = time.monotonic() + 60, list[psutil.Process]()
-    while not any("mlflow" in " ".join(server.cmdline()) for server in servers):
-        assert time.monotonic() < until
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.2)
-        servers = psutil.Process(process.pid).children(recursive=True)
-    time.sleep(1)
-    servers = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, output
-    assert "Traceback" not in output
-    assert "ctkd-study: stopped" in output
-    assert psutil.wait_procs(servers, timeout=20)[1] == []
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
