@@ -6,9 +6,10 @@ stands. A runner pulls trials from a ``TrialQueue``: ``InlineRunner`` runs them 
 """
 
 from ctkd_study.launch.inline import InlineRunner, tabulated
-from ctkd_study.launch.loop import LaunchContext, Outcome, RetryPolicy, Runner, launch
+from ctkd_study.launch.loop import LaunchContext, Outcome, Runner, launch
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import PendingTrial, TrialQueue
+from ctkd_study.launch.retries import RetryPolicy
 
 __all__ = [
     "InlineRunner",

@@ -14,19 +14,12 @@ from rich.console import Console
 
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
+from ctkd_study.launch.retries import RetryPolicy
 from ctkd_study.plan import Plan, StudyState
 from ctkd_study.records import Lease, StudyFolder, begin_launch, end_launch
 from ctkd_study.spec import GpuShare
 from trainables import record
 from trainables.record import Manifest
-
-
-@dataclasses.dataclass(frozen=True)
-class RetryPolicy:
-    """How often a trial is tried again in one launch before it counts as failed."""
-
-    lost_workers: int = 3
-    """How many times its worker may die, or raise, before that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +36,7 @@ class LaunchContext:
     cpu: float
     """CPU cores of a trial."""
     gpu: GpuShare
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
 
 
 class Runner(Protocol):
