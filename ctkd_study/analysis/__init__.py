@@ -17,23 +17,6 @@ from ctkd_study.analysis.verdict import (
     compare,
 )
 
-__all__ = [
-    "EVALUATOR",
-    "FEWEST_SEEDS",
-    "MOST_MORE_SEEDS",
-    "SEED",
-    "Comparison",
-    "Cost",
-    "Effect",
-    "Mean",
-    "PairedDifference",
-    "Question",
-    "Strategy",
-    "StrategySummary",
-    "TeacherFacts",
-    "compare",
-    "effects",
-    "evaluate",
-    "finished_trials",
-    "importances",
-]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "SEED", "Comparison", "Cost", "Effect", "Mean"]
+__all__ += ["PairedDifference", "Question", "Strategy", "StrategySummary", "TeacherFacts", "compare", "effects"]
+__all__ += ["evaluate", "finished_trials", "importances"]

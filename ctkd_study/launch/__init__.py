@@ -11,15 +11,5 @@ from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import PendingTrial, TrialQueue
 from ctkd_study.launch.retries import RetryPolicy
 
-__all__ = [
-    "InlineRunner",
-    "LaunchContext",
-    "LaunchProgress",
-    "Outcome",
-    "PendingTrial",
-    "RetryPolicy",
-    "Runner",
-    "TrialQueue",
-    "launch",
-    "tabulated",
-]
+__all__ = ["InlineRunner", "LaunchContext", "LaunchProgress", "Outcome", "PendingTrial", "RetryPolicy", "Runner"]
+__all__ += ["TrialQueue", "launch", "tabulated"]

@@ -4,9 +4,8 @@ Takes a ``StudySpec`` and the records that there are. Gives the trials that are 
 the choice whether the teacher is banked; trains nothing.
 """
 
-from ctkd_study.plan.due import due
+from ctkd_study.plan.due import Plan, due, make_plan
 from ctkd_study.plan.estimate import Estimate, estimate
-from ctkd_study.plan.plan import Plan, make_plan
 from ctkd_study.plan.preflight import check_networks
 from ctkd_study.plan.state import StudyState
 from ctkd_study.plan.timing import Range

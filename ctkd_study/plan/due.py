@@ -1,9 +1,23 @@
-"""The rule that says what runs next: the plan is a function of the record."""
+"""Which trials run next: the plan is a function of the record."""
 
+import dataclasses
 from collections.abc import Mapping
 
 from ctkd_study.spec import PlannedTrial, StudySpec
 from trainables.record import Manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All trials of a study, seed by seed, so that early results already compare whole strategies."""
+
+    spec: StudySpec
+    trials: tuple[PlannedTrial, ...]
+
+
+def make_plan(spec: StudySpec) -> Plan:
+    """Plan a study: all that is due where nothing is recorded yet."""
+    return Plan(spec, due(spec, {}))
 
 
 def due(study: StudySpec, records: Mapping[str, Manifest]) -> tuple[PlannedTrial, ...]:

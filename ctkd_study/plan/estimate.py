@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from ctkd_study.plan.plan import Plan
+from ctkd_study.plan.due import Plan
 from ctkd_study.plan.preflight import blaming
 from ctkd_study.plan.timing import Cost, Range, StepTimer
 from ctkd_study.spec import Arm, StudySpec

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ctkd_study.errors import StudyError
-from ctkd_study.plan.plan import Plan
+from ctkd_study.plan.due import Plan
 from trainables import teacher
 from trainables.alike import alike
 from trainables.data import sizes_of, student_examples

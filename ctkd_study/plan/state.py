@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ctkd_study.plan.bank_choice import settled
-from ctkd_study.plan.plan import Plan, make_plan
+from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.records import StudyFolder, refuse_changes
 from ctkd_study.spec import StudySpec
 from trainables import record

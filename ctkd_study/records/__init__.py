@@ -11,14 +11,5 @@ from ctkd_study.records.lease import Lease
 from ctkd_study.records.looks import record_look
 from ctkd_study.records.results import History, TrialResult
 
-__all__ = [
-    "History",
-    "Lease",
-    "StudyFolder",
-    "TrialResult",
-    "begin_launch",
-    "end_launch",
-    "record_look",
-    "refuse_changes",
-    "wasted",
-]
+__all__ = ["History", "Lease", "StudyFolder", "TrialResult", "begin_launch", "end_launch", "record_look"]
+__all__ += ["refuse_changes", "wasted"]

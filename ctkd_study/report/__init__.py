@@ -11,13 +11,5 @@ from ctkd_study.report.markdown import document as comparison_as_markdown
 from ctkd_study.report.sentence import sentence
 from ctkd_study.report.terminal import show, show_outcome, show_plan
 
-__all__ = [
-    "comparison_as_json",
-    "comparison_as_markdown",
-    "plan_as_json",
-    "sentence",
-    "show",
-    "show_outcome",
-    "show_plan",
-    "show_progress",
-]
+__all__ = ["comparison_as_json", "comparison_as_markdown", "plan_as_json", "sentence", "show", "show_outcome"]
+__all__ += ["show_plan", "show_progress"]

@@ -12,19 +12,5 @@ from ctkd_study.spec.schema import json_schema
 from ctkd_study.spec.study_spec import GpuShare, StudySpec
 from ctkd_study.spec.values import NAME, leaves, text
 
-__all__ = [
-    "NAME",
-    "Arm",
-    "GpuShare",
-    "PlannedTrial",
-    "Published",
-    "Setting",
-    "StudySpec",
-    "from_mapping",
-    "grid",
-    "json_schema",
-    "leaves",
-    "load",
-    "text",
-    "warnings",
-]
+__all__ = ["NAME", "Arm", "GpuShare", "PlannedTrial", "Published", "Setting", "StudySpec", "from_mapping", "grid"]
+__all__ += ["json_schema", "leaves", "load", "text", "warnings"]

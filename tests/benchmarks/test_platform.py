@@ -53,7 +53,7 @@ _PLAN = """
 import json, resource, sys, time
 from pathlib import Path
 from ctkd_study import Study
-import ctkd_study.plan.plan, ctkd_study.launch.inline, ctkd_study.study, trainables.preparation
+import ctkd_study.plan.due, ctkd_study.launch.inline, ctkd_study.study, trainables.preparation
 import sklearn.datasets, torch, torch._dynamo, torch.distributed.tensor, torch.utils.flop_counter  # at first use, these
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, began = peak(), time.process_time()

@@ -14,7 +14,7 @@ from torch import nn
 
 from ctkd_study import ablation
 from ctkd_study.launch.inline import InlineRunner, tabulated
-from ctkd_study.plan.plan import make_plan
+from ctkd_study.plan.due import make_plan
 from ctkd_study.spec import StudySpec, load, warnings
 from tests.support.data_files import write_cifar, write_fashion_mnist
 from trainables import numerics, trainer

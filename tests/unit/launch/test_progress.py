@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ctkd_study.launch.progress import LaunchProgress
-from ctkd_study.plan.plan import Plan, make_plan
+from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.report import live_table
 from ctkd_study.spec import from_mapping
 from tests.support.studies import plain

@@ -9,8 +9,8 @@ import pytest
 
 from ctkd_study import Study, StudyError
 from ctkd_study.launch.inline import InlineRunner
+from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate, estimate
-from ctkd_study.plan.plan import Plan, make_plan
 from ctkd_study.plan.timing import Range, StepTimer
 from ctkd_study.spec import from_mapping
 from tests.support import settings

@@ -8,7 +8,7 @@ import torch
 
 from ctkd_study import Study, StudyError
 from ctkd_study.launch.inline import InlineRunner
-from ctkd_study.plan.plan import Plan, make_plan
+from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.preflight import blaming, check_networks
 from ctkd_study.spec import from_mapping
 from tests.support import settings

@@ -10,8 +10,8 @@ import pytest
 from ctkd_study.analysis.strategies import Cost
 from ctkd_study.analysis.verdict import Comparison, PairedDifference, TeacherFacts
 from ctkd_study.plan import Range
+from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
-from ctkd_study.plan.plan import Plan, make_plan
 from ctkd_study.report.as_json import comparison_as_json, plan_as_json
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import from_mapping

@@ -11,8 +11,8 @@ from rich.console import Console
 from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import Comparison, compare
 from ctkd_study.plan import Range
+from ctkd_study.plan.due import make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
-from ctkd_study.plan.plan import make_plan
 from ctkd_study.records.results import History
 from ctkd_study.report import terminal
 from ctkd_study.report.notes import notes
