@@ -15,6 +15,7 @@ from typing import Any
 import filelock
 
 from ctkd_study.errors import LeaseError
+from ctkd_study.records.folder import now_ms
 from trainables.storage import Storage
 
 LEASE = "lease.json"
@@ -48,7 +49,7 @@ class Lease:
         self.previous: dict[str, Any] = {}
         """What the last lease's owner stored; its ``released`` is false if it died."""
         self._stop = threading.Event()
-        self._started = _now()
+        self._started = now_ms()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._file: filelock.BaseFileLock | None = None
 
@@ -94,7 +95,7 @@ class Lease:
             return False
         if self.folder.is_local and lease.get("host") == socket.gethostname():
             return False  # the operating system's lock would have refused
-        return _now() - int(lease.get("heartbeat_ms", 0)) < _STALE_SECONDS * 1000
+        return now_ms() - int(lease.get("heartbeat_ms", 0)) < _STALE_SECONDS * 1000
 
     def _refusal(self, lease: dict[str, Any]) -> LeaseError:
         owner = lease.get("owner", "another process")
@@ -123,7 +124,7 @@ class Lease:
             "host": socket.gethostname(),
             "token": self.token,
             "started_ms": self._started,
-            "heartbeat_ms": _now(),
+            "heartbeat_ms": now_ms(),
             "released": released,
             "status": self.status(),
         }
@@ -132,7 +133,3 @@ class Lease:
     def _release_file(self) -> None:
         if self._file is not None:
             self._file.release()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
