@@ -10,7 +10,7 @@ from ctkd_study.errors import StudyError
 from ctkd_study.spec import StudySpec
 from trainables.bank import PRECISIONS, row_bytes, share_of
 from trainables.config import TeacherSource, TrialConfig
-from trainables.data import split
+from trainables.data import sizes_of, student_examples
 
 LEAST_SAVED = 0.1
 """Share of the teacher's passes that a bank must save to be worth its files."""
@@ -35,14 +35,14 @@ class BankForecast:
         return self.views <= (1 - LEAST_SAVED) * self.reads
 
     def bytes(self) -> float:
-        """Size of the bank; reads the data set."""
+        """Size of the bank; reads the data set only if its sizes are not known."""
         config = self.config
         if config.teacher is None:
             raise TypeError("a trial that reads a bank has a teacher")
-        arrays = config.data.load()
-        head = config.teacher.network().build(arrays.classes, arrays.channels, arrays.size).head
-        widths = (arrays.classes, *((head.in_features,) if config.distiller.needs == "pooled" else ()))
-        examples = len(split(arrays.train_labels, config.data).student)
+        sizes = sizes_of(config.data)
+        head = config.teacher.network().build(sizes.classes, sizes.channels, sizes.size).head
+        widths = (sizes.classes, *((head.in_features,) if config.distiller.needs == "pooled" else ()))
+        examples = student_examples(config.data, sizes.train)
         return examples * self.views * row_bytes(PRECISIONS[self.source], *widths)
 
 
