@@ -5,12 +5,11 @@ Both describe the trials of a grid; neither is a test, and neither selects a set
 
 import dataclasses
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from ctkd_study.analysis import inference
-from ctkd_study.errors import StudyError
-from ctkd_study.spec import PlannedTrial
+from ctkd_study.errors import StudyError, dotted
+from ctkd_study.spec import PlannedTrial, leaves, text
 from trainables.hashing import canonical
 from trainables.record import Manifest
 
@@ -53,15 +52,18 @@ def finished_trials(trials: Sequence[PlannedTrial], manifests: Mapping[str, Mani
         trials: of the arms to look at.
         manifests: the records, by trial id.
     """
-    leaves = {trial.id: dict(_leaves(trial.setting.config.plain())) for trial in trials}
-    shared = set.intersection(*(set(each) for each in leaves.values())) if leaves else set()
-    first = next(iter(leaves.values()), {})
-    varied = [key for key in first if key in shared and len({each[key] for each in leaves.values()}) > 1]
+    options_of = {  # by trial id
+        trial.id: {dotted(path): text(value) for path, value in leaves(trial.setting.config.plain())}
+        for trial in trials
+    }
+    shared = set.intersection(*(set(each) for each in options_of.values())) if options_of else set()
+    first = next(iter(options_of.values()), {})
+    varied = [key for key in first if key in shared and len({each[key] for each in options_of.values()}) > 1]
     found = []
     for trial in trials:
         manifest = manifests.get(trial.id)
         if manifest is not None and manifest.status == "finished" and manifest.summary.test_top1 is not None:
-            options = {key: leaves[trial.id][key] for key in varied}
+            options = {key: options_of[trial.id][key] for key in varied}
             found.append(FinishedTrial(trial.seed, options, manifest.summary.test_top1))
     return found
 
@@ -116,11 +118,3 @@ def effects(found: Sequence[FinishedTrial]) -> list[Effect]:
             settings = {canonical(dict(trial.options)) for trial in found if trial.options[option] == value}
             result.append(Effect(option, value, statistics.fmean(differences), low, high, len(settings)))
     return result
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else key)
-    else:
-        yield path, value if isinstance(value, str) else canonical(value)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +12,7 @@ from ctkd_study import StudyError
 from ctkd_study.cli import main
 from ctkd_study.report import curricula
 from ctkd_study.spec import StudySpec, from_mapping
+from tests.support.figures import points, size, spines, style
 from tests.support.studies import file_with, plain
 
 LEARNS = "  learns: {temperature: {kind: global}}"
@@ -60,6 +62,53 @@ def test_every_line_is_named_and_drawn(tmp_path: Path) -> None:
     curricula.plot(study(), file.with_suffix(".png"))
     pixels = matplotlib.image.imread(file.with_suffix(".png"))
     assert pixels.std() > 0.05
+
+
+def test_the_figure_has_a_panel_of_each_quantity() -> None:
+    figure = curricula.draw(study())
+    strengths, temperatures = figure.axes
+    assert [points(line) for line in strengths.get_lines()] == [
+        [(1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0), (5, 1.0)],
+        [(1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0), (5, 2.0)],
+        [(1, 0.25), (2, 0.5)],
+    ]
+    assert [style(line) for line in strengths.get_lines()] == [
+        (colour, "-", 1.5, ".", 6.0, None) for colour in ("#1f77b4", "#ff7f0e", "#2ca02c")
+    ]
+    assert [line.get_label() for line in strengths.get_lines()] == ["one; same; ends: end=1", "ends: end=2", "short"]
+    assert points(temperatures.get_lines()[0]) == [(1, 1.0), (2, 3.0), (3, 5.0), (4, 5.0), (5, 5.0)]
+    assert (strengths.get_ylabel(), temperatures.get_ylabel(), temperatures.get_xlabel()) == ("λ", "T", "epoch")
+    assert (strengths.get_ylim()[0], temperatures.get_ylim()[0]) == (0, 0)
+    assert np.diff(temperatures.get_xticks()) == pytest.approx(1), "epochs are whole numbers"
+    assert strengths.get_shared_x_axes().joined(strengths, temperatures)
+    assert type(figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    assert size(figure) == (8.6, 6.0)
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        assert legend is not None
+        assert (legend.get_frame_on(), legend.get_texts()[0].get_fontsize()) == (False, 9)
+        assert legend.get_window_extent().x0 > axes.get_window_extent().x1
+        assert spines(axes) == {"left", "bottom"}
+
+
+def test_many_courses_are_told_apart_and_long_ones_have_no_markers() -> None:
+    ends = [1 + number / 10 for number in range(41)]
+    many = {**LEARNED, "curriculum": {**LINEAR, "end": {"grid": ends}}}
+    spec = from_mapping(plain(recipe={"epochs": 41}, arms={"many": many}))
+    figure = curricula.draw(spec)
+    (axes,) = figure.axes
+    lines = axes.get_lines()
+    places = (0, 9, 10, 20, 30, 40)
+    first, last = "#1f77b4", "#17becf"
+    plain_line = (1.5, "", 6.0, None)
+    assert [style(lines[place]) for place in places] == [
+        *((colour, "-", *plain_line) for colour in (first, last)),
+        *((first, dashes, *plain_line) for dashes in ("--", ":", "-.", "-")),
+    ]
+    assert size(figure) == (8.6, 9.82)
+    short = curricula.draw(from_mapping(plain(recipe={"epochs": 40}, arms={"one": ARMS["one"]})))
+    assert short.axes[0].get_lines()[0].get_marker() == "."
+    assert size(short) == (8.6, 3.0)
 
 
 @pytest.mark.parametrize(

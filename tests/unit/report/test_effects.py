@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from matplotlib.axes import Axes
 
 from ctkd_study.analysis.importance import EVALUATOR, Effect
 from ctkd_study.errors import StudyError
 from ctkd_study.report import effects
+from tests.support.figures import points, size, spines, style, ticks
 
 KNOWN = [
     Effect("end", "0.1", -0.25, -0.5, 0.0, 3),
@@ -47,22 +46,28 @@ def test_the_sentence(shares: dict[str, float], said: str, listed: str, together
     )
 
 
-def drawn(axes: Axes) -> list[list[list[float]]]:
-    """The points of every line of a panel."""
-    return [np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()]
-
-
 def test_the_figure_has_a_panel_per_option() -> None:
     figure = effects.draw(KNOWN)
     end, kind = figure.axes
-    zero = [[0.0, 0.0], [1.0, 0.0]]
-    assert drawn(end) == [zero, [[0, -0.5], [0, 0.0]], [[0, -0.25]], [[1, 0.0], [1, 0.5]], [[1, 0.25]]]
-    assert drawn(kind) == [zero, [[0, 0.125]]]
-    assert [label.get_text() for label in end.get_xticklabels()] == ["0.1", "a|b"]
+    zero, *drawn = [points(line) for line in end.get_lines()]
+    assert zero == [(0, 0), (1, 0)]
+    assert drawn == [[(0, -0.5), (0, 0.0)], [(0, -0.25)], [(1, 0.0), (1, 0.5)], [(1, 0.25)]]
+    assert [points(line) for line in kind.get_lines()] == [zero, [(0, 0.125)]]
+    assert [style(line) for line in end.get_lines()[:3]] == [
+        ("#000000", "-", 0.8, "None", 6.0, None),
+        ("#1f77b4", "-", 3.0, "None", 6.0, 0.6),
+        ("#1f77b4", "None", 1.5, "D", 6.0, None),
+    ]
+    assert end.get_lines()[1].get_solid_capstyle() == "butt"
+    assert spines(end) == spines(kind) == {"left", "bottom"}
+    assert end.get_shared_y_axes().joined(end, kind)
+    assert type(figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    assert size(effects.draw(KNOWN[:1])) == (4.0, 3.0)
+    assert ticks(end, "x") == [(0, "0.1"), (1, "a|b")]
     assert (end.get_xlabel(), kind.get_xlabel()) == ("end", "kind")
     assert (end.get_xlim(), kind.get_xlim()) == ((-0.6, 1.6), (-0.6, 0.6))
     assert end.get_ylabel() == "test accuracy\nminus the mean, points"
-    assert figure.get_size_inches().tolist() == pytest.approx([5.8, 3.0])
+    assert size(figure) == (5.8, 3.0)
 
 
 def test_the_file(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """What the figures of a page hold, read back from their axes, and what their SVG is fit for."""
 
 import dataclasses
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -16,8 +14,10 @@ from ctkd_study.analysis.verdict import Mean
 from ctkd_study.records.results import History
 from ctkd_study.report import figures
 from tests.support.comparisons import CASES, HISTORIES
-from tests.support.tabulated import history, quickstart
+from tests.support.figures import points, size, spines, style, ticks
+from tests.support.tabulated import arm, history, quickstart
 
+INK = "#010203"
 BLUE, ORANGE, GREEN, PINK = "#0f8fc4", "#d97706", "#2a9d6f", "#c2649a"
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -25,16 +25,6 @@ SVG = "{http://www.w3.org/2000/svg}"
 def drawn(figure: Figure | None) -> Figure:
     assert figure is not None
     return figure
-
-
-def points(line: Any) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
-
-
-def labels(axes: Axes) -> list[tuple[float, str]]:
-    return [
-        (float(tick), label.get_text()) for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
-    ]
 
 
 def legend(figure: Figure) -> list[str]:
@@ -46,9 +36,11 @@ def test_the_differences_show_every_seed_the_mean_the_interval_and_the_margin() 
     (axes,) = drawn(figures.differences(study)).axes
     zero, margin, *lines = axes.get_lines()
     assert [np.asarray(line.get_xdata()).tolist() for line in (zero, margin)] == [[0, 0], [-1.5, -1.5]]
-    assert (zero.get_linestyle(), margin.get_linestyle()) == ("-", "--")
+    assert style(zero) == (INK, "-", 1.0, "None", 6.0, None)
+    assert style(margin) == (INK, "--", 1.0, "None", 6.0, None)
     (band,) = axes.patches
     assert (band.get_x(), band.get_width()) == (-1.5, 1.5)  # type: ignore[attr-defined]
+    assert (to_hex(band.get_facecolor()), band.get_alpha(), band.get_linewidth()) == (INK, 0.06, 0)
     assert len(lines) == 9
     for place, (pair, colour) in enumerate(zip(study.pairs, (ORANGE, GREEN, PINK), strict=True)):
         height = 2 - place
@@ -56,14 +48,21 @@ def test_the_differences_show_every_seed_the_mean_the_interval_and_the_margin() 
         assert points(seeds) == [(value, height - 0.22) for value in pair.per_seed]
         assert points(interval) == [(pair.low, height), (pair.high, height)]
         assert points(mean) == [(pair.difference, height)]
-        assert {line.get_color() for line in (seeds, interval, mean)} == {colour}
-        assert (seeds.get_marker(), seeds.get_linestyle(), mean.get_marker()) == ("o", "None", "D")
-    assert labels(axes) == [(0, "student_alone"), (1, "instance"), (2, "global")]
+        assert style(seeds) == (colour, "None", 1.5, "o", 3.5, 0.55)
+        assert style(interval) == (colour, "-", 3.0, "None", 6.0, None)
+        assert style(mean) == (colour, "None", 1.5, "D", 6.0, None)
+        assert (interval.get_solid_capstyle(), seeds.get_markeredgewidth()) == ("butt", 0)
+    assert ticks(axes, "y") == [(0, "student_alone"), (1, "instance"), (2, "global")]
     assert axes.get_xlabel() == "test accuracy minus grid, points"
     assert axes.get_ylim() == pytest.approx((-0.6, 2.6))
     (note,) = axes.texts
-    assert (note.get_text(), note.xy) == ("margin -1.5", (-1.5, 1))  # type: ignore[attr-defined]
-    assert drawn(figures.differences(study)).get_size_inches().tolist() == pytest.approx([8.6, 2.75])
+    assert (note.get_text(), note.xy, note.xycoords) == ("margin -1.5", (-1.5, 1), ("data", "axes fraction"))  # type: ignore[attr-defined]
+    assert (note.get_horizontalalignment(), note.get_verticalalignment(), note.get_fontsize()) == (
+        "center",
+        "bottom",
+        9,
+    )
+    assert size(drawn(figures.differences(study))) == (8.6, 2.75)
 
 
 def test_seeds_that_are_not_in_a_pair_and_intervals_that_there_are_not_are_not_drawn() -> None:
@@ -73,7 +72,7 @@ def test_seeds_that_are_not_in_a_pair_and_intervals_that_there_are_not_are_not_d
     found = dataclasses.replace(study, pairs=(partly, nothing))
     (axes,) = drawn(figures.differences(found)).axes
     assert [points(line) for line in axes.get_lines()[2:]] == [[(-0.5, -0.22)], [(partly.difference, 0)]]
-    assert labels(axes) == [(0, "global")]
+    assert ticks(axes, "y") == [(0, "global")]
 
 
 def test_accuracy_against_cost_has_a_point_with_its_interval_per_strategy() -> None:
@@ -99,7 +98,12 @@ def test_accuracy_against_cost_has_a_point_with_its_interval_per_strategy() -> N
         "test accuracy, %",
     )
     assert axes.get_xlim()[0] == 0
-    assert figure.get_size_inches().tolist() == pytest.approx([8.6, 3.4])
+    assert size(figure) == (8.6, 3.4)
+    assert style(first[0]) == (BLUE, "None", 1.5, "o", 7.0, None)
+    assert (first[0].get_markerfacecolor(), first[0].get_markeredgewidth()) == ("none", 2)
+    assert [cap.get_markersize() for cap in first[1]] == [8.0, 8.0]
+    assert axes.get_xlim() == pytest.approx((0, 54)), "a tenth of 40 beside the last point"
+    assert axes.get_ylim() == pytest.approx((95 - 0.15 * 1.5, 96.5 + 0.15 * 1.5))
 
 
 def test_temperatures_are_means_over_seeds_with_their_span() -> None:
@@ -121,13 +125,19 @@ def test_temperatures_are_means_over_seeds_with_their_span() -> None:
     (strength, *_) = lower.get_lines()
     assert np.asarray(strength.get_xdata()).tolist() == [1, 2, 3]
     assert np.asarray(strength.get_ydata()).tolist() == pytest.approx([(1 / 3 + 1 / 2) / 2, (2 / 3 + 1) / 2, 1.0])
-    style = [(line.get_color(), line.get_linestyle()) for line in upper.get_lines()]
-    assert style == [(ORANGE, "-"), (GREEN, "-"), (ORANGE, "--")]
+    plain = ("None", 6.0, None)
+    for axes in (upper, lower):
+        styles = [style(line) for line in axes.get_lines()]
+        assert styles == [(ORANGE, "-", 2.0, *plain), (GREEN, "-", 2.0, *plain), (ORANGE, "--", 2.0, *plain)]
     assert legend(figure) == ["global", "instance", "global, λ=3"]
     span = next(each for each in upper.collections if isinstance(each, FillBetweenPolyCollection))
     corners = {(x, y) for x, y in np.asarray(span.get_paths()[0].vertices).tolist()}
     assert corners == {(1, 15), (2, 12), (2, 14), (3, 12)}
     assert to_hex(np.asarray(span.get_facecolor())[0]) == ORANGE
+    assert (span.get_alpha(), np.asarray(span.get_linewidth()).tolist()) == (0.2, [0])
+    heights = [axes.get_gridspec().get_height_ratios() for axes in (upper, lower)]  # type: ignore[union-attr]
+    assert (size(figure), heights) == ((8.6, 4.6), [[2, 1], [2, 1]])
+    assert upper.get_shared_x_axes().joined(upper, lower)
     assert (upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()) == ("T, mean of the epoch", "λ", "epoch")
     assert np.diff(lower.get_xticks()) == pytest.approx(1), "epochs are whole numbers"
 
@@ -163,3 +173,34 @@ def test_an_svg_takes_the_pages_colour_keeps_text_as_text_and_is_the_same_each_t
         ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
         assert ids
         assert all(each.startswith(f"{name}-") for each in ids)
+
+
+def test_colours_dashes_and_markers_repeat_when_they_run_out() -> None:
+    study = quickstart()
+    many = [
+        dataclasses.replace(
+            study.summaries[1], strategy=dataclasses.replace(study.summaries[1].strategy, arm=arm(f"a{number}"))
+        )
+        for number in range(8)
+    ]
+    found = dataclasses.replace(study, summaries=tuple(many))
+    (axes,) = drawn(figures.accuracy_by_cost(found)).axes
+    assert [each[0].get_marker() for each in axes.containers] == ["o", "s", "^", "D", "v", "P", "o", "s"]
+    colours = [each[0].get_color() for each in axes.containers]
+    assert colours == [BLUE, ORANGE, GREEN, PINK, "#8b7bd8", "#a08a2c", BLUE, ORANGE]
+    paths = [dataclasses.replace(history("a1", 0, [3.0, 4.0]), setting=f"λ={number}") for number in range(5)]
+    upper, _ = drawn(figures.temperatures(found, paths)).axes
+    assert [line.get_linestyle() for line in upper.get_lines()] == ["-", "--", ":", "-.", "-"]
+
+
+def test_the_figures_are_bare_transparent_and_have_their_legend_outside() -> None:
+    for name, figure in every_figure().items():
+        figures.svg(figure, name)
+        assert figure.patch.get_alpha() == 0
+        assert type(figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+        for axes in figure.axes:
+            assert spines(axes) == {"left", "bottom"}
+            assert axes.patch.get_alpha() == 0
+        for shown in figure.legends:
+            assert not shown.get_frame_on()
+            assert shown.get_window_extent().x0 > max(axes.get_window_extent().x1 for axes in figure.axes)
