@@ -1,5 +1,6 @@
 """The command `ui` with a real MLflow server: it ends with the command, and the command with it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,21 +25,22 @@ class Ui:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         arguments = ["ui", "small", "--storage", str(folder), "--port", str(self.port), "--no-browser"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ctkd_study.cli", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=folder,
-            start_new_session=True,
-        )
+        self.log = folder / f"{self.port}.log"
+        with self.log.open("wb") as log:  # a pipe would be held open by a server that is left behind
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ctkd_study.cli", *arguments],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                start_new_session=True,
+            )
 
     def servers(self) -> list[psutil.Process]:
         """Its server and the server's workers."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def answers(self) -> bool:
-        assert self.process.poll() is None, self.process.communicate()[0]
+        assert self.process.poll() is None, self.log.read_text()
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1) as answer:
                 return bool(answer.read() == b"OK")
@@ -59,18 +61,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ui(results: Path) -> Iterator[Ui]:
     found = Ui(results)
-    started: list[psutil.Process] = []
+    groups: list[int] = []
     try:
         wait_for(lambda: bool(found.servers()))
-        started = found.servers()
+        groups = [server.pid for server in found.servers()]
         yield found
     finally:
         # Only for a test that fails: whatever it left behind.
-        for process in started:
-            if process.is_running():
-                process.kill()
         found.process.kill()
-        found.process.communicate()
+        found.process.wait()
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
 
 def _ended(process: psutil.Process) -> bool:
@@ -83,8 +85,9 @@ def _ended(process: psutil.Process) -> bool:
 def _assert_ends(ui: Ui, end: Callable[[], object], status: int) -> str:
     servers = ui.servers()
     end()
-    output, _ = ui.process.communicate(timeout=60)
-    assert ui.process.returncode == status, output
+    returncode = ui.process.wait(timeout=60)
+    output = ui.log.read_text()
+    assert returncode == status, output
     wait_for(lambda: all(_ended(server) for server in servers))
     assert "Traceback" not in output.partition("Ctrl-C stops it.")[0]
     return output
