@@ -30,7 +30,6 @@ class LaunchContext:
     progress: LaunchProgress
     saved: Callable[[str], None]
     """To be called with a trial's id when a checkpoint of it is complete; takes microseconds."""
-    attempt: int
     concurrency: int | None
     """How many trials may run at once; None: as many as fit."""
     cpu: float
@@ -140,7 +139,7 @@ def launch(
             if watch is not None:
                 stack.enter_context(watch(progress))
             cores = spec.cores_per_trial
-            context = LaunchContext(folder, progress, saved, attempt, spec.concurrency, cores, spec.resources.gpu)
+            context = LaunchContext(folder, progress, saved, spec.concurrency, cores, spec.resources.gpu)
             runner(queue, context)
             queue.stop()
         wall = time.perf_counter() - began

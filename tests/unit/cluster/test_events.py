@@ -31,7 +31,7 @@ class Launch:
         self.ids = [pending.id for pending in iter(self.queue.pull, None) if pending is not None]
         self.saved: list[str] = []
         self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2)
-        context = LaunchContext(self.state.folder, self.progress, self.saved.append, 1, None, 1.0, 0.0)
+        context = LaunchContext(self.state.folder, self.progress, self.saved.append, None, 1.0, 0.0)
         self.events = TuneEvents(context, self.queue, self.helpers)
 
     def result(self, trial_id: str, **result: Any) -> None:
