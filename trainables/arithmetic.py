@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import torch
 
-from trainables.alike import alike
 from trainables.config import TrialConfig
 from trainables.data import Arrays
 from trainables.distillers import Batch, Pair
 from trainables.flops import flop_counter, forward_flops
+from trainables.shared_keys import alike
 from trainables.temperatures import TrainingProgress
 
 

@@ -20,10 +20,10 @@ import pydantic
 import torch
 
 from trainables import materials, preparation, record, teacher
-from trainables.alike import alike
 from trainables.config import TrialConfig
 from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest
+from trainables.shared_keys import alike
 from trainables.storage import Storage
 from trainables.trial import MaterialSource, Trial
 

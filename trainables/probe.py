@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from trainables import numerics
-from trainables.alike import alike
 from trainables.bank import PRECISIONS, Glance, OpenBank, Segment, Table, keys_of
 from trainables.config import TrialConfig
 from trainables.data import Arrays, DataOptions, Split
 from trainables.materials import Materials, placed
 from trainables.models import Network
+from trainables.shared_keys import alike
 from trainables.sources import Banked, TeacherOutputs, online
 from trainables.trainer import Trainer
 

@@ -19,8 +19,8 @@ import pydantic
 import torch
 from numpy.typing import NDArray
 
-from trainables import stamped
-from trainables.stamped import FileStamp
+from trainables import checksums
+from trainables.checksums import FileStamp
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -182,8 +182,8 @@ def write_checkpoint(
         contents[BEST] = _packed(best)
     if correct is not None:
         contents[CORRECT] = np.packbits(correct).tobytes()
-    manifest = manifest.model_copy(update={"files": stamped.stamp(contents)})
-    stamped.write(folder, contents, MANIFEST, manifest.model_dump_json(indent=1).encode())
+    manifest = manifest.model_copy(update={"files": checksums.stamp(contents)})
+    checksums.write(folder, contents, MANIFEST, manifest.model_dump_json(indent=1).encode())
     return manifest
 
 
@@ -240,8 +240,8 @@ def _verify(trial: Storage, name: str, check_hashes: bool) -> tuple[Manifest | N
     if manifest.version > SCHEMA:
         return None, f"schema {manifest.version} is newer than this version's {SCHEMA}"
     checkpoint = trial.within(name)
-    fault = stamped.fault(
-        checkpoint, manifest.files, (lambda file: stamped.sha256(checkpoint.read(file))) if check_hashes else None
+    fault = checksums.fault(
+        checkpoint, manifest.files, (lambda file: checksums.sha256(checkpoint.read(file))) if check_hashes else None
     )
     if fault is not None:
         return None, fault

@@ -30,12 +30,12 @@ from trainables.config import TrialConfig
 from trainables.data import normalise
 from trainables.distillers import Batch, Pair
 from trainables.epoch import Clock, EpochStats, EpochTotals
+from trainables.epoch_selection import Selected, rank
 from trainables.forward import Forward
 from trainables.materials import Materials
 from trainables.models import Features
 from trainables.numerics import inference_batch, to_format
 from trainables.record import Row
-from trainables.selection import Selected, rank
 from trainables.temperatures import TrainingProgress
 
 _CHUNK_BYTES = 32 * 2**20  # of images gathered and augmented at once: a compromise between speed and memory

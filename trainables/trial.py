@@ -18,9 +18,9 @@ import torch
 
 from trainables import numerics, record
 from trainables.config import TrialConfig
+from trainables.epoch_selection import Selected
 from trainables.materials import Materials
 from trainables.record import Checkpoint, Manifest, Row, Start, Status, Summary
-from trainables.selection import Selected
 from trainables.storage import Storage
 from trainables.trainer import NotFinite, Trainer
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from ray.tune import Callback
 
-from ctkd_study.cluster.feed import NotPickled
 from ctkd_study.cluster.helper_trials import HelperTrials
+from ctkd_study.cluster.trial_feed import NotPickled
 from ctkd_study.launch import LaunchContext, TrialQueue
 
 

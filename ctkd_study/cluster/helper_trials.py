@@ -6,7 +6,7 @@ They are trials so that their actors are reused; ``trainables.jobs`` has what th
 from collections.abc import Sequence
 from typing import Literal
 
-from ctkd_study.cluster.feed import QueuedTrial
+from ctkd_study.cluster.trial_feed import QueuedTrial
 from trainables import jobs
 from trainables.bank import representatives
 from trainables.config import TrialConfig

@@ -5,10 +5,10 @@ import operator
 from ray import tune
 
 from ctkd_study.cluster.events import TuneEvents
-from ctkd_study.cluster.feed import InOrder, TrialFeed
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.placement import cluster
-from ctkd_study.cluster.source import DueTrials
+from ctkd_study.cluster.trial_feed import InOrder, TrialFeed
+from ctkd_study.cluster.trial_source import DueTrials
 from ctkd_study.errors import TeacherError
 from ctkd_study.launch import LaunchContext, TrialQueue
 from trainables.trainable import CTKDTrainable

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.due import Plan
 from trainables import teacher
-from trainables.alike import alike
 from trainables.data import sizes_of, student_examples
 from trainables.models.init import shapes_alone
+from trainables.shared_keys import alike
 
 
 def check_networks(plan: Plan, read: bool = False) -> None:

@@ -14,7 +14,7 @@ from ray import tune
 
 from ctkd_study import Study, grid
 from ctkd_study.cluster import session
-from ctkd_study.cluster.feed import QueuedTrial
+from ctkd_study.cluster.trial_feed import QueuedTrial
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
@@ -22,8 +22,8 @@ from tests.benchmarks.measuring import report
 from tests.support import settings, tracking_cases
 from tests.support.tuning import fed
 from trainables import preparation, record
+from trainables.checksums import FileStamp
 from trainables.config import RunOptions
-from trainables.stamped import FileStamp
 from trainables.storage import Storage
 from trainables.trial import describe
 

@@ -12,7 +12,7 @@ import pytest
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from ctkd_study.cluster.feed import QueuedTrial
+from ctkd_study.cluster.trial_feed import QueuedTrial
 from tests.support import settings
 from tests.support.tuning import fed
 from trainables.record import Checkpoint, Row

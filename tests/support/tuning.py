@@ -7,7 +7,7 @@ from typing import Any
 
 from ray import tune
 
-from ctkd_study.cluster.feed import InOrder, QueuedTrial, TrialFeed
+from ctkd_study.cluster.trial_feed import InOrder, QueuedTrial, TrialFeed
 from trainables.config import TrialConfig
 from trainables.trainable import CTKDTrainable
 

@@ -14,13 +14,13 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables import stamped
+from trainables import checksums
 from trainables.bank.keys import Keys
 from trainables.bank.segments import BankCost, Precision, Rows, Segment, Table
+from trainables.checksums import FileStamp
 from trainables.data import Arrays, DataOptions
 from trainables.data.files import cache_folder
 from trainables.hashing import digest, file_sha256
-from trainables.stamped import FileStamp
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -146,10 +146,10 @@ class Bank:
             "views": self.views,
             "precision": self.precision,
             "cost": dataclasses.asdict(cost),
-            "files": {file: each.model_dump() for file, each in stamped.stamp(contents).items()},
+            "files": {file: each.model_dump() for file, each in checksums.stamp(contents).items()},
         }
         files = {f"{file}.npy": content for file, content in contents.items()}
-        stamped.write(self.folder.within(name), files, _META, json.dumps(meta, indent=1).encode())
+        checksums.write(self.folder.within(name), files, _META, json.dumps(meta, indent=1).encode())
         return cost
 
     def _segment(self, name: str) -> Segment | None:
@@ -166,7 +166,7 @@ class Bank:
         scales = [f"{table}.scale" for table in tables] if self.precision == "fixed16" else []
         files = {f"{file}.npy": FileStamp(**meta["files"][file]) for file in (_KEYS, *tables, *scales)}
         here = Path(self.folder.path(name)) if self.folder.is_local else _copied(self.folder, name, files)
-        if fault := stamped.fault(Storage.at(str(here)), files, lambda file: file_sha256(str(here / file))):
+        if fault := checksums.fault(Storage.at(str(here)), files, lambda file: file_sha256(str(here / file))):
             log.warning("%s is damaged and passed over: %s", here, fault)
             return None
         arrays = {file.removesuffix(".npy"): np.load(here / file, mmap_mode="r", allow_pickle=False) for file in files}

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from trainables.alike import alike
 from trainables.bank.bank import Bank, paid
 from trainables.bank.keys import Keys, needed
 from trainables.bank.segments import PRECISIONS, BankCost
 from trainables.config import TrialConfig
 from trainables.data import Arrays, Split, split
+from trainables.shared_keys import alike
 from trainables.storage import Storage
 from trainables.teacher import fingerprint, storage_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ctkd_study.cluster.feed import QueuedTrial
 from ctkd_study.cluster.helper_trials import HelperTrials
+from ctkd_study.cluster.trial_feed import QueuedTrial
 from tests.support.banks import banked
 from trainables.config import TrialConfig
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ctkd_study.cluster.helper_trials import HelperTrials
-from ctkd_study.cluster.source import DueTrials
+from ctkd_study.cluster.trial_source import DueTrials
 from ctkd_study.launch import TrialQueue
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 
-from trainables import stamped
+from trainables import checksums
 from trainables.storage import Storage
 
 CONTENTS = {"a": b"one", "b": b"two"}
@@ -32,7 +32,7 @@ class Recording(Storage):
 
 
 def test_stamps_are_size_and_sha256() -> None:
-    assert {name: stamp.model_dump() for name, stamp in stamped.stamp(CONTENTS).items()} == {
+    assert {name: stamp.model_dump() for name, stamp in checksums.stamp(CONTENTS).items()} == {
         "a": {"size": 3, "sha256": HASHES["a"]},
         "b": {"size": 3, "sha256": HASHES["b"]},
     }
@@ -40,25 +40,25 @@ def test_stamps_are_size_and_sha256() -> None:
 
 def test_the_manifest_is_written_last(tmp_path: Path) -> None:
     folder = Recording(tmp_path)
-    stamped.write(folder, CONTENTS, "manifest.json", b"{}")
+    checksums.write(folder, CONTENTS, "manifest.json", b"{}")
     assert folder.written == ["a", "b", "manifest.json"]
 
 
 def test_a_write_that_fails_in_the_middle_leaves_no_manifest(tmp_path: Path) -> None:
     folder = Recording(tmp_path)
     with pytest.raises(OSError, match="no space left"):
-        stamped.write(folder, {"a": b"one", "broken": b"", "b": b"two"}, "manifest.json", b"{}")
+        checksums.write(folder, {"a": b"one", "broken": b"", "b": b"two"}, "manifest.json", b"{}")
     assert folder.names() == ["a"]
 
 
 def test_the_first_fault_is_named(tmp_path: Path) -> None:
-    folder, stamps = Storage.at(str(tmp_path)), stamped.stamp(CONTENTS)
+    folder, stamps = Storage.at(str(tmp_path)), checksums.stamp(CONTENTS)
 
     def fault(hashed: bool = True) -> str | None:
-        return stamped.fault(folder, stamps, (lambda name: stamped.sha256(folder.read(name))) if hashed else None)
+        return checksums.fault(folder, stamps, (lambda name: checksums.sha256(folder.read(name))) if hashed else None)
 
     assert fault() == "a has no bytes, not 3"
-    stamped.write(folder, CONTENTS, "manifest.json", b"{}")
+    checksums.write(folder, CONTENTS, "manifest.json", b"{}")
     assert fault() is None
     folder.write("b", b"twice")
     assert fault() == fault(hashed=False) == "b has 5 bytes, not 3"

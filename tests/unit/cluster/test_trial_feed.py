@@ -9,8 +9,8 @@ from ray import tune
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 
-from ctkd_study.cluster import feed
-from ctkd_study.cluster.feed import InOrder, QueuedTrial, TrialFeed
+from ctkd_study.cluster import trial_feed
+from ctkd_study.cluster.trial_feed import InOrder, QueuedTrial, TrialFeed
 from tests.support import settings
 from tests.support.tuning import Listed
 from trainables.record import Checkpoint
@@ -113,7 +113,7 @@ def waiting(number: int, status: str = Trial.PENDING) -> Any:
 def test_a_trial_whose_own_actor_is_starting_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = [waiting(0, Trial.RUNNING), waiting(1), waiting(2), waiting(3)]
     starting = {"kd-s1"}
-    monkeypatch.setattr(feed, "own_actor_is_starting", lambda controller, trial: trial.trial_id in starting)
+    monkeypatch.setattr(trial_feed, "own_actor_is_starting", lambda controller, trial: trial.trial_id in starting)
     controller = SimpleNamespace(get_trials=lambda: trials)
     order = InOrder(lambda trial_id: False)
     assert order.choose_trial_to_run(controller) is trials[2]

@@ -1,7 +1,7 @@
 """Gives Tune's feed the trials of a launch, and before them the helper trials."""
 
-from ctkd_study.cluster.feed import QueuedTrial
 from ctkd_study.cluster.helper_trials import HelperTrials
+from ctkd_study.cluster.trial_feed import QueuedTrial
 from ctkd_study.launch import TrialQueue
 
 

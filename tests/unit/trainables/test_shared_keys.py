@@ -7,9 +7,9 @@ import pytest
 
 from tests.support import settings
 from trainables import probe
-from trainables.alike import alike
 from trainables.arithmetic import Work
 from trainables.data import DATASETS
+from trainables.shared_keys import alike
 
 PLACE = Path("/nowhere")
 TWICE = {**settings.RECIPE, "epochs": 6}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from trainables.epoch_selection import rank
 from trainables.record import Row
-from trainables.selection import rank
 
 
 def row(epoch: int, val: tuple[float | None, float | None], test: tuple[float, float]) -> Row:
