@@ -1,13 +1,11 @@
 """The grids of an arm's block: where they stand, and the block with one value in place of each."""
 
-import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ctkd_study.errors import KeyPath
 from ctkd_study.spec.problems import GRID_ELSEWHERE, Problem, show
-from ctkd_study.spec.values import put
 from trainables.hashing import canonical
 
 
@@ -16,10 +14,8 @@ class Grid:
     """A grid that stands in an arm's block."""
 
     path: KeyPath
-    values: list[Any]
-    numbers: list[int]
-    """The place of each value in the list as written; empty for a grid that is wrong as a whole, whose only value is
-    then None and not checked further."""
+    values: dict[int | None, Any]
+    """By place in the list as written; a grid that is wrong as a whole has only the value None, at None."""
 
 
 def find_grids(block: Any, at: KeyPath) -> tuple[list[Grid], list[Problem]]:
@@ -27,24 +23,25 @@ def find_grids(block: Any, at: KeyPath) -> tuple[list[Grid], list[Problem]]:
     grids, problems = [], []
     for path, node in _nodes(block, ()):
         where, values = (*at, *path), node["grid"]
-        kept: dict[str, int] = {}
-        if len(node) > 1:
+        first: dict[str, int] = {}
+        if path == ("recipe", "preset"):
+            problems.append(Problem(where, node, "a preset must be one name; its keys may be grids"))
+        elif len(node) > 1:
             problems.append(Problem((*where, "grid"), values, f"{GRID_ELSEWHERE}, with no other key beside it"))
         elif not isinstance(values, list) or not values:
-            problems.append(
-                Problem(where, values, f"a grid must be a list of at least one value, but got {show(values)}")
-            )
+            rule = f"a grid must be a list of at least one value, but got {show(values)}"
+            problems.append(Problem(where, values, rule))
         else:
             for number, value in enumerate(values):
-                here = (*where, "grid", number)
+                rule = None
                 if isinstance(value, dict | list):
-                    problems.append(Problem(here, value, f"a grid must hold plain values alone, but got {show(value)}"))
-                elif kept.setdefault(canonical(value), number) != number:
-                    problems.append(
-                        Problem(here, value, f"a grid must hold no value twice, but got {show(value)} again")
-                    )
-        numbers = list(kept.values())
-        grids.append(Grid(path, [values[number] for number in numbers] or [None], numbers))
+                    rule = f"a grid must hold plain values alone, but got {show(value)}"
+                elif first.setdefault(canonical(value), number) != number:
+                    rule = f"a grid must hold no value twice, but got {show(value)} again"
+                if rule is not None:
+                    problems.append(Problem((*where, "grid", number), value, rule))
+        kept: dict[int | None, Any] = {number: values[number] for number in first.values()}
+        grids.append(Grid(path, kept or {None: None}))
     return grids, problems
 
 
@@ -56,9 +53,12 @@ def _nodes(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]
             yield from _nodes(inner, (*path, key))
 
 
-def chosen(block: dict[str, Any], grids: list[Grid], choice: tuple[int, ...]) -> dict[str, Any]:
-    """Return the block with one value in place of each grid."""
-    overlay = copy.deepcopy(block)
-    for grid, index in zip(grids, choice, strict=True):
-        put(overlay, grid.path, grid.values[index])
-    return overlay
+def chosen(block: Any, values: Mapping[KeyPath, Any], at: KeyPath = ()) -> Any:
+    """Return the block, which stands at a path, with these values at their paths."""
+    if at in values:
+        return values[at]
+    if isinstance(block, dict):
+        return {key: chosen(inner, values, (*at, key)) for key, inner in block.items()}
+    if isinstance(block, list):
+        return [chosen(inner, values, (*at, number)) for number, inner in enumerate(block)]
+    return block

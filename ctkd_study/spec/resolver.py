@@ -5,15 +5,11 @@ or its ``model`` to another family of networks): then it replaces it. ``{grid: [
 value; several grids make a product, the last one running fastest.
 """
 
-import copy
-import dataclasses
-import functools
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,144 +17,110 @@ from ctkd_study.errors import KeyPath, dotted
 from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.grids import Grid, chosen, find_grids
 from ctkd_study.spec.problems import Problem, problems_of, show, unknown_key
-from ctkd_study.spec.values import NAME, get, leaves, project, put, text
-from trainables.config import TrialConfig, combination_faults
+from ctkd_study.spec.values import NAME, get, leaves, project, text
+from trainables.config import TrialConfig, TrialParts, combination_faults
 from trainables.hashing import digest
 from trainables.models import MODELS
 from trainables.options import Options
 
 ARM_KEYS = ("student", "recipe", "distiller", "temperature", "curriculum")
-STUDY_KEYS = ("protocol", "data", "teacher", "teacher_source", "numerics")
 MAX_SETTINGS = 10_000
 _KEY_DIGITS = 8
 
+_HINTS = get_type_hints(TrialParts, include_extras=True)
+_PARTS: dict[str, TypeAdapter[Any]] = {key: TypeAdapter(_HINTS[key]) for key in TrialParts.model_fields}
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """One validated part of a configuration."""
+
+class _Part(NamedTuple):
+    """One validated part of a configuration; its value is None where it has problems."""
 
     value: Any = None
-    plain: Any = None
-    problems: tuple[Problem, ...] | None = ()
-    """None where the part is missing: the study's own validation reports that."""
-
-    @property
-    def valid(self) -> bool:
-        return self.problems == ()
+    problems: tuple[Problem, ...] = ()
 
 
 class Resolver:
-    """Resolves the arms of one study; each distinct part of a configuration is validated once.
+    """Resolves the arms of one study.
 
     Args:
         study: the study as plain values, valid or not.
         folder: what relative paths are relative to.
     """
 
-    def __init__(self, study: Mapping[str, Any], folder: Path | None = None) -> None:
+    def __init__(self, study: Mapping[str, Any], folder: Path | None) -> None:
         self._study, self._folder = study, folder
-        self._known: dict[str, _Part] = {}
-        self._shared = {key: self._study_part(key) for key in STUDY_KEYS}
+        stated = {key: self._validated(key, study[key]) for key in _PARTS if key in study}
+        fields = TrialParts.model_fields.items()
+        self._parts = {key: _Part(field.get_default()) for key, field in fields if not field.is_required()} | stated
+        """The study's own parts; those that are required and missing are left out."""
+        self._whole = self._parts.keys() == _PARTS.keys() and not any(part.problems for part in self._parts.values())
 
     def resolve(self, name: str, block: Any) -> tuple[Arm | None, list[Problem]]:
         """Return an arm, or None where its faults leave it without settings, and all that is wrong with it."""
         at: KeyPath = ("arms", name)
         problems = [] if NAME.fullmatch(name) else [Problem(at, name, f"the name of an arm must match {NAME.pattern}")]
         if not isinstance(block, dict):
-            keys = ", ".join(ARM_KEYS)
-            return None, [*problems, Problem(at, block, f"must be a mapping with any of {keys}, but got {show(block)}")]
-        problems += [self._foreign(at, key, block[key]) for key in block if key not in ARM_KEYS]
-        block = {key: block[key] for key in block if key in ARM_KEYS}
+            rule = f"must be a mapping with any of {', '.join(ARM_KEYS)}, but got {show(block)}"
+            return None, [*problems, Problem(at, block, rule)]
+        problems += [self._foreign((*at, key), value) for key, value in block.items() if key not in ARM_KEYS]
+        block = {key: value for key, value in block.items() if key in ARM_KEYS}
         grids, faulty = find_grids(block, at)
-        faulty += [
-            Problem((*at, *grid.path), get(block, grid.path), "a preset must be one name; its keys may be grids")
-            for grid in grids
-            if grid.path == ("recipe", "preset")
-        ]
         problems += faulty
         if (count := math.prod(len(grid.values) for grid in grids)) > MAX_SETTINGS:
             rule = f"an arm has at most {MAX_SETTINGS:,} settings, but the grids of this one make {count:,}"
             return None, [*problems, Problem(at, block, rule)]
-        block = chosen(block, grids, (0,) * len(grids))  # without the grids' lists, it is cheap to copy
-        settings, blocks = [], []
-        for choice in itertools.product(*(range(len(grid.values)) for grid in grids)):
-            overlay = chosen(block, grids, choice)
-            parts = self._parts(overlay)
-            found = self._problems(name, overlay, parts, grids, choice)
+        blocks, settings = [], []
+        for numbers in itertools.product(*(grid.values for grid in grids)):
+            choice = list(zip(grids, numbers, strict=True))
+            overlay = chosen(block, {grid.path: grid.values[number] for grid, number in choice})
+            parts = self._merged(overlay)
+            found = self._problems(name, overlay, parts, choice)
             problems += found
-            if not (found or faulty) and all(part.valid for part in (*parts.values(), *self._shared.values())):
-                own = {key: project(overlay[key], parts[key].plain) for key in overlay}
-                blocks.append((choice, own))
-                settings.append(self._setting(name, own, parts, grids))
+            if self._whole and not found and not faulty:
+                values = {key: part.value for key, part in parts.items()}
+                own = {key: project(overlay[key], _plain(values[key])) for key in overlay}
+                blocks.append((numbers, own))
+                settings.append(self._setting(name, own, values, grids))
         problems += _clashes(at, settings)
-        if len(settings) != count:
-            return None, problems
-        return Arm(name, tuple(settings), _normalised(grids, blocks)), problems
+        return Arm(name, tuple(settings), _normalised(grids, blocks)) if len(settings) == count else None, problems
 
-    def _foreign(self, at: KeyPath, key: str, value: Any) -> Problem:
+    def _foreign(self, path: KeyPath, value: Any) -> Problem:
+        key = path[-1]
         if key in TrialConfig.model_fields or key in self._study:
-            return Problem((*at, key), value, f"an arm may not override {key!r}, only {', '.join(ARM_KEYS)}")
-        return unknown_key((*at, key), value, ARM_KEYS)
-
-    def _parts(self, overlay: Mapping[str, Any]) -> dict[str, _Part]:
-        parts = {}
-        for key in ARM_KEYS:
-            if key in overlay:
-                parts[key] = self._part(key, merge(self._study.get(key), overlay[key]))
-            else:
-                parts[key] = self._study_part(key)
-        # A temperature or curriculum of the study is dropped in arms that can't use it; one of the arm itself is not.
-        distiller, temperature = parts["distiller"], parts["temperature"]
-        if distiller.valid and distiller.value.takes is None and "temperature" not in overlay:
-            temperature = parts["temperature"] = _Part()
-        learned = temperature.valid and temperature.value is not None and temperature.value.learned
-        if temperature.valid and not learned and "curriculum" not in overlay:
-            parts["curriculum"] = _Part()
-        return parts
-
-    def _study_part(self, key: str) -> _Part:
-        if key in self._study:
-            return self._part(key, self._study[key])
-        field = TrialConfig.model_fields[key]
-        return (
-            _Part(problems=None)
-            if field.is_required()
-            else _validated_part(field.get_default(call_default_factory=True))
-        )
-
-    def _part(self, key: str, value: Any) -> _Part:
-        known = f"{key} {json.dumps(value, sort_keys=True)}"
-        if known not in self._known:
-            self._known[known] = self._validated(key, value)
-        return self._known[known]
+            return Problem(path, value, f"an arm may not override {key!r}, only {', '.join(ARM_KEYS)}")
+        return unknown_key(path, value, ARM_KEYS)
 
     def _validated(self, key: str, value: Any) -> _Part:
         try:
-            validated = _adapter(key).validate_python(value, context={"folder": self._folder})
+            return _Part(_PARTS[key].validate_python(value, context={"folder": self._folder}))
         except ValidationError as error:
             return _Part(problems=tuple(problems_of(error, TrialConfig, (key,))))
-        return _validated_part(validated)
+
+    def _merged(self, overlay: Mapping[str, Any]) -> dict[str, _Part]:
+        """Return the parts of the study with an arm's merged over them."""
+        own = {key: self._validated(key, merge(self._study.get(key), value)) for key, value in overlay.items()}
+        parts = {**self._parts, **own}
+        # A temperature or curriculum of the study is dropped in arms that can't use it; one of the arm itself is not.
+        if "temperature" not in overlay and getattr(parts.get("distiller", _Part()).value, "takes", "") is None:
+            parts["temperature"] = _Part()
+        temperature = parts["temperature"]
+        if (
+            "curriculum" not in overlay
+            and not temperature.problems
+            and not getattr(temperature.value, "learned", False)
+        ):
+            parts["curriculum"] = _Part()
+        return parts
 
     def _problems(
-        self,
-        name: str,
-        overlay: dict[str, Any],
-        parts: Mapping[str, _Part],
-        grids: list[Grid],
-        choice: tuple[int, ...],
+        self, name: str, overlay: dict[str, Any], parts: Mapping[str, _Part], choice: list[tuple[Grid, int | None]]
     ) -> list[Problem]:
-        found = [problem for part in parts.values() for problem in part.problems or ()]
-        valid = {key: part.value for key, part in {**self._shared, **parts}.items() if part.valid}
-        for key, message in combination_faults(self._needed(valid)):
-            path = tuple(key.split("."))
-            value = valid[path[0]]
-            found.append(Problem(path, get(value.plain() if isinstance(value, Options) else value, path[1:]), message))
-        items = {
-            grid.path: (*grid.path, "grid", grid.numbers[index])
-            for grid, index in zip(grids, choice, strict=True)
-            if grid.numbers
-        }
-        faulty = [grid.path for grid in grids if not grid.numbers]
+        found = [problem for part in parts.values() for problem in part.problems]
+        valid = {key: part.value for key, part in parts.items() if not part.problems}
+        for key, message in combination_faults(_needed(valid)):
+            head, *rest = key.split(".")
+            found.append(Problem((head, *rest), get(_plain(valid[head]), tuple(rest)), message))
+        items = {grid.path: (*grid.path, "grid", number) for grid, number in choice if number is not None}
+        faulty = [grid.path for grid, number in choice if number is None]
         placed = []
         for problem in found:
             if not self._is_arms(overlay, problem.path):
@@ -170,46 +132,25 @@ class Resolver:
 
     def _is_arms(self, overlay: Mapping[str, Any], path: KeyPath) -> bool:
         """Whether the arm, not the study, states the value at this path of a merged configuration."""
-        head = str(path[0])
-        if head not in ARM_KEYS:
-            return False
-        if head not in overlay:
-            return head not in self._study  # where neither states it, the arm lacks it
-        return is_overlays(overlay[head], self._study.get(head), path[1:])
+        head = path[0]
+        if head in overlay:
+            return is_overlays(overlay[str(head)], self._study.get(str(head)), path[1:])
+        return head in ARM_KEYS and head not in self._study  # where neither states it, the arm lacks it
 
-    def _needed(self, parts: dict[str, Any]) -> dict[str, Any]:
-        """Return the parts of the configuration, with what the distiller needs of the teacher.
-
-        The study may leave ``teacher_source`` open; the plan decides it then.
-        """
-        needs = parts["distiller"].needs if "distiller" in parts else None
-        if needs == "nothing":
-            return {**parts, "teacher": None, "teacher_source": None}
-        if needs == "maps":
-            return {**parts, "teacher_source": "online"}  # no bank holds feature maps
-        return parts
-
-    def _setting(self, arm: str, own: dict[str, Any], parts: Mapping[str, _Part], grids: list[Grid]) -> Setting:
-        values = {key: part.value for key, part in {**self._shared, **parts}.items()}
-        config = TrialConfig.model_validate({"seed": 0, **self._needed(values)})
-        student, recipe = self._study_part("student").value, self._study_part("recipe").value
+    def _setting(self, arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[Grid]) -> Setting:
+        config = TrialConfig.model_validate({"seed": 0, **_needed(values)})
         return Setting(
             arm=arm,
             key=digest(own)[:_KEY_DIGITS],
             label=_label(arm, own, values, [grid.path for grid in grids]),
-            overrides_student=config.student != student,
-            overrides_epochs=recipe is not None and config.recipe.epochs != recipe.epochs,
+            overrides_student=config.student != self._parts["student"].value,
+            overrides_epochs=config.recipe.epochs != self._parts["recipe"].value.epochs,
             config=config,
         )
 
 
 def resolve_arms(study: Mapping[str, Any], folder: Path | None) -> tuple[tuple[Arm, ...], list[Problem]]:
-    """Return the arms of a study, and all that is wrong with them.
-
-    Args:
-        study: the study as plain values, valid or not.
-        folder: what relative paths are relative to.
-    """
+    """Return the arms of a study, and all that is wrong with them; the arguments are those of ``Resolver``."""
     blocks = study.get("arms")
     arms, problems, resolver = [], [], Resolver(study, folder)
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
@@ -247,38 +188,40 @@ def _family(model: Any) -> Any:
     return MODELS[model] if model in MODELS else model  # noqa: SIM401 - a registry has no get
 
 
-def _validated_part(value: Any) -> _Part:
-    return _Part(value, value.plain() if isinstance(value, Options) else value)
+def _plain(value: Any) -> Any:
+    return value.plain() if isinstance(value, Options) else value
 
 
-@functools.cache
-def _adapter(key: str) -> TypeAdapter[Any]:
-    field = TrialConfig.model_fields[key]
-    annotation: Any = field.annotation
-    for part in field.metadata:
-        annotation = Annotated[annotation, part]
-    return TypeAdapter(annotation)
+def _needed(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a configuration, with what the distiller needs of the teacher.
+
+    The study may leave ``teacher_source`` open; the plan decides it then.
+    """
+    needs = getattr(parts.get("distiller"), "needs", None)
+    if needs == "nothing":
+        return {**parts, "teacher": None, "teacher_source": None}
+    if needs == "maps":
+        return {**parts, "teacher_source": "online"}  # no bank holds feature maps
+    return dict(parts)
 
 
-def _normalised(grids: list[Grid], blocks: list[tuple[tuple[int, ...], dict[str, Any]]]) -> dict[str, Any]:
-    block = copy.deepcopy(blocks[0][1])
-    for number, grid in enumerate(grids):
-        values = {choice[number]: get(own, grid.path) for choice, own in blocks}
-        put(block, grid.path, {"grid": [values[index] for index in range(len(grid.values))]})
+def _normalised(grids: list[Grid], blocks: list[tuple[tuple[int | None, ...], dict[str, Any]]]) -> dict[str, Any]:
+    """Return the block of an arm with its values as validated: of each setting, those of its grids."""
+    written: dict[KeyPath, Any] = {}
+    for place, grid in enumerate(grids):
+        values = {numbers[place]: get(block, grid.path) for numbers, block in blocks}
+        written[grid.path] = {"grid": list(values.values())}
+    block: dict[str, Any] = chosen(blocks[0][1], written)
     return block
 
 
 def _clashes(at: KeyPath, settings: list[Setting]) -> list[Problem]:
-    by_key: dict[str, Setting] = {}
-    return [
-        Problem(
-            at,
-            setting.label,
-            f"the settings of an arm must differ, but {by_key[setting.key].label} and {setting.label} do not",
-        )
-        for setting in settings
-        if by_key.setdefault(setting.key, setting) is not setting
-    ]
+    found, first = [], dict[str, Setting]()
+    for setting in settings:
+        if (same := first.setdefault(setting.key, setting)) is not setting:
+            rule = f"the settings of an arm must differ, but {same.label} and {setting.label} do not"
+            found.append(Problem(at, setting.label, rule))
+    return found
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------

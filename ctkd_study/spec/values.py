@@ -25,13 +25,6 @@ def leaves(block: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
         yield path, block
 
 
-def put(block: Any, path: KeyPath, value: Any) -> None:
-    """Set the value at a path that is not empty."""
-    for part in path[:-1]:
-        block = block[part]
-    block[path[-1]] = value
-
-
 def get(block: Any, path: KeyPath) -> Any:
     """Return the value at a path."""
     for part in path:

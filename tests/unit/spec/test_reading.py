@@ -155,6 +155,10 @@ FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
         {11: "  b: {temperature: {kind: fixed, value: 1}, curriculum: {kind: cosine}}"},
         [(11, "arms.b.curriculum", "needs a learned temperature")],
     ),
+    "study lacks what an arm states": (
+        {6: "question: why?", 11: "  b: {distiller: {name: none}, recipe: {lr: 0.1}}"},
+        [(1, "distiller", "is required")],
+    ),
     "inherited fault": (
         {5: "recipe: {epochs: 3, lr: 0}", 11: "  b: {recipe: {epochs: 9}, temperature: {kind: global}}"},
         [(5, "recipe.lr", "but got 0")],

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ctkd_study.spec import leaves, text
-from ctkd_study.spec.values import get, project, put
+from ctkd_study.spec.values import get, project
 
 
 def test_leaves_are_all_but_mappings_with_their_paths() -> None:
@@ -34,13 +34,10 @@ def test_text_is_what_people_read(value: Any, read: str) -> None:
     assert text(value) == read
 
 
-def test_values_are_read_and_set_at_paths() -> None:
+def test_values_are_read_at_paths() -> None:
     block: dict[str, Any] = {"a": [1, {"b": 2}]}
     assert get(block, ()) is block
     assert get(block, ("a", 1, "b")) == 2
-    put(block, ("a", 1, "b"), 3)
-    put(block, ("a", 0), 4)
-    assert block == {"a": [4, {"b": 3}]}
 
 
 def test_a_projection_has_the_keys_of_the_overlay_and_the_values_of_the_other() -> None:
