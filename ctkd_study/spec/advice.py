@@ -34,15 +34,9 @@ def warnings(spec: StudySpec) -> list[str]:
             found.append(
                 f"arms {same.arm} ({same.label}) and {setting.arm} ({setting.label}) are one setting, trained twice"
             )
-    found += dict.fromkeys(text for setting in settings if (text := _unfinished_curriculum(setting)))
+    for setting in settings:
+        epochs = setting.config.recipe.epochs
+        if (end := getattr(setting.config.curriculum, "epochs", 0)) > epochs:
+            rule = f"λ would reach its end in epoch {end}, but training ends after {epochs}"
+            found.append(f"arm {setting.arm} ({setting.label}): {rule}")
     return found
-
-
-def _unfinished_curriculum(setting: Setting) -> str | None:
-    curriculum, epochs = setting.config.curriculum, setting.config.recipe.epochs
-    end = getattr(curriculum, "epochs", epochs)
-    if end <= epochs:
-        return None
-    return (
-        f"arm {setting.arm} ({setting.label}): λ would reach its end in epoch {end}, but training ends after {epochs}"
-    )

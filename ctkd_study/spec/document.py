@@ -22,7 +22,7 @@ MAX_DEPTH = 20
 # Control characters, line ends that only some programs know, and half surrogates.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
-_WORDS = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
+_WORDS: Mapping[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
@@ -104,7 +104,7 @@ def read(path: str | Path) -> Document:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = getattr(error, "strerror", None) or error
         raise _unreadable(f"the study file cannot be read: {reason}", Place(name)) from error
     return parse(content, name)
 

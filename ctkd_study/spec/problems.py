@@ -56,13 +56,7 @@ class Problem(NamedTuple):
 
 
 def problems_of(error: ValidationError, owner: type[Options], prefix: KeyPath = ()) -> list[Problem]:
-    """Return what a validation found.
-
-    Args:
-        error: of ``owner``, or of its field that ``prefix`` names.
-        owner: the options class that was validated.
-        prefix: put before every location.
-    """
+    """Return what the validation of an options class found, or that of its field at ``prefix``."""
     found: dict[KeyPath, list[Problem]] = {}
     rules: dict[KeyPath, list[str]] = {}
     for detail in error.errors(include_url=False):
@@ -71,7 +65,10 @@ def problems_of(error: ValidationError, owner: type[Options], prefix: KeyPath = 
             found.setdefault(path, []).append(_problem(detail, path, field, keys))
         else:
             rules.setdefault(path, []).append(rule)  # the members of a union have one rule each
-            found[path] = [Problem(path, detail["input"], _must(rules[path]) + _but_got(detail))]
+            must = " or ".join(rules[path]).replace(" or be ", " or ")
+            value = detail["input"]
+            message = f"must {must}, but got {show(value)}{suggestion(value, _choices(detail))}"
+            found[path] = [Problem(path, value, message)]
     return [problem for problems in found.values() for problem in problems]
 
 
@@ -140,16 +137,8 @@ def _rule(detail: ErrorDetails) -> str | None:
     return rule and rule.format(**{key: text(limit) for key, limit in detail.get("ctx", {}).items()})
 
 
-def _must(rules: list[str]) -> str:
-    return f"must {' or '.join(rules)}".replace(" or be ", " or ")
-
-
 def _choices(detail: ErrorDetails) -> list[str]:
     return re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-
-
-def _but_got(detail: ErrorDetails) -> str:
-    return f", but got {show(detail['input'])}{suggestion(detail['input'], _choices(detail))}"
 
 
 def _problem(detail: ErrorDetails, path: KeyPath, field: FieldInfo | None, keys: list[str]) -> Problem:

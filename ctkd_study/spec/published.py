@@ -1,6 +1,5 @@
 """Accuracies that the literature reports for a study's networks, and how the study differs from the literature."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -20,12 +19,8 @@ def _accuracies(value: Any) -> Any:
     return {arm: float(top1) for arm, top1 in value.items()}
 
 
-_ACCURACIES_SCHEMA = {
-    "type": "object",
-    "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
-}
-
-Accuracies = Annotated[dict[str, float], BeforeValidator(_accuracies), WithJsonSchema(_ACCURACIES_SCHEMA)]
+_SCHEMA = {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 100}}
+Accuracies = Annotated[dict[str, float], BeforeValidator(_accuracies), WithJsonSchema(_SCHEMA)]
 
 
 class Published(Options):
@@ -61,14 +56,10 @@ class Published(Options):
             found.append(f"the student sees {data.train_examples} training examples, not all")
         if self.recipe is not None:
             theirs = Recipe.model_validate({"preset": self.recipe}).plain()
-            found += _changes(theirs, recipe.plain())
+            ours = recipe.plain()
+            changed = [key for key, value in theirs.items() if ours[key] != value]
+            found += [f"recipe.{key} is {_text(ours[key])}, not {_text(theirs[key])}" for key in changed]
         return tuple(found)
-
-
-def _changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    return [
-        f"recipe.{key} is {_text(ours[key])}, not {_text(value)}" for key, value in theirs.items() if ours[key] != value
-    ]
 
 
 def _text(value: Any) -> str:

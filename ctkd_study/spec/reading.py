@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ctkd_study.errors import Fault, Place, SpecError, dotted
+from ctkd_study.errors import Fault, SpecError, dotted
 from ctkd_study.spec.document import Document, from_plain, read
 from ctkd_study.spec.problems import Problem, problems_of
 from ctkd_study.spec.resolver import is_overlays, merge, resolve_arms
@@ -50,11 +50,7 @@ def grid(*values: Any) -> dict[str, list[Any]]:
 
 
 def _study(document: Document, folder: Path) -> StudySpec:
-    """Return the study that a document describes.
-
-    Raises:
-        SpecError: every fault.
-    """
+    """Return the study that a document describes; the errors are those of ``load``."""
     data = _with_whole_recipes(document.data)
     arms, of_arms = resolve_arms(data, folder)
     if not of_arms and arms:
@@ -63,10 +59,7 @@ def _study(document: Document, folder: Path) -> StudySpec:
     try:
         spec = StudySpec.model_validate(data, context={"folder": folder, "arms": arms})
     except ValidationError as error:
-        # Of the arms themselves, the resolver reports more.
-        blocks = data.get("arms")
-        has_arms = isinstance(blocks, dict) and len(blocks) > 0
-        problems = [problem for problem in problems_of(error, StudySpec) if problem.path != ("arms",) or not has_arms]
+        problems = problems_of(error, StudySpec)
     placed = [_of_study(problem, document) for problem in (*problems, *of_arms)]
     faults = [*document.faults, *_placed(placed, document)]
     if faults or spec is None:
@@ -104,9 +97,9 @@ def _of_study(problem: Problem, document: Document) -> Problem:
 
 def _placed(problems: list[Problem], document: Document) -> list[Fault]:
     """Return each fault once, with its place; values that could not be read have no further faults."""
-    faults: dict[tuple[str, str, Place], Fault] = {}
+    faults: dict[str, Fault] = {}
     for path, value, message, at in problems:
         if not any(path[:length] in document.broken for length in range(len(path) + 1)):
             fault = Fault(dotted(path), value, message, document.place(at or path))
-            faults.setdefault((fault.key, fault.message, fault.place), fault)
+            faults.setdefault(str(fault), fault)
     return list(faults.values())

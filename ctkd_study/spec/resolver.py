@@ -25,10 +25,9 @@ from trainables.options import Options
 
 ARM_KEYS = ("student", "recipe", "distiller", "temperature", "curriculum")
 MAX_SETTINGS = 10_000
-_KEY_DIGITS = 8
 
 _HINTS = get_type_hints(TrialParts, include_extras=True)
-_PARTS: dict[str, TypeAdapter[Any]] = {key: TypeAdapter(_HINTS[key]) for key in TrialParts.model_fields}
+_PARTS: Mapping[str, TypeAdapter[Any]] = {key: TypeAdapter(_HINTS[key]) for key in TrialParts.model_fields}
 
 
 class _Part(NamedTuple):
@@ -141,7 +140,7 @@ class Resolver:
         config = TrialConfig.model_validate({"seed": 0, **_needed(values)})
         return Setting(
             arm=arm,
-            key=digest(own)[:_KEY_DIGITS],
+            key=digest(own)[:8],
             label=_label(arm, own, values, [grid.path for grid in grids]),
             overrides_student=config.student != self._parts["student"].value,
             overrides_epochs=config.recipe.epochs != self._parts["recipe"].value.epochs,

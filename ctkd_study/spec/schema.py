@@ -27,10 +27,9 @@ def json_schema() -> Schema:
     for definition in definitions.values():
         _require_tags(definition)
     taught = _Partial(definitions, "Taught", grids=False)
-    for definition in [
-        entry for entry in definitions.values() if TeacherOptions.model_fields.keys() <= entry["properties"].keys()
-    ]:
-        definition["properties"]["recipe"] = taught.of(definition["properties"]["recipe"])
+    for properties in [definition["properties"] for definition in definitions.values()]:
+        if TeacherOptions.model_fields.keys() <= properties.keys():
+            properties["recipe"] = taught.of(properties["recipe"])
     block = _Partial(definitions, "InArm", grids=True)
     definitions["Arm"] = {
         "type": "object",
@@ -54,16 +53,12 @@ def _require_tags(definition: Schema) -> None:
 
 
 class _Partial:
-    """Schemas of blocks that are merged over others: nothing is required, and nothing has a default of its own.
-
-    Args:
-        definitions: of the whole schema; the partial ones are added.
-        suffix: of their names.
-        grids: whether any scalar may be a grid.
-    """
+    """Schemas of blocks that are merged over others: nothing is required, and nothing has a default of its own."""
 
     def __init__(self, definitions: dict[str, Schema], suffix: str, *, grids: bool) -> None:
-        self._definitions, self._suffix, self._grids = definitions, suffix, grids
+        self._definitions = definitions
+        """Those of the whole schema; the partial ones are added, their names with the suffix."""
+        self._suffix, self._grids = suffix, grids
 
     def of(self, node: Schema) -> Schema:
         """Return the partial schema of a schema; what it refers to is added to the definitions."""
@@ -71,20 +66,25 @@ class _Partial:
         if "$ref" in node:
             return {**node, "$ref": _REF + self._defined(node["$ref"].removeprefix(_REF))}
         if _is_scalar(node):
-            return self._scalar(node)
+            about: Schema = {key: node.pop(key) for key in ("title", "description") if key in node}
+            return {**about, **self._or_grid(node, node)}
         for union in ("anyOf", "oneOf"):
             if union in node:
-                # Without tags, a block may be a part of several.
                 members = [self.of(member) for member in node.pop(union)]
-                return {**node, "anyOf": members}
+                return {**node, "anyOf": members}  # without its tag, a block may be a part of several
         for items in ("items", "additionalProperties"):
             if isinstance(node.get(items), dict):
                 node[items] = self.of(node[items])
         if "prefixItems" in node:
             node["prefixItems"] = [self.of(item) for item in node["prefixItems"]]
         if "properties" in node:
+            # A grid over the names of several parts belongs to none of them, so that its items are any text.
             node["properties"] = {
-                key: self._tag(value) if key in _TAGS else value if key == _PRESET else self.of(value)
+                key: self._or_grid(value, {"type": "string"})
+                if key in _TAGS
+                else value
+                if key == _PRESET
+                else self.of(value)
                 for key, value in node["properties"].items()
             }
         return node
@@ -96,13 +96,8 @@ class _Partial:
             self._definitions[partial] = self.of(self._definitions[name]) | {"title": partial}
         return partial
 
-    def _scalar(self, node: Schema) -> Schema:
-        about: Schema = {key: node.pop(key) for key in ("title", "description") if key in node}
-        return {**about, "anyOf": [node, _grid_of(node)]} if self._grids else {**about, **node}
-
-    def _tag(self, node: Schema) -> Schema:
-        # A grid over the names of several parts belongs to none of them.
-        return {"anyOf": [node, _grid_of({"type": "string"})]} if self._grids else node
+    def _or_grid(self, node: Schema, items: Schema) -> Schema:
+        return {"anyOf": [node, _grid_of(items)]} if self._grids else node
 
 
 def _is_scalar(node: Schema) -> bool:

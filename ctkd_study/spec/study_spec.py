@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from ctkd_study.errors import Fault, SpecError, dotted
 from ctkd_study.spec.arms import Arm, Setting
@@ -18,33 +27,23 @@ _MAX_SEEDS = 10_000
 _MAX_SEED = 2**31
 
 
+_Seed = Annotated[int, Field(ge=0, le=_MAX_SEED)]
+_SeedList = Annotated[list[_Seed], Field(min_length=1, max_length=_MAX_SEEDS, json_schema_extra={"uniqueItems": True})]
+_WRITTEN_SEEDS: TypeAdapter[Any] = TypeAdapter(Annotated[int, Field(ge=1, le=_MAX_SEEDS)] | _SeedList)
+
+
 def _seeds(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_SEEDS:
-        return tuple(range(value))
-    if isinstance(value, list | tuple) and 1 <= len(value) <= _MAX_SEEDS:
-        whole = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= _MAX_SEED for seed in value)
-        if whole and len(set(value)) == len(value):
-            return tuple(value)
-    raise ValueError(
-        f"must be a number of seeds from 1 to {_MAX_SEEDS} (8: 0 to 7), or a list of different whole numbers"
-    )
+    rule = f"must be a number of seeds from 1 to {_MAX_SEEDS} (8: 0 to 7), or a list of different whole numbers"
+    try:
+        seeds = _WRITTEN_SEEDS.validate_python(list(value) if isinstance(value, tuple) else value, strict=True)
+    except ValidationError:
+        raise ValueError(rule) from None
+    if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
+        raise ValueError(rule)
+    return tuple(seeds if isinstance(seeds, list) else range(seeds))
 
 
-_SEEDS_SCHEMA = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": _MAX_SEEDS},
-        {
-            "type": "array",
-            "items": {"type": "integer", "minimum": 0, "maximum": _MAX_SEED},
-            "minItems": 1,
-            "maxItems": _MAX_SEEDS,
-            "uniqueItems": True,
-        },
-    ]
-}
-
-Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)]
-
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema(_WRITTEN_SEEDS.json_schema())]
 
 #: GPUs of a trial, or that they are to be found out.
 GpuShare = float | Literal["auto"]
@@ -65,10 +64,7 @@ class BankOptions(Options):
     """The bank of the teacher's outputs."""
 
     max_bytes: int | None = Field(
-        None,
-        ge=0,
-        le=2**62,
-        description="What it may take; where it would be larger, the teacher runs online.",
+        None, ge=0, le=2**62, description="What it may take; where it would be larger, the teacher runs online."
     )
 
 
@@ -92,7 +88,7 @@ class StudySpec(TrialParts, _Heading):
         description="How many seeds the final look will have; with fewer, a verdict is marked interim.",
     )
     margin: float = Field(gt=0, le=100, description="Accuracy points that would not matter to you.")
-    arms: dict[str, dict[str, Any]] = Field(
+    arms: dict[str, Any] = Field(
         min_length=1, description="Ways to set the temperature; each is merged over the study and may hold grids."
     )
     baseline: str | None = Field(
