@@ -197,16 +197,14 @@ def _from_yaml(text: str, name: str | None) -> Document:
     try:
         return reader.read()
     except MarkedYAMLError as error:
-        mark, problem = (
-            error.problem_mark or error.context_mark,
-            ", ".join(filter(None, (error.context, error.problem))),
-        )
-        line = mark.line + 1 if mark is not None else reader.line
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+        if mark := error.problem_mark or error.context_mark:
+            reader.line = mark.line + 1
     # The parser's other failures (an escape beyond Unicode, a version it does not know) have neither a mark nor a
     # common type; all are faults of the text.
     except (YAMLError, ValueError, AssertionError, LookupError) as error:
-        problem, line = str(error).partition("\n")[0] or type(error).__name__, reader.line
-    raise _unreadable(f"this is not YAML: {problem}", Place(name, line))
+        problem = str(error).partition("\n")[0] or type(error).__name__
+    raise _unreadable(f"this is not YAML: {problem}", Place(name, reader.line))
 
 
 class _Reader:

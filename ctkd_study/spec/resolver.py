@@ -99,14 +99,12 @@ class Resolver:
         own = {key: self._validated(key, merge(self._study.get(key), value)) for key, value in overlay.items()}
         parts = {**self._parts, **own}
         # A temperature or curriculum of the study is dropped in arms that can't use it; one of the arm itself is not.
-        if "temperature" not in overlay and getattr(parts.get("distiller", _Part()).value, "takes", "") is None:
+        distiller = parts["distiller"].value if "distiller" in parts else None
+        if "temperature" not in overlay and distiller is not None and distiller.takes is None:
             parts["temperature"] = _Part()
         temperature = parts["temperature"]
-        if (
-            "curriculum" not in overlay
-            and not temperature.problems
-            and not getattr(temperature.value, "learned", False)
-        ):
+        may_learn = temperature.problems or (temperature.value is not None and temperature.value.learned)
+        if "curriculum" not in overlay and not may_learn:
             parts["curriculum"] = _Part()
         return parts
 
@@ -131,9 +129,9 @@ class Resolver:
 
     def _is_arms(self, overlay: Mapping[str, Any], path: KeyPath) -> bool:
         """Whether the arm, not the study, states the value at this path of a merged configuration."""
-        head = path[0]
+        head = str(path[0])
         if head in overlay:
-            return is_overlays(overlay[str(head)], self._study.get(str(head)), path[1:])
+            return is_overlays(overlay[head], self._study.get(head), path[1:])
         return head in ARM_KEYS and head not in self._study  # where neither states it, the arm lacks it
 
     def _setting(self, arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[Grid]) -> Setting:
@@ -228,23 +226,17 @@ def _clashes(at: KeyPath, settings: list[Setting]) -> list[Problem]:
 
 def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[KeyPath]) -> str:
     """Return what varies in the arm, e.g. ``T=4``; for an arm of one setting, its options with symbols, or its name."""
-    titled = [path for path, _ in leaves(own) if _title(values, path) is not None]
-    paths = grids or titled
-    names = [_title(values, path) or _last(path) for path in paths]
-    shown = [name if names.count(name) == 1 else dotted(path) for name, path in zip(names, paths, strict=True)]
-    return ", ".join(f"{name}={text(get(own, path))}" for name, path in zip(shown, paths, strict=True)) or arm
+    paths = grids or [path for path, _ in leaves(own) if _title(values, path)]
+    names = {path: _title(values, path) or _last(path) for path in paths}
+    shown = list(names.values())
+    varied = {name if shown.count(name) == 1 else dotted(path): get(own, path) for path, name in names.items()}
+    return ", ".join(f"{name}={text(value)}" for name, value in varied.items()) or arm
 
 
 def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:
     """Return the symbol of an option, e.g. T, or None."""
-    options: Any = values[str(path[0])]
-    title = None
-    for part in path[1:]:
-        if not isinstance(options, Options):
-            return None
-        title = type(options).model_fields[str(part)].title
-        options = getattr(options, str(part))
-    return title
+    part = values[str(path[0])]
+    return type(part).model_fields[str(path[1])].title if len(path) == 2 and isinstance(part, Options) else None
 
 
 def _last(path: KeyPath) -> str:

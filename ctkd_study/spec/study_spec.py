@@ -26,7 +26,6 @@ from trainables.options import Options
 _MAX_SEEDS = 10_000
 _MAX_SEED = 2**31
 
-
 _Seed = Annotated[int, Field(ge=0, le=_MAX_SEED)]
 _SeedList = Annotated[list[_Seed], Field(min_length=1, max_length=_MAX_SEEDS, json_schema_extra={"uniqueItems": True})]
 _WRITTEN_SEEDS: TypeAdapter[Any] = TypeAdapter(Annotated[int, Field(ge=1, le=_MAX_SEEDS)] | _SeedList)

@@ -221,3 +221,68 @@ def test_settings_are_complete_trial_configurations() -> None:
     for setting in load(QUICKSTART).settings():
         assert TrialConfig.model_validate(setting.config.plain()) == setting.config
         assert dataclasses.replace(setting) == setting
+
+
+# -- faults ----------------------------------------------------------------------------------------------------------
+
+
+def faults(**study: Any) -> list[tuple[str, Any, str]]:
+    """The faults of the small study with these keys: key, value and message of each."""
+    with pytest.raises(SpecError) as caught:
+        from_mapping(plain(**study))
+    return [(fault.key, fault.value, fault.message) for fault in caught.value.faults]
+
+
+def test_keys_that_an_arm_may_not_hold_are_shown_with_their_values() -> None:
+    assert faults(arms={"a": {**FIXED, "data": {"validation": 3}, "recipes": 4}}) == [
+        (
+            "arms.a.data",
+            {"validation": 3},
+            "an arm may not override 'data', only student, recipe, distiller, temperature, curriculum",
+        ),
+        (
+            "arms.a.recipes",
+            4,
+            "unknown key; did you mean 'recipe'? Known: student, recipe, distiller, temperature, curriculum",
+        ),
+    ]
+
+
+def test_parts_that_do_not_fit_together_are_shown_as_plain_values() -> None:
+    arms = {"a": {"distiller": {"name": "none"}, "temperature": {"kind": "fixed", "value": 4}}}
+    assert faults(arms=arms, data={"name": "digits", "validation": 0}) == [
+        ("arms.a.temperature", {"kind": "fixed", "value": 4.0}, "distiller 'none' takes no temperature"),
+        (
+            "data.validation",
+            0,
+            "validation must be at least 1, as it selects epochs and settings (or choose protocol 'paper'), but got 0",
+        ),
+    ]
+
+
+def test_an_unknown_distiller_makes_no_other_fault() -> None:
+    learned = {"temperature": {"kind": "global"}, "arms": {"a": {"curriculum": {"kind": "linear"}}, "b": {}}}
+    assert [key for key, _, _ in faults(distiller={"name": "kt"}, **learned)] == ["distiller.name"]
+    data = {key: value for key, value in plain(**learned).items() if key != "distiller"}
+    with pytest.raises(SpecError) as caught:
+        from_mapping(data)
+    assert [fault.key for fault in caught.value.faults] == ["distiller"]
+
+
+def test_a_fault_below_a_merged_block_is_of_whoever_states_it() -> None:
+    schedule = {"kind": "step", "milestones": [1], "gamma": -1}
+    arms = {"a": {**FIXED, "recipe": {"schedule": {"milestones": [2]}}}}
+    assert [key for key, _, _ in faults(recipe={"epochs": 3, "schedule": schedule}, arms=arms)] == [
+        "recipe.schedule.gamma"
+    ]
+
+
+def test_an_unknown_network_of_an_arm_is_the_arms_fault() -> None:
+    assert [key for key, _, _ in faults(arms={"a": {**FIXED, "student": {"model": "resnet7"}}})] == [
+        "arms.a.student.model"
+    ]
+
+
+def test_a_setting_has_seed_0_and_no_run() -> None:
+    config = only(from_mapping(plain(arms={"a": FIXED})), "a").config
+    assert (config.seed, config.run.trial) == (0, "")
