@@ -83,14 +83,7 @@ class Arm:
         return any(setting.overrides_epochs for setting in self.settings)
 
     def due(self, seed: int, records: Mapping[str, Manifest]) -> tuple[PlannedTrial, ...]:
-        """Return the trials of one seed that are to be run now, in the order of the settings.
-
-        All trials of a grid are due at once, until each has ended.
-
-        Args:
-            seed: one of the study's seeds.
-            records: the manifest of each trial that has a record, by trial id.
-        """
+        """Return the trials of one seed that have not ended, in the order of the settings; records are by trial id."""
         trials = (setting.trial(seed) for setting in self.settings)
         return tuple(
             trial for trial in trials if (record := records.get(trial.id)) is None or record.status == "running"

@@ -82,13 +82,12 @@ class Document:
             if not isinstance(inner, dict):
                 message = f"{dotted(path[:depth])} is no mapping, it has no key {path[depth]!r}"
                 return self.fault(path, value.data, message, place)
+            self.places.setdefault(path[:depth], place)  # of a block that the override opens
             target = inner
         target[str(path[-1])] = value.data
         below = len(path)
         self.places = {at: where for at, where in self.places.items() if at[:below] != path}
         self.places |= {(*path, *at): place for at in value.places}
-        for depth in range(1, below):  # blocks that the override opened
-            self.places.setdefault(path[:depth], place)
         self.broken = {at for at in self.broken if at[:below] != path} | {(*path, *at) for at in value.broken}
         return None
 
@@ -248,10 +247,9 @@ class _Reader:
 
     def _skip(self, event: Any) -> None:
         """Pass over the rest of a value that begins with this event."""
-        if isinstance(event, yaml.CollectionStartEvent):
-            outside = self._depth - 1
-            while self._depth > outside:
-                self._next()
+        outside = self._depth - isinstance(event, yaml.CollectionStartEvent)
+        while self._depth > outside:
+            self._next()
 
     def _value(self, event: Any, path: KeyPath, place: Place) -> Any:
         """Return the value that begins with this event, and note its place and faults."""

@@ -7,8 +7,7 @@ which users see.
 import difflib
 import json
 import re
-from collections.abc import Iterable
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
@@ -24,25 +23,23 @@ GRID_ELSEWHERE = "a grid may stand only at a scalar of an arm"
 _SHOWN = 60
 
 #: The rule of each of pydantic's error types; the limits are in the error's context.
-_RULES = MappingProxyType(
-    {
-        "greater_than": "be greater than {gt}",
-        "greater_than_equal": "be at least {ge}",
-        "less_than": "be less than {lt}",
-        "less_than_equal": "be at most {le}",
-        "finite_number": "be a finite number",
-        "string_pattern_mismatch": "match {pattern}",
-        **dict.fromkeys(("string_too_short", "too_short"), "have a length of at least {min_length}"),
-        **dict.fromkeys(("string_too_long", "too_long"), "have a length of at most {max_length}"),
-        "none_required": "be null",
-        **dict.fromkeys(("int_type", "int_from_float", "int_parsing", "int_parsing_size"), "be a whole number"),
-        **dict.fromkeys(("float_type", "float_parsing"), "be a number"),
-        **dict.fromkeys(("bool_type", "bool_parsing"), "be true or false"),
-        "string_type": "be text",
-        **dict.fromkeys(("list_type", "tuple_type"), "be a list"),
-        **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "be a mapping"),
-    }
-)
+_RULES: Mapping[str, str] = {
+    "greater_than": "be greater than {gt}",
+    "greater_than_equal": "be at least {ge}",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be at most {le}",
+    "finite_number": "be a finite number",
+    "string_pattern_mismatch": "match {pattern}",
+    **dict.fromkeys(("string_too_short", "too_short"), "have a length of at least {min_length}"),
+    **dict.fromkeys(("string_too_long", "too_long"), "have a length of at most {max_length}"),
+    "none_required": "be null",
+    **dict.fromkeys(("int_type", "int_from_float", "int_parsing", "int_parsing_size"), "be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "be true or false"),
+    "string_type": "be text",
+    **dict.fromkeys(("list_type", "tuple_type"), "be a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "be a mapping"),
+}
 
 
 class Problem(NamedTuple):

@@ -78,13 +78,9 @@ class _Partial:
         if "prefixItems" in node:
             node["prefixItems"] = [self.of(item) for item in node["prefixItems"]]
         if "properties" in node:
-            # A grid over the names of several parts belongs to none of them, so that its items are any text.
+            name: Schema = {"type": "string"}  # in a grid, it may be of any part
             node["properties"] = {
-                key: self._or_grid(value, {"type": "string"})
-                if key in _TAGS
-                else value
-                if key == _PRESET
-                else self.of(value)
+                key: self._or_grid(value, name) if key in _TAGS else value if key == _PRESET else self.of(value)
                 for key, value in node["properties"].items()
             }
         return node
