@@ -1,17 +1,19 @@
 """A study as plain values that know where they were written: in a YAML file, in overrides, or in a Python mapping.
 
-YAML is read event by event: every fault has its line, and nothing is built but text, numbers, lists and mappings.
-Scalars follow YAML 1.2's core schema (section 10.3.2): ``5e-4`` is a number, ``no`` is text.
+YAML is composed to a graph of nodes: every fault has its line, and nothing is ever built but text, numbers, lists and
+mappings. Scalars follow YAML 1.2's core schema (section 10.3.2): ``5e-4`` is a number, ``no`` is text.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml import events as yaml
+from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from ctkd_study.errors import Fault, KeyPath, Place, SpecError, dotted
 from trainables.options import Options
@@ -22,10 +24,7 @@ MAX_DEPTH = 20
 # Control characters, line ends that only some programs know, and half surrogates.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
-_WORDS: Mapping[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
+# ruamel also takes 1_000, 0b1 and -0x1 for numbers, but not .5e3.
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LONGEST_INTEGER = 40
@@ -41,16 +40,16 @@ class Document:
 
     def __init__(self) -> None:
         self.data: Any = None
-        self.places: dict[KeyPath, Place] = {(): Place()}
+        self.places: dict[KeyPath, Place] = {}
         self.faults: list[Fault] = []
         self.broken: set[KeyPath] = set()
         """Paths whose value is unknown because its writing is at fault; no other fault is reported there."""
 
     def place(self, path: KeyPath) -> Place:
         """Return where the value was written, or, if it was not, the nearest part around it."""
-        while path not in self.places:
+        while path and path not in self.places:
             path = path[:-1]
-        return self.places[path]
+        return self.places.get(path, Place())
 
     def fault(self, path: KeyPath, value: Any, message: str, place: Place | None = None) -> None:
         """Add a fault of the writing."""
@@ -68,11 +67,7 @@ class Document:
         path: KeyPath = tuple(name.strip().split("."))
         if not separator or not all(path):
             return self.fault((), None, "an override must be PATH=VALUE, with a dotted path", place)
-        try:
-            value = _from_yaml(value_text, None)
-        except SpecError as error:
-            value = Document()
-            value.faults, value.broken = list(error.faults), {()}
+        value = _compose(value_text, None)
         for fault in value.faults:
             key = ".".join(part for part in (dotted(path), fault.key) if part)
             self.faults.append(Fault(key, fault.value, fault.message, place))
@@ -82,12 +77,13 @@ class Document:
             if not isinstance(inner, dict):
                 message = f"{dotted(path[:depth])} is no mapping, it has no key {path[depth]!r}"
                 return self.fault(path, value.data, message, place)
-            self.places.setdefault(path[:depth], place)  # of a block that the override opens
             target = inner
         target[str(path[-1])] = value.data
         below = len(path)
         self.places = {at: where for at, where in self.places.items() if at[:below] != path}
-        self.places |= {(*path, *at): place for at in value.places}
+        self.places |= {(*path, *at): place for at in value.places} | {path: place}
+        for depth in range(1, below):  # blocks that the override opened
+            self.places.setdefault(path[:depth], place)
         self.broken = {at for at in self.broken if at[:below] != path} | {(*path, *at) for at in value.broken}
         return None
 
@@ -103,8 +99,8 @@ def read(path: str | Path) -> Document:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise _unreadable(f"the study file cannot be read: {reason}", Place(name)) from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SpecError([Fault("", None, f"the study file cannot be read: {reason}", Place(name))]) from error
     return parse(content, name)
 
 
@@ -116,17 +112,27 @@ def parse(content: bytes | str, name: str | None = None) -> Document:
     """
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     if len(data) > MAX_BYTES:
-        raise _unreadable(f"a study file has at most {MAX_BYTES:,} bytes, but this one has more", Place(name))
+        raise SpecError(
+            [Fault("", None, f"a study file has at most {MAX_BYTES:,} bytes, but this one has more", Place(name))]
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = Place(name, data.count(b"\n", 0, error.start) + 1)
-        raise _unreadable(f"a study file must be in UTF-8, but got byte {data[error.start]:#04x}", place) from error
+        message = f"a study file must be in UTF-8, but got byte {data[error.start]:#04x}"
+        raise SpecError([Fault("", None, message, place)]) from error
     if found := _UNPRINTABLE.search(text):
         place = Place(name, text.count("\n", 0, found.start()) + 1)
-        got = f"U+{ord(found.group()):04X}"
-        raise _unreadable(f"a study file must hold no control characters, but got {got}", place)
-    return _checked(_from_yaml(text, name), "a study file")
+        message = f"a study file must hold no control characters, but got U+{ord(found.group()):04X}"
+        raise SpecError([Fault("", None, message, place)])
+    document = _compose(text, name)
+    if () not in document.broken and not isinstance(document.data, dict):
+        got = "nothing" if document.data is None else _kind(document.data)
+        place = Place(name, document.place(()).line)
+        document.refuse((), None, f"a study file must be a mapping of keys to values, but got {got}", place)
+    if () in document.broken:
+        raise SpecError(document.faults)
+    return document
 
 
 def from_plain(data: Mapping[str, Any]) -> Document:
@@ -137,21 +143,9 @@ def from_plain(data: Mapping[str, Any]) -> Document:
     """
     document = Document()
     document.data = _copied(data, (), document)
-    return _checked(document, "a study")
-
-
-def _unreadable(message: str, place: Place) -> SpecError:
-    return SpecError([Fault("", None, message, place)])
-
-
-def _checked(document: Document, noun: str) -> Document:
-    if () not in document.broken and not isinstance(document.data, dict):
-        known = {type(None): "nothing", list: "a list", str: "text"}
-        got = known.get(type(document.data), type(document.data).__name__)
-        message = f"{noun} must be a mapping of keys to values, but got {got}"
-        document.refuse((), None, message, document.place(()))
-    if () in document.broken:
-        raise SpecError(document.faults)
+    if not isinstance(document.data, dict):
+        message = f"a study must be a mapping of keys to values, but got {_kind(data)}"
+        raise SpecError(document.faults or [Fault("", None, message)])
     return document
 
 
@@ -186,119 +180,119 @@ def _copied(value: Any, path: KeyPath, document: Document) -> Any:
 # -- YAML ------------------------------------------------------------------------------------------------------------
 
 
-def _from_yaml(text: str, name: str | None) -> Document:
-    """Read YAML into a document.
+class _Composer(Composer):
+    """Keeps what ruamel's composer resolves: aliases, written tags, and directives."""
 
-    Raises:
-        SpecError: the text can't be read to its end.
-    """
-    reader = _Reader(text, name)
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # any anchor is a fault
+        self.line = 1
+        self.faults: list[tuple[str, int]] = []
+        self.refused: dict[Node, tuple[str, str]] = {}
+        """By node at fault: what is written there, and the message."""
+
+    def compose_document(self) -> Any:
+        start = self.parser.peek_event()
+        self.line = start.start_mark.line + 1
+        if start.version not in (None, (1, 2)):
+            version = ".".join(str(part) for part in start.version)
+            self.faults.append((f"a study file is YAML 1.2, but got {version}", self.line))
+        if start.tags:
+            message = f"tags are not allowed, but got a %TAG directive for {', '.join(start.tags)}"
+            self.faults.append((message, self.line))
+        return super().compose_document()
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        self.line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            self.parser.get_event()
+            node = ScalarNode(None, "", event.start_mark, event.end_mark)
+            self.refused[node] = (f"*{event.anchor}", _NO_ALIAS)
+            return node
+        node = super().compose_node(parent, index)
+        if event.ctag is not None:
+            self.refused[node] = (str(event.ctag), f"tags are not allowed, but got {event.ctag}")
+        return node
+
+
+def _compose(text: str, name: str | None) -> Document:
+    """Read YAML into a document; one that can't be read is broken at its root."""
+    document = Document()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    yaml.max_depth = MAX_DEPTH + 1  # the root has no level
+    composer: _Composer = yaml.composer
+    message, line = "", None
     try:
-        return reader.read()
+        root = yaml.compose(text)
+    except MaxDepthExceededError as error:
+        message, line = _TOO_DEEP, error.problem_mark.line
+    except ComposerError as error:
+        message, line = "a study file holds one document, but another begins here", error.problem_mark.line
     except MarkedYAMLError as error:
-        problem = ", ".join(part for part in (error.context, error.problem) if part)
-        if mark := error.problem_mark or error.context_mark:
-            reader.line = mark.line + 1
+        mark = error.problem_mark or error.context_mark
+        line = mark.line if mark is not None else None
+        message = f"this is not YAML: {', '.join(part for part in (error.context, error.problem) if part)}"
     # The parser's other failures (an escape beyond Unicode, a version it does not know) have neither a mark nor a
     # common type; all are faults of the text.
     except (YAMLError, ValueError, AssertionError, LookupError) as error:
-        problem = str(error).partition("\n")[0] or type(error).__name__
-    raise _unreadable(f"this is not YAML: {problem}", Place(name, reader.line))
+        message = f"this is not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    for rule, at in composer.faults:
+        document.fault((), None, rule, Place(name, at))
+    if message:
+        document.refuse((), None, message, Place(name, line + 1 if line is not None else composer.line))
+    elif root is not None:
+        document.data = _Nodes(document, name, composer.refused).value(root, ())
+    return document
 
 
-class _Reader:
-    """Reads the events of a YAML text into a document."""
+class _Nodes:
+    """Reads YAML's nodes as plain values into a document."""
 
-    def __init__(self, text: str, name: str | None) -> None:
-        self.line = 1
-        self._name, self._depth, self._document = name, 0, Document()
-        self._events = YAML(typ="safe", pure=True).parse(text)
+    def __init__(self, document: Document, name: str | None, refused: Mapping[Node, tuple[str, str]]) -> None:
+        self._document, self._name, self._refused = document, name, refused
 
-    def read(self) -> Document:
-        """Return the document of the whole text."""
-        document = self._document
-        document.places[()] = Place(self._name)
-        self._next()  # the start of the stream
-        if not isinstance(start := self._next(), yaml.DocumentStartEvent):
-            return document
-        if start.version not in (None, (1, 2)):
-            version = ".".join(str(part) for part in start.version)
-            document.fault((), None, f"a study file is YAML 1.2, but got {version}", self._place())
-        if start.tags:
-            message = f"tags are not allowed, but got a %TAG directive for {', '.join(start.tags)}"
-            document.fault((), None, message, self._place())
-        root = self._next()
-        document.data = self._value(root, (), self._place())
-        self._next()  # the end of the document
-        if isinstance(self._next(), yaml.DocumentStartEvent):
-            raise _unreadable("a study file holds one document, but another begins here", self._place())
-        return document
+    def value(self, node: Node, path: KeyPath, place: Place | None = None) -> Any:
+        """Return the value of a node, and note its place and faults."""
+        place = self._document.places[path] = place or self._place(node)
+        if node.anchor is not None:
+            self._document.fault(path, f"&{node.anchor}", _NO_ALIAS, place)
+        if node in self._refused:
+            self._document.refuse(path, *self._refused[node], place)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, path, place)
+        if isinstance(node, MappingNode):
+            return dict(self._items(node, path))
+        return [self.value(item, (*path, number)) for number, item in enumerate(node.value)]
 
-    def _next(self) -> Any:
-        event = next(self._events)
-        self.line = event.start_mark.line + 1
-        if isinstance(event, yaml.NodeEvent) and self._depth > MAX_DEPTH:
-            raise _unreadable(_TOO_DEEP, self._place())
-        self._depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        return event
+    def _place(self, node: Node) -> Place:
+        return Place(self._name, node.start_mark.line + 1)
 
-    def _place(self) -> Place:
-        return Place(self._name, self.line)
-
-    def _skip(self, event: Any) -> None:
-        """Pass over the rest of a value that begins with this event."""
-        outside = self._depth - isinstance(event, yaml.CollectionStartEvent)
-        while self._depth > outside:
-            self._next()
-
-    def _value(self, event: Any, path: KeyPath, place: Place) -> Any:
-        """Return the value that begins with this event, and note its place and faults."""
-        document = self._document
-        document.places[path] = place
-        if isinstance(event, yaml.AliasEvent):
-            document.refuse(path, f"*{event.anchor}", _NO_ALIAS, place)
-            return ""
-        if event.anchor is not None:
-            document.fault(path, f"&{event.anchor}", _NO_ALIAS, place)
-        if event.ctag is not None:
-            document.refuse(path, str(event.ctag), f"tags are not allowed, but got {event.ctag}", place)
-        if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event, path, place)
-        return self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._list(path)
-
-    def _list(self, path: KeyPath) -> list[Any]:
-        items: list[Any] = []
-        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
-            items.append(self._value(event, (*path, len(items)), self._place()))
-        return items
-
-    def _mapping(self, path: KeyPath) -> dict[str, Any]:
-        items: dict[str, Any] = {}
-        fault = self._document.fault
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            place, key = self._place(), getattr(event, "value", "")
-            self._skip(event)
-            if not isinstance(event, yaml.ScalarEvent) or event.anchor is not None or event.ctag is not None:
-                fault(path, None, "keys must be plain text: no lists, mappings, aliases, anchors or tags", place)
-            elif _UNPRINTABLE.search(key):
-                fault(path, ascii(key), f"keys must be text without control characters, but got {key!a}", place)
-            elif key in items:
-                line = self._document.places[(*path, key)].line
-                fault((*path, key), None, f"this key is there already, on line {line}", place)
+    def _items(self, mapping: MappingNode, path: KeyPath) -> Iterator[tuple[str, Any]]:
+        first: dict[str, Place] = {}
+        for key, value in mapping.value:
+            place = self._place(key)
+            if not isinstance(key, ScalarNode) or key.anchor is not None or key in self._refused:
+                rule = "keys must be plain text: no lists, mappings, aliases, anchors or tags"
+                self._document.fault(path, None, rule, place)
+            elif _UNPRINTABLE.search(key.value):
+                rule = f"keys must be text without control characters, but got {key.value!a}"
+                self._document.fault(path, ascii(key.value), rule, place)
+            elif first.setdefault(key.value, place) is not place:
+                rule = f"this key is there already, on line {first[key.value].line}"
+                self._document.fault((*path, key.value), None, rule, place)
             else:
-                items[key] = self._value(self._next(), (*path, key), place)
-                continue
-            self._skip(self._next())
-        return items
+                yield key.value, self.value(value, (*path, key.value), place)
 
-    def _scalar(self, event: Any, path: KeyPath, place: Place) -> Any:
-        text: str = event.value
+    def _scalar(self, node: ScalarNode, path: KeyPath, place: Place) -> Any:
+        text: str = node.value
         if _UNPRINTABLE.search(text):
             return self._document.refuse(path, ascii(text), _NO_CONTROL, place)
-        if event.style is not None or event.ctag is not None:
+        if node.style is not None or node in self._refused:
             return text
-        if text in _WORDS:
-            return _WORDS[text]
+        if node.tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"):
+            return text.lower() == "true" if node.tag.endswith("bool") else None
         if _INTEGER.fullmatch(text):
             base = 0 if text[:2] in ("0o", "0x") else 10
             number = int(text, base) if len(text) <= _LONGEST_INTEGER else 2**63
@@ -306,3 +300,9 @@ class _Reader:
         if _FLOAT.fullmatch(text):
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return text
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return "text" if isinstance(value, str) else type(value).__name__ if value is not None else "null"
