@@ -14,29 +14,12 @@ from typing import Any, Literal, NamedTuple
 
 from ctkd_study.errors import dotted
 from ctkd_study.spec import leaves, text
+from ctkd_study.tracking.metric_names import LONGEST_NAME, metric_name
 from trainables.record import Manifest, Row
 
 Role = Literal["trial", "teacher"]
 
-#: Metrics that ``metric_name`` does not derive from a row's name. MLflow groups charts by the part before the slash.
-METRICS = {
-    "ce_loss": "train/ce_loss",
-    "kd_loss": "train/kd_loss",
-    "other_loss": "train/other_loss",
-    "lr": "train/lr",
-    "temperature": "temperature/mean",
-    "lambda": "curriculum/lambda",
-    "tflop": "cost/tflop",
-}
-
-#: The sections that we write to; metrics in other sections were logged by users and are left alone.
-SECTIONS = frozenset(
-    {"train", "val", "test", "temperature", "curriculum", "cost", "speed", "other", "selected", "total"}
-)
-
-_PREFIXED = re.compile(r"(train|val|test|temperature)_(.+)")
-_SUFFIXED = (("_per_second", "speed"), ("_seconds", "cost"), ("_tflop", "cost"))
-_LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 200, 6000, 8000
+_LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
 
 #: The tag that says how much of a record a run holds; see ``RunSnapshot.marks``.
 SENT = "ctkd.sent"
@@ -51,28 +34,6 @@ class MetricPoint(NamedTuple):
     """Milliseconds since 1970."""
     step: int
     """The epoch."""
-
-
-def metric_name(name: str) -> str:
-    """Return the MLflow metric for a name of a row, unique among legal names.
-
-    A name that is not in ``METRICS`` gets its section from its beginning or end, else ``other``. MLflow rejects a
-    whole batch for one illegal key, so characters outside of ``[A-Za-z0-9_-]`` become ``_``.
-    """
-    if name in METRICS:
-        return METRICS[name]
-    legal = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_LONGEST_NAME] or "_"
-    if match := _PREFIXED.fullmatch(legal):
-        candidate = f"{match[1]}/{match[2]}"
-    else:
-        candidate = next((f"{section}/{legal}" for end, section in _SUFFIXED if legal.endswith(end)), f"other/{legal}")
-    return f"other/{legal}" if legal != name or candidate in METRICS.values() else candidate
-
-
-def is_ours(key: str) -> bool:
-    """Whether a metric of a run comes from the record, rather than from a user who logged it there."""
-    section, slash, _ = key.partition("/")
-    return bool(slash) and section in SECTIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +130,7 @@ def _marks(groups: Sequence[Sequence[MetricPoint]]) -> Iterator[str]:
 def _params(manifest: Manifest, role: Role) -> dict[str, str]:
     """Return the configuration's leaves by dotted key, and what the charts group by."""
     found = {dotted(path): value for path, value in leaves(manifest.config) if value is not None}
-    found = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key)[:_LONGEST_NAME]: value for key, value in found.items()}
+    found = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key)[:LONGEST_NAME]: value for key, value in found.items()}
     found |= {"arm": manifest.arm or role, "setting": manifest.setting or role, "seed": manifest.seed}
     return {key: _stored(value, _LONGEST_PARAM) for key, value in found.items()}
 

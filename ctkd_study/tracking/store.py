@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from ctkd_study.errors import TrackingError
 from ctkd_study.tracking.client import client_of, find_experiment, is_outage, sqlite_file
-from ctkd_study.tracking.snapshot import SENT, MetricPoint, RunSnapshot, is_ours
+from ctkd_study.tracking.metric_names import is_ours
+from ctkd_study.tracking.snapshot import SENT, MetricPoint, RunSnapshot
 from ctkd_study.tracking.view import VIEW_TAG, AccuracyRange, shared_view
 
 if TYPE_CHECKING:

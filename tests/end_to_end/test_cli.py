@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from ctkd_study.cli import main
-from ctkd_study.tracking.snapshot import metric_name
+from ctkd_study.tracking.metric_names import metric_name
 from tests.support import settings
 from tests.support.tracking_cases import contents, held
 from trainables import record

@@ -16,9 +16,9 @@ import pytest
 
 from ctkd_study.errors import TrackingError
 from ctkd_study.tracking.client import client_of, default_uri, find_experiment
+from ctkd_study.tracking.metric_names import metric_name
 from ctkd_study.tracking.projection import sync
 from ctkd_study.tracking.server import comparison_url, serve
-from ctkd_study.tracking.snapshot import metric_name
 from ctkd_study.tracking.tracker import Tracker
 from tests.support.tracking_cases import (
     START_MS,
