@@ -76,7 +76,7 @@ def _panel(axes: Axes, option: str, effects: Sequence[Effect]) -> None:
     for place, effect in enumerate(effects):
         if effect.low is not None and effect.high is not None:
             axes.plot([place, place], [effect.low, effect.high], color="C0", lw=3, solid_capstyle="butt", alpha=0.6)
-        axes.plot([place], [effect.difference], "D", color="C0", ms=6)
+        axes.plot([place], [effect.difference], "D", color="C0")
     axes.set_xticks(range(len(effects)), [effect.value for effect in effects])
     axes.set_xlim(-0.6, len(effects) - 0.4)
     axes.set_xlabel(option)

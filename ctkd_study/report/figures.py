@@ -64,7 +64,7 @@ def _difference(axes: Axes, pair: PairedDifference, height: float, colour: str) 
     if pair.low is not None and pair.high is not None:
         axes.plot([pair.low, pair.high], [height, height], color=colour, lw=3, solid_capstyle="butt")
     if pair.difference is not None:
-        axes.plot([pair.difference], [height], "D", ms=6, color=colour)
+        axes.plot([pair.difference], [height], "D", color=colour)
 
 
 def accuracy_by_cost(comparison: Comparison) -> Figure | None:

@@ -47,4 +47,4 @@ CASES = {
     "battered": battered(),
     "empty": empty(),
 }
-HISTORIES = [history(name, seed, [15.0, 14.0 - seed, 12.0]) for name in ("global", "instance") for seed in range(2)]
+HISTORIES = [history(name, seed, [15.0, 14.0 - seed, 21.0]) for name in ("global", "instance") for seed in range(2)]

@@ -51,6 +51,7 @@ def test_the_ending_of_the_file_is_its_format(ending: str, tmp_path: Path) -> No
     assert content.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[ending])
     curricula.plot(study(), file)
     assert file.read_bytes() == content, "the same study gives the same file"
+    assert b"Date" not in content, "which needs no date in it"
 
 
 def test_every_line_is_named_and_drawn(tmp_path: Path) -> None:

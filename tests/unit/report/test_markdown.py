@@ -39,7 +39,9 @@ def test_the_question_comes_first_and_notes_and_published_numbers_last() -> None
         "## quickstart\n\nDoes a learned temperature save the grid search?\n\n**No verdict for quickstart:"
     )
     assert text.endswith(
-        "\n\n- The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
+        "\n\n- global: T sits at its upper bound 21 at the end of 2 of 2 trials.\n"
+        "- instance: T sits at its upper bound 21 at the end of 2 of 2 trials.\n"
+        "- The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
         "(--charge-teacher each adds them to every strategy).\n"
         r"- student\_alone: published 91.50 / here 90.12 ± 0.45 (Li et al., AAAI 2023)." + "\n"
     )

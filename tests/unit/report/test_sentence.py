@@ -168,3 +168,11 @@ def test_numbers_of_seeds_that_differ_are_a_range_and_a_look_may_be_interim() ->
     assert " Interim look: 1 seed of 8. Data digits" in said(".-------")
     assert "Interim" not in said("....")
     assert "; no seed with a result of two strategies, each selecting" in said("xxxx")
+
+
+def test_arms_are_described_and_the_teacher_is_named_as_far_as_known() -> None:
+    both = arm("a", "a", "c", overrides_student=True, overrides_epochs=True)
+    assert said("....", both).startswith("a (best of 2, another student, other epochs) is better than b (+2.07, 95 % ")
+    ending = "; 4 seeds, each selecting on 200 validation examples, and tested on 797 examples; margin 1.5 points."
+    assert said("....", teacher=TeacherFacts("vgg13")).endswith(f". Data digits, teacher vgg13{ending}")
+    assert said("....", teacher=None).endswith(f". Data digits{ending}")
