@@ -164,7 +164,7 @@ def test_an_svg_takes_the_pages_colour_keeps_text_as_text_and_is_the_same_each_t
         svg = figures.svg(figure, name)
         root = ElementTree.fromstring(svg)
         assert svg == figures.svg(again[name], name)
-        assert "currentColor" in svg
+        assert "fill: currentColor" in svg
         assert not {"#000000", "#010203", "<metadata", "<?xml", "#ffffff"} & {
             part for part in ("#000000", "#010203", "<metadata", "<?xml", "#ffffff") if part in svg
         }

@@ -51,6 +51,9 @@ def test_a_clean_study_has_only_the_note_on_the_teachers_cost() -> None:
         "(--charge-teacher each adds them to every strategy)."
     ]
     assert notes.notes(dataclasses.replace(clean, looks=1)) == notes.notes(clean), "one look needs no note"
+    assert notes.notes(dataclasses.replace(clean, looks=2))[-1].startswith(
+        "This is look 2 at a growing number of seeds"
+    )
     assert notes.notes(compare(question(seeds=(0, 1, 2), charges_teacher=True), strategies(values))) == []
     assert notes.notes(compare(question(seeds=(0, 1, 2), teacher=None), strategies(values))) == []
     unknown = question(seeds=(0, 1, 2), teacher=TeacherFacts("resnet20"))
