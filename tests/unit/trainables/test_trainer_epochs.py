@@ -43,6 +43,25 @@ def test_epochs_are_those_written_out_by_hand(config: TrialConfig, chunk: int, m
         assert torch.allclose(ours.student.state_dict()[name], value, atol=1e-5), name
 
 
+def test_a_chunk_has_a_batch_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "_CHUNK_BYTES", 1)
+    source = tiny.Told()
+    tiny_trainer(tiny.distilled(), source).train_epoch()
+    assert source.spans == [(0, 8), (0, 8), (0, 4)]
+
+
+def test_without_a_source_a_distiller_is_told_no_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    def noted(*parts: Any) -> Batch:
+        told.append(parts[2])
+        return Batch(*parts)
+
+    monkeypatch.setattr(trainer, "Batch", noted)
+    tiny_trainer(tiny.trial()).train_epoch()
+    assert told == [None, None, None]
+
+
 def test_the_images_are_announced_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "_CHUNK_BYTES", 17 * 128)  # an image has 128 bytes, a batch 8 images
     source = tiny.Told()
