@@ -62,6 +62,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
     config = tiny.distilled()
     ours = Trial(config, materials)
     rows = [ours.step() for _ in range(2)]
+    ours.remarks = ("a remark",)
     manifest = ours.save(tmp_path / "checkpoint_000000")
     assert rows == ours.rows
     assert ours.trainer.selected is not None
@@ -98,7 +99,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
             **{name: second[name] for name in ("tflop", "eval_tflop", "teacher_tflop")},
         },
         "test_examples": 11,
-        "remarks": (),
+        "remarks": ("a remark",),
     }
     assert manifest.machine == trial.machine(tiny.CPU)
     assert set(manifest.files) == {"history.jsonl", "state.pt", "best.pt", "test_correct.bits"}
