@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -266,3 +267,35 @@ def test_a_segment_s_tables_are_numpy_files_with_scales_if_rounded(tmp_path: Pat
     assert segment.pooled.read(np.array([1])).tolist() == [[8.0]]
     assert len(bank_at(tmp_path, "fixed16").open().segments) == 1, "pooled vectors do no harm"
     assert bank_at(tmp_path, "float32").open().segments == ()
+
+
+def test_segments_whose_keys_interleave_hide_nothing_of_each_other() -> None:
+    def segment(*keys: int) -> Segment:
+        return Segment(np.array(keys), Table.of(np.array(keys, float)[:, None], "float32"), None)
+
+    parts = [segment(2, 4, 20), segment(3, 9)]
+    for segments in (parts, parts[::-1]):
+        opened = OpenBank(segments, 50)
+        assert opened.missing(np.array([3, 4, 5])).tolist() == [5]
+        assert opened.rows(np.array([9, 4, 3]))[0].tolist() == [[9.0], [4.0], [3.0]]
+
+
+def test_a_segment_is_mapped_not_read(tmp_path: Path) -> None:
+    (segment,) = written(tmp_path, [1, 4], pooled=True).open().segments
+    assert segment.pooled is not None
+    for table in (segment.keys, segment.logits.values, segment.pooled.values):
+        assert isinstance(table, np.memmap)
+        assert not table.flags.writeable
+
+
+def test_no_object_is_pickled_or_unpickled(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        bank_at(tmp_path).write(np.array([{}]), (np.zeros((1, 2), np.float32), None), BankCost())
+    bank, content = written(tmp_path, [1]), pickle.dumps({"a": 1})
+    folder = segment_of(tmp_path, 1)
+    meta = json.loads((folder / "segment.json").read_text())
+    meta["files"]["keys"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "segment.json").write_text(json.dumps(meta))
+    (folder / "keys.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"pickled \(object\) data"):
+        bank.open()
