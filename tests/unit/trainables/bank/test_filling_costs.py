@@ -85,7 +85,7 @@ def test_segments_and_their_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("precision", "pooled", "limit", "sizes"),
     [
-        ("float32", False, 3 * (8 + 28), [3, 3, 3, 3]),
+        ("float32", False, 6 * (8 + 28), [6, 6]),
         ("float32", True, 4 * (8 + 28 + 8), [4, 4, 4]),
         ("fixed16", True, 6 * (8 + 14 + 8 + 4 + 8), [6, 6]),
         ("float32", False, 1, [1] * 12),
@@ -109,6 +109,7 @@ def test_on_a_gpu_a_second_is_one_device_second(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(filling, "Glance", glance)
     monkeypatch.setattr(filling, "time", seconds(1.0, 4.0))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     network, arrays, gpu = teacher(), tiny.arrays(), torch.device("cuda")
     cost = fill(bank_at(tmp_path, views=18), KEYS, network, DATA, arrays, gpu)
     assert (cost.pairs, cost.seconds, cost.device_seconds) == (12, 3.0, 3.0)
@@ -189,8 +190,10 @@ def test_a_network_that_cannot_be_traced_stays_as_it_is(caplog: pytest.LogCaptur
     network.layer2[0].downsample = nn.Sequential(*network.layer2[0].downsample, _Untraceable())
     images = normalised(tiny.arrays().train_images)
     expected = network.features(images)
+    strides = [parameter.stride() for parameter in network.parameters()]
     with caplog.at_level(logging.INFO):
         form: Any = fastest(network, images)
+    assert [parameter.stride() for parameter in network.parameters()] == strides, "it is a copy that changes its layout"
     (entry,) = caplog.records
     assert entry.getMessage().startswith(f"{type(network).__name__} is not folded: ")
     assert "symbolically traced variables" in entry.getMessage()
