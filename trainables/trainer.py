@@ -118,7 +118,7 @@ class Trainer:
         with streams.torch_scope(streams.Purpose.NOISE, self.config.seed, self.epoch, self.device):
             stats = self._train()
         trained = time.perf_counter()
-        evaluations = self._evaluate_all()
+        validation, test = self._evaluate_all()
         finished = time.perf_counter()
         seconds = trained - began - stats.teacher_seconds
         examples, arrays = len(self.materials.split.student), self.materials.arrays
@@ -130,7 +130,8 @@ class Trainer:
             "epoch": self.epoch,
             "time_ms": time.time_ns() // 1_000_000,
             **stats.row,
-            **{f"{part}_{name}": value for part, result in evaluations.items() for name, value in _numbers(result)},
+            **_numbers("val", validation),
+            **_numbers("test", test),
             "lambda": self.progress().strength if self.config.curriculum else None,
             "lr": self.config.recipe.lr_at(self.epoch),
             "epoch_seconds": seconds,
@@ -145,7 +146,7 @@ class Trainer:
         for name, value in row.items():
             if value is not None and not math.isfinite(value):
                 raise NotFinite(f"{name} is {value} in epoch {self.epoch}")
-        self._select(row, evaluations["test"])
+        self._select(row, test)
         return row
 
     @property
@@ -206,9 +207,8 @@ class Trainer:
             # Gather and augment a chunk at once, as uint8, on the device of the data, then slice it: a gather per batch
             # costs up to 9 % on small images.
             chosen, seen_as = (each[part].to(arrays.train_images.device) for each in (ids, views))
-            images = config.data.views.apply(arrays.train_images[chosen], seen_as).to(self.device, non_blocking=True)
-            labels = arrays.train_labels[chosen].to(self.device, non_blocking=True)
-            places = positions[part].to(self.device, non_blocking=True)
+            images = self._moved(config.data.views.apply(arrays.train_images[chosen], seen_as))
+            labels, places = self._moved(arrays.train_labels[chosen]), self._moved(positions[part])
             for begin in range(0, len(images), recipe.batch_size):
                 end = min(begin + recipe.batch_size, len(images))
                 inputs = self.inputs(images[begin:end])
@@ -240,7 +240,7 @@ class Trainer:
                 teacher = self.materials.source.batch(*span, images)
         outputs = self._forward.train(images)
         losses = self.distiller.losses(outputs, Batch(labels, places, teacher, progress), self.temperature)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         # Kept on the device and read once an epoch: reading here would stall a GPU at every step.
@@ -260,6 +260,10 @@ class Trainer:
         arrays = self.materials.arrays
         return to_format(normalise(images, arrays.mean, arrays.std), self.config.numerics.memory_format)
 
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the trial's device, without waiting for the copy."""
+        return tensor.to(self.device, non_blocking=True)
+
     def _examples(self) -> list[Tensor]:
         """Return a batch of black images for each batch size of an epoch."""
         arrays, batch, count = self.materials.arrays, self.config.recipe.batch_size, len(self.materials.split.student)
@@ -269,12 +273,12 @@ class Trainer:
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
-    def _evaluate_all(self) -> dict[str, _Evaluation | None]:
+    def _evaluate_all(self) -> tuple[_Evaluation | None, _Evaluation]:
         arrays, held_out = self.materials.arrays, torch.from_numpy(self.materials.split.validation)
         validation = None
         if len(held_out):
             validation = self._evaluate(arrays.train_images[held_out], arrays.train_labels[held_out])
-        return {"val": validation, "test": self._evaluate(arrays.test_images, arrays.test_labels)}
+        return validation, self._evaluate(arrays.test_images, arrays.test_labels)
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> _Evaluation:
         self.student.eval()
@@ -282,10 +286,10 @@ class Trainer:
         size = inference_batch(self.materials.arrays.size, self.device)
         with torch.inference_mode():
             for some, truth in zip(*(torch.split(tensor, size) for tensor in (images, labels)), strict=True):
-                logits = self._forward.logits(self.inputs(some.to(self.device, non_blocking=True)))
-                truth = truth.to(self.device, non_blocking=True)
+                logits = self._forward.logits(self.inputs(self._moved(some)))
+                truth = self._moved(truth)
                 losses.append(F.cross_entropy(logits, truth, reduction="sum"))
-                best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+                best = logits.topk(min(5, logits.shape[1])).indices
                 hits = best == truth[:, None]
                 first.append(hits[:, 0])
                 among_five.append(hits.any(dim=1))
@@ -297,15 +301,13 @@ class Trainer:
                 correct=correct,
             )
 
-    def _select(self, row: Row, test: _Evaluation | None) -> None:
-        if test is None:
-            raise TypeError("the test set is always evaluated")
+    def _select(self, row: Row, test: _Evaluation) -> None:
         protocol, seed = self.config.protocol, self.config.seed
         if self.selected is None or rank(row, protocol, seed) > rank(self.selected.row, protocol, seed):
             weights = {key: value.detach().cpu().clone() for key, value in self.student.state_dict().items()}
             self.selected = Selected(row, weights, test.correct)
 
 
-def _numbers(result: _Evaluation | None) -> list[tuple[str, float | None]]:
+def _numbers(part: str, result: _Evaluation | None) -> Row:
     names = ("loss", "top1", "top5")
-    return [(name, getattr(result, name) if result is not None else None) for name in names]
+    return {f"{part}_{name}": getattr(result, name) if result is not None else None for name in names}

@@ -93,7 +93,7 @@ class Trial:
             remarks=self.remarks,
         )
         if self._lost is not None:
-            manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary)})
+            manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary, self._lost)})
         state: dict[str, Any] = {} if self.status == "failed" else self.trainer.state()
         weights, correct = (selected.weights, selected.correct) if selected else (None, None)
         manifest = record.write_checkpoint(folder, manifest, self.rows, state, weights, correct)
@@ -125,9 +125,9 @@ class Trial:
         self.remarks = tuple(dict.fromkeys((*manifest.remarks, *self.remarks, *moved)))
         self._saved_epoch = len(rows)
 
-    def _with_lost(self, summary: Summary) -> Summary:
-        """Add the cost of the epoch that failed, which has no row."""
-        trainer, lost = self.trainer, self._lost or 0.0
+    def _with_lost(self, summary: Summary, lost: float) -> Summary:
+        """Add the cost of the epoch that failed, which has no row; ``lost`` is its seconds."""
+        trainer = self.trainer
         return summary.model_copy(
             update={
                 "epoch_seconds": summary.epoch_seconds + lost,

@@ -31,7 +31,7 @@ def needed(epochs: Mapping[int, int], members: NDArray[np.int64], examples: int,
         examples: how many training examples the data set has.
         views: how many views an example has.
     """
-    seen = np.zeros((len(members), views), dtype=np.bool_)
+    seen = np.zeros((len(members), views), np.bool_)
     places = np.arange(len(members))
     for seed, count in epochs.items():
         for epoch in range(1, (min(count, 1) if views == 1 else count) + 1):

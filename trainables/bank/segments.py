@@ -3,6 +3,7 @@
 # R rows of a segment, C classes, D width of the pooled vector
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -39,7 +40,7 @@ class BankCost:
     bytes: int = 0
 
     def __add__(self, other: "BankCost") -> "BankCost":
-        return BankCost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+        return BankCost(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +12,11 @@ import numpy as np
 import pytest
 
 from tests.support.banks import bank_at, flip_a_bit, random_arrays, rows, written
-from trainables.bank import (
-    Bank,
-    BankCost,
-    OpenBank,
-    paid,
-)
+from trainables.bank import PRECISIONS, Bank, BankCost, OpenBank, Segment, Table, paid
 from trainables.data import Arrays
 from trainables.data.digits import DigitsOptions
 from trainables.data.views import Crop
+from trainables.hashing import digest
 from trainables.storage import Storage
 
 
@@ -159,3 +156,146 @@ def test_the_bank_of_a_teacher_is_of_its_pixels_and_views(tmp_path: Path) -> Non
     assert len({name(), name("def"), name(images=darker), name(options=cropped)}) == 4
     assert name() == name(options=DigitsOptions(validation=3, split_seed=1)), "splits read the same bank"
     assert Bank.at(storage, "abc", cropped, arrays, "fixed16", True).views == 18
+
+
+def test_rows_are_float32_in_both_precisions(tmp_path: Path) -> None:
+    for precision in PRECISIONS.values():
+        bank = bank_at(tmp_path / precision, precision, pooled=True)
+        logits, vectors = rows(np.array([1, 4]))
+        bank.write(np.array([1, 4]), (logits, vectors), BankCost())
+        read, pooled = bank.open().rows(np.array([4]))
+        assert pooled is not None
+        assert [str(each.dtype) for each in (read, pooled)] == ["float32", "float32"]
+        assert (read.tolist(), pooled.tolist()) == ([[4.0, -4.0]], [[8.0]])
+
+
+def test_a_segment_without_pooled_vectors_is_read_beside_one_with(tmp_path: Path) -> None:
+    def segment(key: int, pooled: bool) -> Segment:
+        numbers = Table.of(np.array([[float(key)]]), "float32")
+        return Segment(np.array([key]), numbers, numbers if pooled else None)
+
+    keys = np.array([3, 1])
+    logits, pooled = OpenBank([segment(1, False), segment(3, False)], 5).rows(keys)
+    assert (logits.tolist(), pooled) == ([[3.0], [1.0]], None)
+    logits, pooled = OpenBank([segment(1, True), segment(3, True)], 5).rows(keys)
+    assert pooled is not None
+    assert (logits.tolist(), pooled.tolist()) == ([[3.0], [1.0]], [[3.0], [1.0]])
+    logits, pooled = OpenBank([segment(1, False), segment(3, True)], 5).rows(keys)
+    assert (logits.tolist(), pooled) == ([[3.0], [1.0]], None)
+
+
+def test_what_a_bank_lacks_is_named_in_the_order_of_keys() -> None:
+    opened = OpenBank([Segment(np.array([10, 12]), Table.zeros(2, 1, "float32"), None)], 5)
+    with pytest.raises(KeyError) as lacking:
+        opened.rows(np.array([12, 23, 11, 10]))
+    assert lacking.value.args == (
+        "the bank must hold all 4 pairs of example and view, but it lacks 2, e.g. example 2, view 1",
+    )
+    with pytest.raises(KeyError) as lacking:
+        opened.rows(np.array([], np.int64))
+    assert "lacks 0, e.g. example 0, view 0" in lacking.value.args[0]
+    assert opened.missing(np.array([9, 10, 11, 12, 13])).tolist() == [9, 11, 13]
+    assert opened.missing(np.array([], np.int64)).tolist() == []
+
+
+def test_only_whole_manifests_are_paid(tmp_path: Path) -> None:
+    bank = written(tmp_path, [1], [2], [3])
+    segment_of(tmp_path, 1).joinpath("segment.json").unlink()
+    segment_of(tmp_path, 2).joinpath("segment.json").write_text("{")
+    cost = paid(bank.folder)
+    assert (cost.pairs, cost.seconds) == (1, 1.0)
+
+
+def test_the_name_of_a_bank_is_its_teacher_and_what_it_saw(tmp_path: Path) -> None:
+    arrays, data = random_arrays(4, size=8), DigitsOptions(validation=1, views=Crop(padding=1))
+    mark = digest({"pixels": arrays.fingerprint(), "views": data.views.plain()})
+    bank = Bank.at(Storage.at(str(tmp_path)), "abc", data, arrays, "fixed16", True)
+    assert bank.folder.root == f"{tmp_path}/abc-{mark}"
+    assert (bank.name, bank.views, bank.precision, bank.pooled) == (f"abc-{mark}", 18, "fixed16", True)
+
+
+def test_warnings_name_the_segment_and_its_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bank = written(tmp_path, [1], [2])
+    broken, cut = segment_of(tmp_path, 1), segment_of(tmp_path, 2)
+    (broken / "segment.json").write_text("{")
+    (cut / "logits.npy").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert bank.open().segments == ()
+    assert sorted(entry.getMessage() for entry in caplog.records) == sorted(
+        (
+            f"{broken} is damaged and passed over",
+            f"{cut} is damaged and passed over: logits.npy has 0 bytes, not 136",
+        )
+    )
+
+
+def test_a_copy_lies_in_the_cache_and_is_fetched_again_if_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Remote(Storage):
+        @property
+        def is_local(self) -> bool:
+            return False
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    written(tmp_path, [1, 4])
+    local = Storage.at(str(tmp_path / "bank"))
+    bank = Bank(Remote(local.filesystem, local.root), 50, "float32", False)
+    bank.open()
+    (copy,) = (tmp_path / "cache" / "ctkd-study" / "banks" / "bank").glob("segment-*/logits.npy")
+    assert copy.parent.name == local.names()[0]
+    copy.write_bytes(b"short")
+    assert bank.open().rows(np.array([4]))[0].tolist() == [[4.0, -4.0]]
+    other = Bank(Remote(local.filesystem, local.root), 50, "float32", True)
+    assert other.open().segments == ()
+
+
+def test_a_segment_s_tables_are_numpy_files_with_scales_if_rounded(tmp_path: Path) -> None:
+    bank = bank_at(tmp_path, "fixed16", pooled=True)
+    bank.write(np.array([1, 4]), rows(np.array([1, 4])), BankCost())
+    folder = segment_of(tmp_path, 1)
+    assert folder.name.startswith("segment-")
+    assert {file.stem: str(np.load(file).dtype) for file in folder.glob("*.npy")} == {
+        "keys": "int64",
+        "logits": "uint16",
+        "logits.scale": "float32",
+        "pooled": "uint16",
+        "pooled.scale": "float32",
+    }
+    assert (folder / "segment.json").read_text().startswith('{\n "version": 1,\n')
+    (segment,) = bank.open().segments
+    assert segment.pooled is not None
+    assert segment.pooled.scale is not None
+    assert segment.pooled.read(np.array([1])).tolist() == [[8.0]]
+    assert len(bank_at(tmp_path, "fixed16").open().segments) == 1, "pooled vectors do no harm"
+    assert bank_at(tmp_path, "float32").open().segments == ()
+
+
+def test_segments_whose_keys_interleave_hide_nothing_of_each_other() -> None:
+    def segment(*keys: int) -> Segment:
+        return Segment(np.array(keys), Table.of(np.array(keys, float)[:, None], "float32"), None)
+
+    parts = [segment(2, 4, 20), segment(3, 9)]
+    for segments in (parts, parts[::-1]):
+        opened = OpenBank(segments, 50)
+        assert opened.missing(np.array([3, 4, 5])).tolist() == [5]
+        assert opened.rows(np.array([9, 4, 3]))[0].tolist() == [[9.0], [4.0], [3.0]]
+
+
+def test_a_segment_is_mapped_not_read(tmp_path: Path) -> None:
+    (segment,) = written(tmp_path, [1, 4], pooled=True).open().segments
+    assert segment.pooled is not None
+    for table in (segment.keys, segment.logits.values, segment.pooled.values):
+        assert isinstance(table, np.memmap)
+        assert not table.flags.writeable
+
+
+def test_no_object_is_pickled_or_unpickled(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        bank_at(tmp_path).write(np.array([{}]), (np.zeros((1, 2), np.float32), None), BankCost())
+    bank, content = written(tmp_path, [1]), pickle.dumps({"a": 1})
+    folder = segment_of(tmp_path, 1)
+    meta = json.loads((folder / "segment.json").read_text())
+    meta["files"]["keys"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "segment.json").write_text(json.dumps(meta))
+    (folder / "keys.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"pickled \(object\) data"):
+        bank.open()

@@ -6,8 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import settings
 from tests.support.banks import CROP, banked, rows
-from trainables.bank import BANKS, Bank, BankCost, bank_cost, banks_of, drawn, representatives, unbanked
+from trainables.bank import (
+    BANKS,
+    Bank,
+    BankCost,
+    bank_cost,
+    bank_of,
+    banks_of,
+    demand,
+    drawn,
+    representatives,
+    unbanked,
+)
 from trainables.config import TrialConfig
 from trainables.data import split
 from trainables.storage import Storage
@@ -77,3 +89,54 @@ def test_the_cost_is_that_of_all_the_teachers_banks_and_no_others(tmp_path: Path
         bank.write(np.array([1]), (rows(np.array([1]))[0], None), BankCost(1, 1.0, 2.0, 3.0))
     cost = bank_cost(config, storage)
     assert (cost.pairs, cost.seconds, cost.device_seconds, cost.tflop) == (2, 2.0, 4.0, 6.0)
+
+
+def test_of_equally_long_trials_the_first_stands(tmp_path: Path) -> None:
+    configs = [banked(tmp_path, run={"teachers": str(tmp_path), "trial": name}) for name in ("a", "b")]
+    assert [config.run.trial for config in representatives(configs)] == ["a"]
+    assert representatives([]) == []
+
+
+def test_banks_are_told_apart_by_teacher_data_and_storage(tmp_path: Path) -> None:
+    plain = banked(tmp_path)
+    others = [
+        banked(tmp_path, teacher={**settings.TEACHER, "seed": 1}),
+        banked(tmp_path, data={**CROP, "validation": 99}),
+        banked(tmp_path, run={"teachers": str(tmp_path / "elsewhere")}),
+        banked(tmp_path, teacher_source="bank16"),
+    ]
+    assert representatives([plain, *others]) == [plain, *others]
+    same = banked(tmp_path, distiller={"name": "kd", "kd_weight": 0.5}, student={"model": "resnet8"})
+    assert representatives([plain, same]) == [plain]
+
+
+def test_the_bank_of_a_trial(tmp_path: Path) -> None:
+    config = banked(tmp_path, teacher_source="bank16", distiller={"name": "pkt"})
+    arrays = config.data.load()
+    bank = bank_of(config, arrays, "abc")
+    assert (bank.views, bank.precision, bank.pooled) == (50, "fixed16", True)
+    assert bank.folder.root.startswith(f"{tmp_path}/.banks/abc-")
+    assert bank == Bank.at(Storage.at(str(tmp_path)).within(BANKS), "abc", config.data, arrays, "fixed16", True)
+    plain = bank_of(banked(tmp_path), arrays, "abc")
+    assert (plain.precision, plain.pooled) == ("float32", False)
+
+
+def test_an_opened_bank_lacks_what_is_not_written_yet(tmp_path: Path) -> None:
+    config = banked(tmp_path, 0, 1)
+    ((bank, _, arrays, keys),) = banks_of([config])
+    assert bank == bank_of(config, arrays, fingerprint(config))
+    assert (len(keys), unbanked([config])) == (40, 40)
+    bank.write(keys[:7], (rows(keys[:7])[0], None), BankCost())
+    assert unbanked([config]) == 33
+    assert unbanked([config, banked(tmp_path, teacher_source="online")]) == 33
+    assert unbanked([]) == 0
+
+
+def test_seeds_and_epochs_of_trials_are_united(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(demand, "needed", lambda *parts: asked.append(parts))
+    configs = [banked(tmp_path, seed, epochs) for seed, epochs in ((0, 4), (0, 2), (3, 1), (0, 5), (3, 2))]
+    arrays = configs[0].data.load()
+    parts = split(arrays.train_labels, configs[0].data)
+    drawn(configs, arrays, parts)
+    assert asked == [({0: 5, 3: 2}, parts.student, 1000, 50)]

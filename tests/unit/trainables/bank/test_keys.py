@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from trainables import streams
 from trainables.bank import (
@@ -38,3 +39,30 @@ def test_the_expected_share_of_views_is_near_the_drawn_one(seeds: int, epochs: i
     drawn = len(needed(plan, np.arange(2000), 2000, 162)) / 2000
     assert share_of(plan, 162) == pytest.approx(drawn, rel=0.01)
     assert share_of(plan, 1) == 1
+
+
+def test_shares_by_hand() -> None:
+    assert share_of({0: 1}, 2) == pytest.approx(1.0)
+    assert share_of({0: 2}, 2) == pytest.approx(1.5)
+    assert share_of({0: 1, 5: 2}, 4) == pytest.approx(4 * (1 - (3 / 4) ** 3))
+    assert share_of({}, 4) == 0
+    assert share_of({}, 1) == 1
+
+
+def test_keys_count_views_within_examples() -> None:
+    assert keys_of(np.array([0, 2, 1]), np.array([3, 0, 4]), 5).tolist() == [3, 10, 9]
+
+
+def test_one_view_is_drawn_once_however_many_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, int]] = []
+    real = streams.views
+
+    def noted(seed: int, epoch: int, examples: int, choices: int) -> NDArray[np.int64]:
+        drawn.append((seed, epoch))
+        return real(seed, epoch, examples, choices)
+
+    monkeypatch.setattr(streams, "views", noted)
+    assert needed({0: 100, 4: 0}, np.array([1, 3]), 5, 1).tolist() == [1, 3]
+    assert drawn == [(0, 1)], "they are all the same"
+    needed({0: 2, 4: 1}, np.array([1, 3]), 5, 2)
+    assert drawn[1:] == [(0, 1), (0, 2), (4, 1)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as arrays_of_numbers
 from numpy.typing import NDArray
 
-from trainables.bank import BankCost, Precision, Table, row_bytes
+from trainables.bank import BankCost, Precision, Segment, Table, row_bytes
 
 
 @hypothesis_settings(deadline=None)
@@ -45,3 +45,33 @@ def test_rows_of_zeros_read_as_zeros(precision: Precision) -> None:
 
 def test_costs_add_up() -> None:
     assert BankCost(1, 2.0, 3.0, 4.0, 5) + BankCost(10, 20.0, 30.0, 40.0, 50) == BankCost(11, 22.0, 33.0, 44.0, 55)
+
+
+def test_numbers_are_kept_in_their_types() -> None:
+    rows = np.array([[0.0, 1.0, 3.0], [2.0, 2.0, 2.0]])
+    exact = Table.of(rows, "float32")
+    assert (str(exact.values.dtype), exact.scale is None) == ("float32", True)
+    steps = Table.of(rows.astype(np.float32), "fixed16")
+    assert steps.scale is not None
+    assert [str(each.dtype) for each in (steps.values, steps.scale)] == ["uint16", "float32"]
+    for table in (exact, steps):
+        assert table.read(np.array([1])).dtype == np.float32
+
+
+def test_steps_are_taken_from_numbers_in_double_precision() -> None:
+    # In single precision, the span of this row would be infinite.
+    table = Table.of(np.array([[-3e38, 0.0, 3e38]], np.float32), "fixed16")
+    assert table.values.tolist() == [[0, 32768, 65535]]
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("float32", "float32"), ("fixed16", "uint16")])
+def test_zeros_have_the_types_of_rows(precision: Precision, kind: str) -> None:
+    table = Table.zeros(4, 3, precision)
+    assert (table.values.shape, str(table.values.dtype)) == ((4, 3), kind)
+    assert (table.scale is None) == (precision == "float32")
+    assert table.scale is None or (table.scale.shape, str(table.scale.dtype)) == ((4, 2), "float32")
+
+
+def test_a_segment_knows_its_first_and_last_key() -> None:
+    segment = Segment(np.array([3, 5, 9]), Table.zeros(3, 2, "float32"), None)
+    assert (segment.first, segment.last) == (3, 9)
