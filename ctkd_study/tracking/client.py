@@ -39,9 +39,7 @@ def is_outage(error: Exception) -> bool:
     """Whether an error means that the whole store is unavailable, so that other runs would fail, too."""
     from mlflow.exceptions import MlflowException
 
-    if isinstance(error, MlflowException):
-        return error.error_code not in _OF_ONE_RUN
-    return isinstance(error, OSError)
+    return error.error_code not in _OF_ONE_RUN if isinstance(error, MlflowException) else isinstance(error, OSError)
 
 
 def set_environment() -> None:
@@ -81,10 +79,8 @@ def check_uri(uri: str) -> None:
         StudyError: the URI can never work.
     """
     if not re.fullmatch(r"sqlite:///.+|https?://.+|(postgresql|mysql|mssql)(\+\w+)?://.+", uri):
-        raise StudyError(
-            "--tracking-uri must be http(s)://..., sqlite:///FILE or postgresql+psycopg2://..., "
-            f"but got {without_passwords(uri)!r}"
-        )
+        forms = "http(s)://..., sqlite:///FILE or postgresql+psycopg2://..."
+        raise StudyError(f"--tracking-uri must be {forms}, but got {without_passwords(uri)!r}")
 
 
 def default_uri(storage: Storage, otherwise: Path = Path("results")) -> str:
