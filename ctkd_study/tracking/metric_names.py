@@ -14,15 +14,13 @@ METRICS = {
 }
 
 #: The sections that we write to; metrics in other sections were logged by users and are left alone.
-SECTIONS = frozenset(
-    {"train", "val", "test", "temperature", "curriculum", "cost", "speed", "other", "selected", "total"}
-)
-
-_PREFIXED = re.compile(r"(train|val|test|temperature)_(.+)")
-_SUFFIXED = (("_per_second", "speed"), ("_seconds", "cost"), ("_tflop", "cost"))
+SECTIONS = ("train", "val", "test", "temperature", "curriculum", "cost", "speed", "other", "selected", "total")
 
 #: MLflow cuts off longer names.
 LONGEST_NAME = 200
+
+_PREFIXED = re.compile(r"(train|val|test|temperature)_(.+)")
+_SUFFIXED = (("_per_second", "speed"), ("_seconds", "cost"), ("_tflop", "cost"))
 
 
 def metric_name(name: str) -> str:
@@ -43,5 +41,4 @@ def metric_name(name: str) -> str:
 
 def is_ours(key: str) -> bool:
     """Whether a metric of a run comes from the record, rather than from a user who logged it there."""
-    section, slash, _ = key.partition("/")
-    return bool(slash) and section in SECTIONS
+    return key.startswith(tuple(f"{section}/" for section in SECTIONS))
