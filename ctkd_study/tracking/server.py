@@ -56,10 +56,7 @@ def serve(uri: str, uid: str, host: str, port: int, browser: bool) -> None:
 def comparison_url(uri: str, uid: str, server: str | None = None) -> str:
     """Return the address of a study's comparison: its preset view if it has one, else the plain page of its runs.
 
-    Args:
-        uri: MLflow's tracking URI.
-        uid: the study's.
-        server: address of an MLflow server on that store; by default ``uri`` without user and password.
+    ``server`` is the address of an MLflow server on the store; by default it is ``uri`` without user and password.
 
     Raises:
         TrackingError: MLflow does not answer, or has no experiment of this study.
@@ -71,8 +68,7 @@ def comparison_url(uri: str, uid: str, server: str | None = None) -> str:
         raise TrackingError(f"MLflow at {shown} does not answer: {client.first_line(error)}") from error
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise TrackingError(f"MLflow at {shown} has no experiment of this study; `ctkd-study sync` creates it")
-    server = server or re.sub(r"//[^/]*@", "//", uri)
-    return runs_page(server, experiment.experiment_id, VIEW_TAG in experiment.tags)
+    return runs_page(server or re.sub(r"//[^/]*@", "//", uri), experiment.experiment_id, VIEW_TAG in experiment.tags)
 
 
 def server_command(uri: str, host: str, port: int) -> list[str]:
