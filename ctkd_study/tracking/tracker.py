@@ -1,11 +1,9 @@
 """The thread that sends a running study's records to MLflow."""
 
-import contextlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
 
 from ctkd_study.tracking.client import set_environment
 from ctkd_study.tracking.projection import Projection, Projector, TrackingOutcome
@@ -44,11 +42,7 @@ class Tracker:
         self._changes.put(trial_id)
 
     def finish(self, timeout: float = 30.0) -> TrackingOutcome:
-        """Make a last pass over all records, and end the thread.
-
-        Args:
-            timeout: seconds to wait; then a pass that still waits for MLflow is abandoned.
-        """
+        """Make a last pass over all records and end the thread; after ``timeout`` seconds the pass is abandoned."""
         self._deadline = time.monotonic() + timeout
         self._finishing.set()
         if self._thread.ident is not None:
@@ -60,7 +54,7 @@ class Tracker:
         pause, last_attempts = 0.0, 0
         while True:
             finishing = self._finishing.wait(pause)
-            changed = set(self._drained())
+            changed = {self._changes.get() for _ in range(self._changes.qsize())}
             pending = None if finishing or pending is None else pending | changed
             done = pending == set() or self._projector.attempt(pending)
             if done:
@@ -71,8 +65,3 @@ class Tracker:
                 if done or last_attempts == _LAST_ATTEMPTS or time.monotonic() > self._deadline:
                     return
                 time.sleep(1.0)
-
-    def _drained(self) -> Iterator[str]:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._changes.get_nowait()
