@@ -34,22 +34,15 @@ def shared_view(created_ms: int, accuracy: AccuracyRange | None) -> str:
 
 
 def runs_page(server: str, experiment_id: str, view: bool) -> str:
-    """Return the address of an experiment's charts.
-
-    Args:
-        server: address of the MLflow server.
-        experiment_id: MLflow's.
-        view: whether the experiment has ``VIEW_TAG``; for an unknown view MLflow opens another page.
-    """
+    """Return the address of an experiment's charts; ``view`` says whether the experiment has ``VIEW_TAG``."""
     # Without workflowType MLflow opens its page for language models. With a filter or an order it ignores the view.
     query = {"workflowType": "machine_learning", "compareRunsMode": "CHART"}
-    if view:
+    if view:  # for an unknown view MLflow opens another page
         query["viewStateShareKey"] = VIEW
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
 def _state(accuracy: AccuracyRange | None) -> dict[str, Any]:
-    sections = ["Accuracy (%)", "Curriculum", "Cost"]
     bounds = {"yMin": math.floor(accuracy[0]), "yMax": math.ceil(accuracy[1])} if accuracy else None
     axes = [{"key": key, "type": "METRIC"} for key in ("total/device_seconds", "selected/test_top1")]
     charts = [
@@ -75,8 +68,8 @@ def _state(accuracy: AccuracyRange | None) -> dict[str, Any]:
         "useGroupedValuesInCharts": True,
         "compareRunCharts": [{"uuid": f"chart-{number}", **chart} for number, chart in enumerate(charts)],
         "compareRunSections": [
-            {"uuid": _section(number), "name": f"{number + 1} {name}", "display": True, "isReordered": False, **_OWN}
-            for number, name in enumerate(sections)
+            {"uuid": f"section-{number}", "name": f"{number + 1} {name}", "display": True, "isReordered": False, **_OWN}
+            for number, name in enumerate(("Accuracy (%)", "Curriculum", "Cost"))
         ],
         "isAccordionReordered": True,
         "runsHiddenMode": "SHOW_ALL",
@@ -88,12 +81,8 @@ def _state(accuracy: AccuracyRange | None) -> dict[str, Any]:
     }
 
 
-def _section(number: int) -> str:
-    return f"section-{number}"
-
-
 def _chart(section: int, kind: str) -> dict[str, Any]:
-    return {"type": kind, "metricSectionId": _section(section), "runsCountToCompare": 100, **_OWN}
+    return {"type": kind, "metricSectionId": f"section-{section}", "runsCountToCompare": 100, **_OWN}
 
 
 def _line(section: int, metric: str, bounds: dict[str, int] | None) -> dict[str, Any]:
