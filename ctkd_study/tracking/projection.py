@@ -16,16 +16,14 @@ from collections.abc import Iterator
 import filelock
 
 from ctkd_study.tracking.client import default_uri, first_line, is_outage, without_passwords
-from ctkd_study.tracking.snapshot import Role, RunSnapshot, snapshot_of
+from ctkd_study.tracking.snapshot import Role, snapshot_of
 from ctkd_study.tracking.store import StudyRuns, Tally
-from ctkd_study.tracking.view import AccuracyRange
 from trainables.record import HISTORY, Manifest, Row, scan
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
 
-_LOCK = ".tracking.lock"
-_LOCK_TIMEOUT = 120.0
+_LOCK, _LOCK_TIMEOUT = ".tracking.lock", 120.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +57,11 @@ class TrackingOutcome(Tally):
     """What was sent to MLflow, and whether it is up to date."""
 
     complete: bool
-    """Whether MLflow holds exactly what the records hold."""
+    """Whether MLflow holds exactly what the records hold; if not, ``sync_command`` makes it so."""
     runs: int = 0
     """Runs of the study, including the teacher's."""
     failures: tuple[str, ...] = ()
     sync_command: str = "ctkd-study sync"
-    """The command that brings MLflow up to date."""
 
     def __str__(self) -> str:
         if not self.complete:
@@ -77,10 +74,7 @@ class TrackingOutcome(Tally):
 
 
 def sync(projection: Projection) -> TrackingOutcome:
-    """Make MLflow hold exactly what the records hold, comparing every value.
-
-    It may run at any time and any number of times, also while the study runs.
-    """
+    """Make MLflow hold exactly what the records hold, comparing every value; also while the study runs."""
     projector = Projector(projection, thorough=True)
     projector.attempt(None)
     return projector.outcome()
@@ -89,9 +83,7 @@ def sync(projection: Projection) -> TrackingOutcome:
 class Projector:
     """Passes over the records, one at a time; ``outcome`` may be called from any thread.
 
-    Args:
-        projection: what to show, and where.
-        thorough: whether to check every file of the records and every value in MLflow.
+    ``thorough`` passes check every file of the records and every value in MLflow.
     """
 
     def __init__(self, projection: Projection, thorough: bool) -> None:
@@ -100,7 +92,6 @@ class Projector:
         self._outage: str | None = "MLflow was never reached"
         self._failures: dict[str, str] = {}
         """What failed, by trial; a trial's own next success clears it."""
-        self._accuracy: AccuracyRange | None = None
 
     def attempt(self, trials: set[str] | None) -> bool:
         """Make one pass over some trials, or over all trials and the teacher; return whether all of it worked.
@@ -119,9 +110,8 @@ class Projector:
 
     def outcome(self, stopped: bool = True) -> TrackingOutcome:
         """Sum up the passes so far; while one is still under way, nothing is complete and failures are not final."""
-        failures = [f"{name}: {text}" for name, text in self._failures.items()]
-        if self._outage is not None:
-            failures.insert(0, self._outage)
+        failures = [] if self._outage is None else [self._outage]
+        failures += [f"{name}: {text}" for name, text in self._failures.items()]
         return TrackingOutcome(
             **(vars(self._runs.tally) if self._runs is not None else {}),
             complete=stopped and not failures,
@@ -142,22 +132,24 @@ class Projector:
         runs = self._runs
         if trials is None:
             runs.refresh()
-            self._failures, self._accuracy = {}, None
+            self._failures = {}
         else:
             runs.mark_stale()
             self._failures = {name: text for name, text in self._failures.items() if name not in trials}
         seen: set[str] = set()
+        accuracies: list[float] = []
         for name, folder, role in self._folders(trials):
             # One trial's trouble, with its record or its run, does not keep the others from being sent.
             try:
-                snapshot = self._snapshot(folder, role)
+                found = self._read(folder)
+                snapshot = snapshot_of(*found, what.study, what.uid, role) if found else None
             except Exception as error:
                 self._failures[name] = f"its record cannot be read: {first_line(error)}"
                 continue
             if snapshot is None:
                 continue
             seen.add(snapshot.trial)
-            self._widen_range(snapshot)
+            accuracies += snapshot.late_accuracies
             try:
                 runs.write(snapshot, self._thorough)
             except Exception as error:
@@ -170,7 +162,7 @@ class Projector:
                 listed = runs.trials("trial") | (runs.trials("teacher") if what.teacher is not None else set())
                 for trial in listed - seen:
                     runs.remove(trial)
-            runs.decorate(self._accuracy)
+            runs.decorate((min(accuracies), max(accuracies)) if accuracies else None)
 
     def _folders(self, trials: set[str] | None) -> Iterator[tuple[str, Storage, Role]]:
         what = self._projection
@@ -181,21 +173,12 @@ class Projector:
         for name in sorted(trials):
             yield name, what.trials.within(name), "trial"
 
-    def _snapshot(self, folder: Storage, role: Role) -> RunSnapshot | None:
+    def _read(self, folder: Storage) -> tuple[Manifest, list[Row]] | None:
         try:
-            found = _read_newest(folder, self._thorough)
+            return _read_newest(folder, self._thorough)
         except OSError:
             # The trial has saved again and deleted this checkpoint, or it is damaged: look closely.
-            found = _read_newest(folder, check_hashes=True)
-        return snapshot_of(*found, self._projection.study, self._projection.uid, role) if found else None
-
-    def _widen_range(self, snapshot: RunSnapshot) -> None:
-        """Extend the charts' range by the accuracies in the second half of a training."""
-        late = snapshot.groups[snapshot.epochs // 2 : snapshot.epochs]
-        values = [point.value for group in late for point in group if point.key in ("val/top1", "test/top1")]
-        if values:
-            low, high = self._accuracy or (values[0], values[0])
-            self._accuracy = (min(low, *values), max(high, *values))
+            return _read_newest(folder, check_hashes=True)
 
 
 def _read_newest(folder: Storage, check_hashes: bool) -> tuple[Manifest, list[Row]] | None:

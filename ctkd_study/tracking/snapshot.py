@@ -20,7 +20,6 @@ from trainables.record import Manifest, Row
 Role = Literal["trial", "teacher"]
 
 _LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
-
 #: The tag that says how much of a record a run holds; see ``RunSnapshot.marks``.
 SENT = "ctkd.sent"
 
@@ -42,8 +41,6 @@ class RunSnapshot:
 
     trial: str
     """The trial's id, and the run's name."""
-    role: Role
-    fingerprint: str
     params: dict[str, str]
     tags: dict[str, str]
     """Without ``SENT``."""
@@ -57,6 +54,12 @@ class RunSnapshot:
     """Number of groups that are epochs."""
     marks: tuple[str, ...]
     """``marks[n]`` identifies the first n groups: n and a digest of all their bits."""
+
+    @property
+    def late_accuracies(self) -> list[float]:
+        """The accuracies in the second half of the training, in percent."""
+        late = self.groups[self.epochs // 2 : self.epochs]
+        return [point.value for group in late for point in group if point.key in ("val/top1", "test/top1")]
 
     def latest(self, groups: int) -> dict[str, float]:
         """Return the last value of each metric in the first groups, which MLflow keeps beside a run's history."""
@@ -74,22 +77,20 @@ def snapshot_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, r
         manifest: of the newest complete checkpoint.
         rows: that checkpoint's history.
         study, uid: the study that shows the run; a teacher may have been trained by another one.
-        role: whether it is a trial of the study or its teacher.
     """
     stamps = [(int(row["time_ms"] or 0), int(row["epoch"] or 0)) for row in rows]
-    groups = [tuple(_points(_row_values(row), *stamp)) for row, stamp in zip(rows, stamps, strict=True)]
+    named = [{metric_name(name): row[name] for name in row if name not in ("epoch", "time_ms")} for row in rows]
+    groups = [tuple(_points(values, *stamp)) for values, stamp in zip(named, stamps, strict=True)]
     ended = manifest.status != "running"
     if ended and stamps:
         # Stamped as the last row, so that results that are sent again are the same points.
         groups.append(tuple(_points(_result_values(manifest), *stamps[-1])))
-    starts: list[int | None] = [start.time_ms for start in manifest.starts]
-    starts = starts or [time_ms for time_ms, _ in stamps] or [None]
+    starts: list[int | None] = [start.time_ms for start in manifest.starts] or [at for at, _ in stamps] or [None]
+    grouped = {"arm": manifest.arm or role, "seed": str(manifest.seed), "setting": manifest.setting or role}
     return RunSnapshot(
         trial=manifest.trial,
-        role=role,
-        fingerprint=manifest.fingerprint,
-        params=_params(manifest, role),
-        tags=_tags(manifest, study, uid, role),
+        params=_params(manifest, grouped),
+        tags=_tags(manifest, study, uid, role, grouped),
         status={"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}[manifest.status],  # type: ignore[arg-type]
         start_ms=starts[0],
         end_ms=(stamps[-1][0] if stamps else starts[-1]) if ended else None,
@@ -99,17 +100,11 @@ def snapshot_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, r
     )
 
 
-def _row_values(row: Row) -> Row:
-    return {metric_name(name): value for name, value in row.items() if name not in ("epoch", "time_ms")}
-
-
 def _result_values(manifest: Manifest) -> Row:
     values = manifest.summary.model_dump()
     found: Row = {"selected/epoch": values.pop("selected_epoch")}
-    for name, value in values.items():
-        section = "total" if name.endswith(("_seconds", "tflop")) else "selected"
-        found[f"{section}/{name}"] = value
-    return found
+    totals = ("_seconds", "tflop")
+    return found | {f"{'total' if name.endswith(totals) else 'selected'}/{name}": values[name] for name in values}
 
 
 def _points(values: Row, timestamp: int, step: int) -> Iterator[MetricPoint]:
@@ -120,23 +115,20 @@ def _points(values: Row, timestamp: int, step: int) -> Iterator[MetricPoint]:
 
 def _marks(groups: Sequence[Sequence[MetricPoint]]) -> Iterator[str]:
     digest = hashlib.sha256()
-    yield f"0:{digest.hexdigest()[:32]}"
-    for number, group in enumerate(groups, 1):
+    for number, group in enumerate([(), *groups]):
         # A float's repr is exact.
         digest.update("".join(f"{key} {value!r} {at} {step}\n" for key, value, at, step in group).encode())
         yield f"{number}:{digest.hexdigest()[:32]}"
 
 
-def _params(manifest: Manifest, role: Role) -> dict[str, str]:
+def _params(manifest: Manifest, grouped: dict[str, str]) -> dict[str, str]:
     """Return the configuration's leaves by dotted key, and what the charts group by."""
     found = {dotted(path): value for path, value in leaves(manifest.config) if value is not None}
     found = {re.sub(r"[^A-Za-z0-9_.\- ]", "_", key)[:LONGEST_NAME]: value for key, value in found.items()}
-    found |= {"arm": manifest.arm or role, "setting": manifest.setting or role, "seed": manifest.seed}
-    return {key: _stored(value, _LONGEST_PARAM) for key, value in found.items()}
+    return {key: _stored(value, _LONGEST_PARAM) for key, value in (found | grouped).items()}
 
 
-def _tags(manifest: Manifest, study: str, uid: str, role: Role) -> dict[str, str]:
-    grouped = {"arm": manifest.arm or role, "seed": str(manifest.seed), "setting": manifest.setting or role}
+def _tags(manifest: Manifest, study: str, uid: str, role: Role, grouped: dict[str, str]) -> dict[str, str]:
     tags = {
         "ctkd.uid": uid,
         "ctkd.study": study,

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: MLflow accepts 1000 points per call, and a slow server should answer within a request's timeout.
 _POINTS_PER_CALL = 800
 _LONGEST_NOTE = 20_000
-
 _NOTE, _NOTE_DIGEST = "mlflow.note.content", "ctkd.noted"
 
 #: Numbered groups of points.
@@ -98,12 +97,7 @@ class StudyRuns:
         return {trial for trial, run in self._runs.items() if run.tags.get("ctkd.role") == role}
 
     def write(self, snapshot: RunSnapshot, thorough: bool) -> None:
-        """Make a trial's run hold its snapshot.
-
-        Args:
-            snapshot: the trial's.
-            thorough: whether to compare the run's whole history, rather than its mark and last values.
-        """
+        """Make a trial's run hold its snapshot; ``thorough`` compares all history, not just mark and last values."""
         try:
             self._write(snapshot, thorough)
         except Exception as error:
@@ -132,8 +126,6 @@ class StudyRuns:
                 self._client.set_experiment_tag(experiment.experiment_id, key, value)
                 experiment.tags[key] = value
 
-    # -- the experiment ----------------------------------------------------------------------------------------------
-
     def _experiment(self) -> "Experiment":
         if self._known_experiment is None:
             found = find_experiment(self._client, self._uid) or self._create_experiment()
@@ -151,18 +143,14 @@ class StudyRuns:
         location = (database.parent.absolute() / "mlartifacts" / self._uid).as_uri() if database is not None else None
         for name in (self._study, f"{self._study}-{self._uid[:8]}", f"{self._study}-{self._uid}"):
             try:
-                created = self._client.create_experiment(name, location, tags)
+                return self._client.get_experiment(self._client.create_experiment(name, location, tags))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 # The name belongs to another study, or another process has just created this study's experiment.
                 if found := find_experiment(self._client, self._uid):
                     return found
-            else:
-                return self._client.get_experiment(created)
         raise TrackingError(f"the study's experiment needs a free name, but {self._study!r} and {name!r} are taken")
-
-    # -- runs --------------------------------------------------------------------------------------------------------
 
     def _write(self, snapshot: RunSnapshot, thorough: bool) -> None:
         run = self._find(snapshot.trial) or self._create(snapshot, {})
@@ -171,10 +159,8 @@ class StudyRuns:
             self._client.delete_run(run.id)
             self.tally.rewritten += 1
             # Keep the tags and the note that users wrote.
-            theirs = {
-                key: run.tags[key] for key in run.tags if not key.startswith(("ctkd.", "mlflow.")) or key == _NOTE
-            }
-            run = self._create(snapshot, theirs)
+            theirs = {key for key in run.tags if key == _NOTE or not key.startswith(("ctkd.", "mlflow."))}
+            run = self._create(snapshot, {key: run.tags[key] for key in theirs})
             missing = self._missing(run, snapshot, thorough)
         if missing is None:
             raise TrackingError(f"another process keeps writing the run of {snapshot.trial}")
@@ -206,34 +192,31 @@ class StudyRuns:
         """Return the points that the run lacks, by group; None if it holds something that the record does not."""
         same_start = snapshot.start_ms in (None, run.start_ms)
         same_params = all(run.params.get(key, value) == value for key, value in snapshot.params.items())
-        if not (same_start and same_params and run.tags.get("ctkd.fingerprint") == snapshot.fingerprint):
+        if not (same_start and same_params and run.tags.get("ctkd.fingerprint") == snapshot.tags["ctkd.fingerprint"]):
             return None
         marked = snapshot.groups_marked(run.tags.get(SENT))
         if marked is not None and (run.checked or (not thorough and run.latest == snapshot.latest(marked))):
             return list(enumerate(snapshot.groups))[marked:]
-        history = self._history(run)
+        history = {
+            MetricPoint(metric.key, metric.value, metric.timestamp, metric.step)
+            for key in run.latest
+            for metric in self._client.get_metric_history(run.id, key)
+        }
         if not history.issubset(point for group in snapshot.groups for point in group):
             return None
         lacking = ((n, tuple(p for p in group if p not in history)) for n, group in enumerate(snapshot.groups))
         return [(number, points) for number, points in lacking if points]
 
-    def _history(self, run: _StoredRun) -> set[MetricPoint]:
-        return {
-            MetricPoint(metric.key, metric.value, metric.timestamp, metric.step)
-            for key in run.latest
-            for metric in self._client.get_metric_history(run.id, key)
-        }
-
     def _send(self, run: _StoredRun, snapshot: RunSnapshot, missing: _Groups) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         batches = list(_batches(missing)) or [([], [])]
-        params = {key: value for key, value in snapshot.params.items() if key not in run.params}
         for numbers, points in batches:
             last = numbers is batches[-1][0]
             # Groups are sent in order, so a mark covers all groups before it.
             tags = {**snapshot.tags, SENT: snapshot.marks[-1]} if last else {SENT: snapshot.marks[numbers[-1] + 1]}
             tags = {key: value for key, value in tags.items() if run.tags.get(key) != value}
+            params = {key: value for key, value in snapshot.params.items() if key not in run.params}
             if not (points or params or tags):
                 continue
             self._client.log_batch(
@@ -246,7 +229,6 @@ class StudyRuns:
             run.latest |= {point.key: point.value for point in points}
             run.params |= params
             run.tags |= tags
-            params = {}
         for key in [key for key in run.tags if key.startswith("ctkd.") and key != SENT and key not in snapshot.tags]:
             self._client.delete_tag(run.id, key)
             del run.tags[key]
@@ -264,8 +246,7 @@ class StudyRuns:
         while True:
             page = self._client.search_runs([experiment_id], query, max_results=self._page_size, page_token=token)
             runs += [_stored(run) for run in page if "ctkd.trial_id" in run.data.tags]
-            token = page.token
-            if not token:
+            if not (token := page.token):
                 break
         found: dict[str, _StoredRun] = {}
         for run in sorted(runs, key=lambda run: run.id):

@@ -139,7 +139,7 @@ def test_values_that_were_sent_without_their_mark_are_not_sent_again(database: s
 @pytest.mark.parametrize(
     "change",
     [
-        {"fingerprint": "another"},
+        {"tags": snapshot(4).tags | {"ctkd.fingerprint": "another"}},
         {"params": {"arm": "another"}},
         {"start_ms": START_MS + 1},
         {"groups": snapshot(4).groups[:3]},
@@ -153,8 +153,6 @@ def test_a_run_of_another_record_is_created_anew(database: str, change: dict[str
     client_of(database).set_tag(first, "mlflow.note.content", "look here")
     client_of(database).set_tag(first, "ctkd.old", "of an earlier version")
     wanted = dataclasses.replace(snapshot(4), **change)
-    if "fingerprint" in change:
-        wanted.tags["ctkd.fingerprint"] = "another"
     if "groups" in change:
         wanted = dataclasses.replace(wanted, epochs=3, marks=wanted.marks[:4])
     runs = opened(database)
