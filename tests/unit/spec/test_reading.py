@@ -324,6 +324,7 @@ def test_a_fault_holds_its_key_value_and_rule(changes: dict[str, Any], key: str,
     found = {fault.key: fault for fault in caught.value.faults}
     assert found[key].value == value
     assert message in found[key].message
+    assert not found[key].message.startswith("Value error")
 
 
 def test_values_are_shown_as_in_a_file_and_shortened_to_sixty_characters() -> None:
