@@ -1,11 +1,13 @@
 """From a study file to a study: what it holds, its paths, and every fault with its line and no other."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ctkd_study.errors import SpecError
 from ctkd_study.spec import document, from_mapping, grid
+from ctkd_study.spec.problems import show
 from tests.support.studies import Expected, assert_faults, file_with, only, plain, read
 from trainables.curriculum import Cosine
 from trainables.data import DATASETS
@@ -290,6 +292,46 @@ def test_faults_hold_the_value() -> None:
         ("margin", -1),
         ("arms.a.temperature.value", -2),
     ]
+
+
+ANYWHERE = "a grid may stand only at a scalar of an arm"
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "value", "message"),
+    [
+        ({"margin": {"grid": [1]}}, "margin", {"grid": [1]}, ANYWHERE),
+        ({"data": "digits"}, "data", "digits", f'one of {", ".join(DATASETS)}, but got "digits"'),
+        ({"data": {"name": "digit"}}, "data.name", "digit", "but got \"digit\"; did you mean 'digits'?"),
+        ({"student": {"modle": "resnet8"}}, "student.modle", "resnet8", "unknown key; did you mean 'model'?"),
+        ({"xyz": 5}, "xyz", 5, "unknown key. Known: name, question, protocol, data, "),
+        ({"seeds": [True]}, "seeds", [True], "a list of different whole numbers, but got [true]"),
+        ({"seeds": "8"}, "seeds", "8", 'a list of different whole numbers, but got "8"'),
+        ({"arms": {"A": {"temperature": {"kind": "global"}}}}, "arms.A", "A", "the name of an arm must match "),
+        ({"arms": {"a": 4}}, "arms.a", 4, "recipe, distiller, temperature, curriculum, but got 4"),
+        ({"arms": {"a": {"data": 1}}}, "arms.a.data", 1, "'data', only student, recipe, distiller, temperature, curri"),
+        ({"arms": {"a": {"xyz": 3}}}, "arms.a.xyz", 3, "unknown key. Known: student, recipe, "),
+        ({"arms": {"a": {"grid": [1]}}}, "arms.a.grid", [1], ANYWHERE),
+        ({"arms": {"a": {"recipe": {"preset": grid("b")}}}}, "arms.a.recipe.preset", grid("b"), "a preset must be one"),
+        ({"arms": {"a": {"recipe": {"lr": {"grid": 3}}}}}, "arms.a.recipe.lr", 3, "at least one value, but got 3"),
+        ({"arms": {"a": {"recipe": {"lr": grid(1, 1)}}}}, "arms.a.recipe.lr.grid[1]", 1, "twice, but got 1 again"),
+        ({"arms": {"a": {"recipe": {"lr": {"grid": [1], "x": 2}}}}}, "arms.a.recipe.lr.grid", [1], f"{ANYWHERE}, with"),
+    ],
+)
+def test_a_fault_holds_its_key_value_and_rule(changes: dict[str, Any], key: str, value: Any, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        from_mapping(plain(**changes))
+    found = {fault.key: fault for fault in caught.value.faults}
+    assert found[key].value == value
+    assert message in found[key].message
+    assert not found[key].message.startswith("Value error")
+
+
+def test_values_are_shown_as_in_a_file_and_shortened_to_sixty_characters() -> None:
+    assert show({"λ": [True, None, 0.5]}) == '{"λ": [true, null, 0.5]}'
+    assert show(Path("teacher.pth")) == '"teacher.pth"'
+    assert show("x" * 58) == '"' + "x" * 58 + '"'
+    assert show("x" * 59) == '"' + "x" * 58 + "…"
 
 
 def test_a_mapping_has_the_same_faults_as_a_file(tmp_path: Path) -> None:
