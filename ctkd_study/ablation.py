@@ -105,12 +105,9 @@ def main(
     """
     try:
         outcome = run(build(options), options, measured, runner)
-    except StudyError as error:
+    except (StudyError, OSError) as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
-    except OSError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_status if isinstance(error, StudyError) else 2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

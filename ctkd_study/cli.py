@@ -43,11 +43,7 @@ class _Commands(click.Group):
 
 
 _storage = click.option(
-    "--storage",
-    default="results",
-    show_default=True,
-    metavar="DIR|s3://...",
-    help="Where the records of studies lie.",
+    "--storage", default="results", show_default=True, metavar="DIR|s3://...", help="Where the records of studies lie."
 )
 _tracking_uri = click.option("--tracking-uri", metavar="URI", help="MLflow; by default mlflow.db in the storage.")
 _overrides = click.option(

@@ -1,14 +1,4 @@
-"""Every error that a user can correct, and the faults of a study file.
-
-StudyError                    the command ends with the error's text and ``exit_status``, without a traceback
-├── SpecError                 faults of a study, all of them at once
-├── UnknownStudyError         there is no study of this name in the storage
-├── ChangedStudyError         the study file no longer describes the trials that were run
-├── LeaseError                another driver runs this study
-├── TeacherError              the teacher could not be trained or loaded
-├── ClusterError              the Ray cluster cannot be joined, or has no room for a trial
-└── TrackingError             MLflow does not answer, or does not hold what was asked for
-"""
+"""Every error that a user can correct, and the faults of a study file."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -19,7 +9,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class StudyError(Exception):
-    """Something a user can mend. The text says how; the command line prints nothing else."""
+    """Something a user can mend. The text says how; the command prints it alone and ends with ``exit_status``."""
 
     exit_status: ClassVar[int] = 2
     """2: what was asked for cannot be done. A subclass for work that was done and failed says 1."""

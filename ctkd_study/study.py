@@ -164,7 +164,9 @@ class Study:
         state = state or self._recorded(storage)
         lost = wasted(state.folder)
         results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
-        teacher_facts, spec = _teacher_facts(state), self.spec
+        facts, spec = _teacher_facts(state), self.spec
+        published = spec.published
+        teacher_cost = ((facts and facts.cost) or Cost()) if charge_teacher else None
         question = Question(
             study=spec.name,
             text=spec.question,
@@ -174,22 +176,16 @@ class Study:
             data=getattr(spec.data, "name", ""),
             validation=spec.data.validation,
             test=next((m.test_examples for m in state.manifests.values() if m.test_examples), None),
-            teacher=teacher_facts,
+            teacher=facts,
             seeds_planned=spec.seeds_planned,
             baseline=baseline or spec.baseline,
             price_per_device_hour=spec.price_per_device_hour,
             currency=spec.currency,
             charges_teacher=charge_teacher,
-            published=spec.published,
-            published_differs=spec.published.differences(spec.protocol, spec.data, spec.recipe)
-            if spec.published
-            else (),
+            published=published,
+            published_differs=published.differences(spec.protocol, spec.data, spec.recipe) if published else (),
         )
-        teacher_cost = (teacher_facts.cost if teacher_facts is not None else None) or Cost()
-        strategies = evaluate(
-            state.spec.resolved_arms, spec.seeds, results, spec.protocol, teacher_cost if charge_teacher else None
-        )
-        found = compare(question, strategies)
+        found = compare(question, evaluate(state.spec.resolved_arms, spec.seeds, results, spec.protocol, teacher_cost))
         seen = max((len(pair.seeds) for pair in found.pairs), default=0)
         looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in found.pairs}) if seen else 0
         return dataclasses.replace(found, looks=looks, sentence=sentence(found))

@@ -1,6 +1,7 @@
 """Runs trials one after the other in this process, without Ray: for tests, and to debug a plug-in."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -52,10 +53,7 @@ class InlineRunner:
 
     def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
         while (pending := queue.pull()) is not None:
-
-            def on_row(row: Row, trial_id: str = pending.id) -> None:
-                context.progress.row(trial_id, row)
-
+            on_row = functools.partial(context.progress.row, pending.id)
             try:
                 self.train(pending.config, context.folder.trial(pending.id), on_row)
             except Exception as error:  # a plug-in may raise anything; the other trials go on

@@ -7,14 +7,13 @@ checkpoint, because that is what ``due`` says of their records.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
 
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
-from ctkd_study.launch.retries import RetryPolicy
 from ctkd_study.plan import Plan, StudyState
 from ctkd_study.records import Lease, StudyFolder, begin_launch, end_launch
 from ctkd_study.spec import GpuShare
@@ -35,7 +34,8 @@ class LaunchContext:
     cpu: float
     """CPU cores of a trial."""
     gpu: GpuShare
-    retry: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
+    lost_workers: int = 3
+    """How many times a trial's worker may die, or raise, in one launch before the trial counts as failed."""
 
 
 class Runner(Protocol):
@@ -66,25 +66,24 @@ class Outcome:
         return self.state.plan
 
     @property
-    def manifests(self) -> dict[str, Manifest]:
+    def manifests(self) -> Mapping[str, Manifest]:
         """The newest manifest of each trial that has one, by trial id."""
-        return dict(self.state.manifests)
+        return self.state.manifests
 
     @property
     def trained(self) -> int:
         """How many trials ran, or went on, in this launch."""
-        return sum(manifest.attempt == self.attempt for manifest in self.state.manifests.values())
+        return sum(manifest.attempt == self.attempt for manifest in self.manifests.values())
 
     @property
     def failed(self) -> dict[str, str]:
         """Why trials failed, by trial id."""
-        manifests = self.state.manifests.items()
-        return {key: m.reason or "no reason given" for key, m in manifests if m.status == "failed"}
+        return {key: m.reason or "no reason given" for key, m in self.manifests.items() if m.status == "failed"}
 
     @property
     def unfinished(self) -> list[str]:
         """Trials without a final record: the launch was stopped."""
-        ended = {key for key, manifest in self.state.manifests.items() if manifest.status != "running"}
+        ended = {key for key, manifest in self.manifests.items() if manifest.status != "running"}
         return [trial.id for trial in self.plan.trials if trial.id not in ended]
 
 
@@ -134,20 +133,15 @@ def launch(
             state.forget_failures()
         progress = LaunchProgress(state.plan.trials, state.manifests)
         queue, began = TrialQueue(state, uid, attempt), time.perf_counter()
-        saved = stack.enter_context(track(uid)) if track is not None else _ignore
+        saved = stack.enter_context(track(uid)) if track is not None else (lambda trial_id: None)
         if not queue.exhausted:
             if watch is not None:
                 stack.enter_context(watch(progress))
-            cores = spec.cores_per_trial
-            context = LaunchContext(folder, progress, saved, spec.concurrency, cores, spec.resources.gpu)
-            runner(queue, context)
+            cores, gpu = spec.cores_per_trial, spec.resources.gpu
+            runner(queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu))
             queue.stop()
         wall = time.perf_counter() - began
         for trial_id in queue.handed_out:
             record.prune(folder.trial(trial_id))
         end_launch(folder, progress.wasted)
     return Outcome(state, uid, attempt, wall, progress.busy_seconds, progress.devices, damaged)
-
-
-def _ignore(trial_id: str) -> None:
-    pass

@@ -38,9 +38,8 @@ class LaunchProgress:
         self._epochs: dict[str, int] = {}
         for trial_id in self._trials:
             manifest = before.get(trial_id)
-            settled = manifest is not None and manifest.status != "running"
-            self._status[trial_id] = manifest.status if manifest is not None and settled else None
-            self._epochs[trial_id] = manifest.epoch if manifest is not None else 0
+            self._status[trial_id] = manifest.status if manifest and manifest.status != "running" else None
+            self._epochs[trial_id] = manifest.epoch if manifest else 0
         self.device_seconds = 0.0
         """Headline cost of this launch."""
         self.busy_seconds = 0.0
@@ -124,14 +123,6 @@ class LaunchProgress:
             # Trials that run beside the first one to report soon do, too: that is no pace before all report again.
             if self._trained_since == 0 or seconds < max(_PACE_SECONDS, 2 * self._longest):
                 return None
-            return (sum(map(self._length, self._trials)) - self._done()) * seconds / self._trained_since
-
-    def _done(self) -> int:
-        """Epochs that need not be trained any more."""
-        return sum(
-            self._length(trial_id) if self._status[trial_id] in ("finished", "failed") else epochs
-            for trial_id, epochs in self._epochs.items()
-        )
-
-    def _length(self, trial_id: str) -> int:
-        return self._trials[trial_id].setting.config.recipe.epochs
+            going_on = [key for key, status in self._status.items() if status not in ("finished", "failed")]
+            left = sum(self._trials[key].setting.config.recipe.epochs - self._epochs[key] for key in going_on)
+            return left * seconds / self._trained_since

@@ -1,7 +1,7 @@
 """Hands out the trials that are due, and takes back what became of them."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from ctkd_study.plan import StudyState, due
 from ctkd_study.spec import PlannedTrial
@@ -49,13 +49,8 @@ class TrialQueue:
         self._ask()
 
     @property
-    def due(self) -> Collection[PlannedTrial]:
-        """The trials that are due and not handed out, in order; cheap, without their configurations."""
-        return self._due.values()
-
-    @property
     def waiting(self) -> list[PendingTrial]:
-        """The same, ready for a runner."""
+        """The trials that are due and not handed out, in order, ready for a runner."""
         return [self._pending(trial) for trial in self._due.values()]
 
     @property

@@ -30,7 +30,6 @@ class StudyState:
         stored = None if fresh or not self.folder.is_study() else self.folder.stored()[0]
         self.plan: Plan = make_plan(settled(spec, stored))
         self._scans: dict[str, Scan] = {}
-        self._manifests: dict[str, Manifest] = {}
 
     @property
     def spec(self) -> StudySpec:
@@ -45,7 +44,7 @@ class StudyState:
     @property
     def manifests(self) -> Mapping[str, Manifest]:
         """The newest complete manifest of each trial that has one, by trial id."""
-        return self._manifests
+        return {key: scan.newest.manifest for key, scan in self._scans.items() if scan.newest is not None}
 
     def scan_of(self, trial_id: str) -> Scan:
         """What was found in a trial's folder when it was last read."""
@@ -69,21 +68,17 @@ class StudyState:
         Raises:
             ChangedStudyError: one is not; the message lists what differs.
         """
-        refuse_changes(self.folder, self.plan.trials, self._manifests)
+        refuse_changes(self.folder, self.plan.trials, self.manifests)
         return self
 
     def read_trial(self, trial_id: str, check_hashes: bool = False) -> Manifest | None:
         """Read one trial's record again; returns its newest manifest, if it has one."""
         self._scans[trial_id] = found = record.scan(self.folder.trial(trial_id), check_hashes)
-        if found.newest is None:
-            self._manifests.pop(trial_id, None)
-            return None
-        self._manifests[trial_id] = found.newest.manifest
-        return found.newest.manifest
+        return found.newest.manifest if found.newest is not None else None
 
     def forget_failures(self) -> None:
         """Remove what failed trials recorded when they failed: they are due again, from the checkpoint before."""
-        for trial_id in [key for key, manifest in self._manifests.items() if manifest.status == "failed"]:
+        for trial_id in [key for key, manifest in self.manifests.items() if manifest.status == "failed"]:
             while (failed := self._scans[trial_id].newest) is not None and failed.manifest.status == "failed":
                 self.folder.trial(trial_id).remove_folder(failed.name)
                 self.read_trial(trial_id, check_hashes=True)

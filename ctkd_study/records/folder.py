@@ -1,8 +1,10 @@
 """A study's folder, ``<storage>/<study>/``: the stored study, its JSON files, and one folder per trial."""
 
+import itertools
 import json
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from ctkd_study.errors import SpecError, StudyError, UnknownStudyError
@@ -37,13 +39,12 @@ class StudyFolder:
 
     def store(self, spec: StudySpec) -> str:
         """Store the resolved study; returns its uid, which is drawn at the first time."""
-        stored = self._study()
-        uid = stored["uid"] if stored else uuid.uuid4().hex
-        created = stored["created_ms"] if stored else now_ms()
-        content = {"version": _VERSION, "uid": uid, "created_ms": created, "study": spec.plain()}
+        stored = self._study() or {"uid": uuid.uuid4().hex, "created_ms": now_ms()}
+        kept = {key: stored[key] for key in ("uid", "created_ms")}
+        content = {"version": _VERSION, **kept, "study": spec.plain()}
         if content != stored:
             self.root.write(STUDY, json.dumps(content, indent=1, ensure_ascii=False).encode())
-        return str(uid)
+        return str(stored["uid"])
 
     def stored(self) -> tuple[StudySpec, str]:
         """The stored study and its uid.
@@ -66,26 +67,12 @@ class StudyFolder:
         """Rename the folder, for a fresh start; returns the new name, or None where there was nothing."""
         if not any(not name.startswith((".", "lease")) for name in self.root.names()):
             return None
-        number = 1
-        while self.storage.exists(f"{self.name}.{number}"):
-            number += 1
-        self.storage.move(self.name, f"{self.name}.{number}")
-        return f"{self.name}.{number}"
+        names = (f"{self.name}.{number}" for number in itertools.count(1))
+        aside = next(name for name in names if not self.storage.exists(name))
+        self.storage.move(self.name, aside)
+        return aside
 
     # -- its JSON files ----------------------------------------------------------------------------------------------
-
-    def read_json(self, name: str) -> Any:
-        """The content of a JSON file; None where there is none.
-
-        Raises:
-            StudyError: it is not JSON.
-        """
-        try:
-            return json.loads(self.root.read(name))
-        except FileNotFoundError:
-            return None
-        except ValueError as fault:
-            raise self.damaged(name) from fault
 
     def read_entries(self, name: str, *keys: str) -> list[dict[str, Any]]:
         """The entries of a JSON file that holds a list of mappings with at least these keys; empty without a file.
@@ -93,32 +80,36 @@ class StudyFolder:
         Raises:
             StudyError: it holds something else.
         """
-        content = self.read_json(name)
-        if content is None and not self.root.exists(name):
-            return []
-        if not isinstance(content, list) or not all(isinstance(e, dict) and e.keys() >= set(keys) for e in content):
-            raise self.damaged(name)
-        return content
+
+        def fits(content: Any) -> bool:
+            return isinstance(content, list) and all(isinstance(e, dict) and e.keys() >= set(keys) for e in content)
+
+        return self._read_json(name, fits) or []
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""
         self.root.write(name, json.dumps(content, indent=1).encode())
 
-    def damaged(self, name: str) -> StudyError:
-        """The error that says that a file here is damaged."""
-        return StudyError(
-            f"{self.root.path(name)} is damaged: restore it from a copy, or start anew with --fresh (which keeps the "
-            "old folder)"
-        )
-
     def _study(self) -> dict[str, Any] | None:
-        content = self.read_json(STUDY)
-        if content is None and not self.is_study():
-            return None
-        if not (isinstance(content, dict) and isinstance(content.get("uid"), str) and "study" in content):
-            raise self.damaged(STUDY)
-        if content.get("version", 0) > _VERSION:
+        def fits(content: Any) -> bool:
+            return isinstance(content, dict) and isinstance(content.get("uid"), str) and "study" in content
+
+        content: dict[str, Any] | None = self._read_json(STUDY, fits)
+        if content is not None and content.get("version", 0) > _VERSION:
             raise StudyError(f"{self.root.path(STUDY)} was written by a newer version of ctkd-study: use that one")
+        return content
+
+    def _read_json(self, name: str, fits: Callable[[Any], bool]) -> Any:
+        """The content of a JSON file; None without a file. Refuses what is not JSON or does not fit as damaged."""
+        try:
+            content = json.loads(self.root.read(name))
+            if not fits(content):
+                raise ValueError(f"{name} is JSON, but holds something else than it should")
+        except FileNotFoundError:
+            return None
+        except ValueError as fault:
+            advice = "restore it from a copy, or start anew with --fresh (which keeps the old folder)"
+            raise StudyError(f"{self.root.path(name)} is damaged: {advice}") from fault
         return content
 
 

@@ -17,15 +17,11 @@ class TrialResult:
     status: Status
     reason: str | None
     """Why it failed."""
-    epoch: int
-    epochs: int
-    selected_epoch: int | None
-    """The epoch that validation selects (in the paper's protocol: the test set)."""
     val_loss: float | None
+    """As the next three: at the epoch that validation selects (in the paper's protocol: the test set)."""
     val_top1: float | None
     test_loss: float | None
     test_top1: float | None
-    """At the selected epoch."""
     device_seconds: float
     """Headline cost: training, without teacher and evaluation, times the share of the device."""
     tflop: float
@@ -43,25 +39,12 @@ class TrialResult:
         summary = manifest.summary
         share = summary.device_seconds / summary.epoch_seconds if summary.epoch_seconds else 1.0
         return cls(
+            **manifest.model_dump(include={"arm", "setting", "seed", "status", "reason", "remarks"}),
+            **summary.model_dump(include={"val_loss", "val_top1", "test_loss", "test_top1", "device_seconds", "tflop"}),
             id=manifest.trial,
-            arm=manifest.arm,
-            setting=manifest.setting,
-            seed=manifest.seed,
-            status=manifest.status,
-            reason=manifest.reason,
-            epoch=manifest.epoch,
-            epochs=manifest.epochs,
-            selected_epoch=summary.selected_epoch,
-            val_loss=summary.val_loss,
-            val_top1=summary.val_top1,
-            test_loss=summary.test_loss,
-            test_top1=summary.test_top1,
-            device_seconds=summary.device_seconds,
-            tflop=summary.tflop,
             apart_device_seconds=(summary.teacher_seconds + summary.eval_seconds) * share,
             apart_tflop=summary.teacher_tflop + summary.eval_tflop,
             wasted_device_seconds=wasted_device_seconds,
-            remarks=manifest.remarks,
         )
 
 

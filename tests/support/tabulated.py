@@ -41,9 +41,6 @@ def trial(arm: str, setting: str, seed: int, val: float, test: float, **fields: 
         seed=seed,
         status="finished",
         reason=None,
-        epoch=30,
-        epochs=30,
-        selected_epoch=30,
         val_loss=0.5,
         val_top1=val,
         test_loss=0.5,
@@ -59,7 +56,7 @@ def trial(arm: str, setting: str, seed: int, val: float, test: float, **fields: 
 def failed(arm: str, setting: str, seed: int, reason: str = "train_loss is nan in epoch 2") -> TrialResult:
     """A trial that stopped early, having cost three device-seconds and one TFLOP."""
     fields: dict[str, Any] = {"status": "failed", "reason": reason, "device_seconds": 3.0, "tflop": 1.0}
-    missing: dict[str, Any] = dict.fromkeys(("selected_epoch", "val_loss", "val_top1", "test_loss", "test_top1"))
+    missing: dict[str, Any] = dict.fromkeys(("val_loss", "val_top1", "test_loss", "test_top1"))
     return dataclasses.replace(trial(arm, setting, seed, 0.0, 0.0), **fields, **missing)
 
 
