@@ -4,13 +4,13 @@ Takes the text of a study file with its overrides, or plain values. Gives a ``St
 ``SpecError`` that names every fault with its line.
 """
 
-from ctkd_study.spec.advice import warnings
 from ctkd_study.spec.arms import Arm, PlannedTrial, Setting
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.reading import from_mapping, grid, load
 from ctkd_study.spec.schema import json_schema
 from ctkd_study.spec.study_spec import GpuShare, StudySpec
 from ctkd_study.spec.values import NAME, leaves, text
+from ctkd_study.spec.warnings import warnings
 
 __all__ = ["NAME", "Arm", "GpuShare", "PlannedTrial", "Published", "Setting", "StudySpec", "from_mapping", "grid"]
 __all__ += ["json_schema", "leaves", "load", "text", "warnings"]

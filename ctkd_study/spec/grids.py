@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ctkd_study.errors import KeyPath
-from ctkd_study.spec.problems import GRID_ELSEWHERE, Problem, show
+from ctkd_study.spec.error_messages import GRID_ELSEWHERE, Problem, show
 from trainables.hashing import canonical
 
 

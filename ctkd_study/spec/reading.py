@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ctkd_study.errors import Fault, SpecError, dotted
 from ctkd_study.spec.document import Document, from_plain, read
-from ctkd_study.spec.problems import Problem, problems_of
+from ctkd_study.spec.error_messages import Problem, problems_of
 from ctkd_study.spec.resolver import is_overlays, merge, resolve_arms
 from ctkd_study.spec.study_spec import StudySpec
 from trainables.presets import expanded

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ctkd_study.errors import KeyPath, dotted
 from ctkd_study.spec.arms import Arm, Setting
+from ctkd_study.spec.error_messages import Problem, problems_of, show, unknown_key
 from ctkd_study.spec.grids import Grid, chosen, find_grids
-from ctkd_study.spec.problems import Problem, problems_of, show, unknown_key
 from ctkd_study.spec.values import NAME, get, leaves, project, text
 from trainables.config import TrialConfig, TrialParts, combination_faults
 from trainables.hashing import digest

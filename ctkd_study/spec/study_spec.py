@@ -16,7 +16,7 @@ from pydantic import (
 
 from ctkd_study.errors import Fault, SpecError, dotted
 from ctkd_study.spec.arms import Arm, Setting
-from ctkd_study.spec.problems import suggestion
+from ctkd_study.spec.error_messages import suggestion
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.resolver import resolve_arms
 from ctkd_study.spec.values import NAME

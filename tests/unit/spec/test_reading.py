@@ -7,7 +7,7 @@ import pytest
 
 from ctkd_study.errors import SpecError
 from ctkd_study.spec import document, from_mapping, grid
-from ctkd_study.spec.problems import show
+from ctkd_study.spec.error_messages import show
 from tests.support.studies import Expected, assert_faults, file_with, only, plain, read
 from trainables.curriculum import Cosine
 from trainables.data import DATASETS
