@@ -56,9 +56,9 @@ def finished_trials(trials: Sequence[PlannedTrial], manifests: Mapping[str, Mani
         trial.id: {dotted(path): text(value) for path, value in leaves(trial.setting.config.plain())}
         for trial in trials
     }
-    shared = set.intersection(*(set(each) for each in options_of.values())) if options_of else set()
-    first = next(iter(options_of.values()), {})
-    varied = [key for key in first if key in shared and len({each[key] for each in options_of.values()}) > 1]
+    every = list(options_of.values())
+    shared = [key for key in (every[0] if every else ()) if all(key in options for options in every)]
+    varied = [key for key in shared if len({options[key] for options in every}) > 1]
     found = []
     for trial in trials:
         manifest = manifests.get(trial.id)
@@ -103,14 +103,13 @@ def effects(found: Sequence[FinishedTrial]) -> list[Effect]:
     Averages are compared within each seed, so a seed that is good for all settings cancels. Effects are comparable only
     where the options are crossed: each value of one combined with the same values of the others.
     """
-    by_seed: dict[int, list[FinishedTrial]] = {}
-    for trial in found:
-        by_seed.setdefault(trial.seed, []).append(trial)
+    seeds = dict.fromkeys(trial.seed for trial in found)
+    by_seed = [[trial for trial in found if trial.seed == seed] for seed in seeds]
     result = []
     for option in found[0].options if found else ():
         for value in dict.fromkeys(trial.options[option] for trial in found):
             differences = []
-            for of_seed in by_seed.values():
+            for of_seed in by_seed:
                 having = [trial.top1 for trial in of_seed if trial.options[option] == value]
                 if having:
                     differences.append(statistics.fmean(having) - statistics.fmean(trial.top1 for trial in of_seed))

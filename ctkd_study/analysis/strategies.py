@@ -97,30 +97,26 @@ def evaluate(
     """Return what each arm would have picked and paid at each seed.
 
     Args:
-        arms: the study's.
-        seeds: the study's.
         results: of the trials that have a record, in any order.
         protocol: ``validation`` keeps the best by validation accuracy, ``paper`` by test accuracy.
         teacher_cost: if given, every replicate also pays the teacher's training once (if it uses the teacher), the
             teacher's work in its trials, and evaluation.
     """
     known = {result.id: result for result in results}
-    return tuple(_strategy(arm, seeds, known, protocol, teacher_cost) for arm in arms)
-
-
-def _strategy(
-    arm: Arm, seeds: Sequence[int], known: Mapping[str, TrialResult], protocol: Protocol, teacher_cost: Cost | None
-) -> Strategy:
-    ids = [setting.trial(seed).id for seed in seeds for setting in arm.settings]
-    found = [known[trial_id] for trial_id in ids if trial_id in known]
-    return Strategy(
-        arm=arm,
-        replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in seeds),
-        failed=tuple(result for result in found if result.status == "failed"),
-        missing=len(ids) - sum(result.status != "running" for result in found),
-        wasted_device_seconds=sum((result.wasted_device_seconds for result in found), 0.0),
-        remarks=Counter(text for result in found for text in result.remarks),
-    )
+    strategies = []
+    for arm in arms:
+        ids = [setting.trial(seed).id for seed in seeds for setting in arm.settings]
+        found = [known[trial_id] for trial_id in ids if trial_id in known]
+        strategy = Strategy(
+            arm=arm,
+            replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in seeds),
+            failed=tuple(result for result in found if result.status == "failed"),
+            missing=len(ids) - sum(result.status != "running" for result in found),
+            wasted_device_seconds=sum((result.wasted_device_seconds for result in found), 0.0),
+            remarks=Counter(text for result in found for text in result.remarks),
+        )
+        strategies.append(strategy)
+    return tuple(strategies)
 
 
 def replicate(
@@ -132,8 +128,7 @@ def replicate(
         arm: whose settings are run once each.
         seed: of all its trials.
         known: the results that there are, by trial id.
-        protocol: see ``evaluate``.
-        teacher_cost: see ``evaluate``.
+        protocol, teacher_cost: see ``evaluate``.
     """
     found = [known.get(setting.trial(seed).id) for setting in arm.settings]
     ended = [result for result in found if result is not None and result.status != "running"]
@@ -155,17 +150,13 @@ def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult
     """
 
     def rank(result: TrialResult) -> tuple[float, float, float]:
-        accuracy = result.val_top1 if protocol == "validation" else result.test_top1
-        loss = result.val_loss if protocol == "validation" else result.test_loss
+        on_validation, on_test = (result.val_top1, result.val_loss), (result.test_top1, result.test_loss)
+        accuracy, loss = on_validation if protocol == "validation" else on_test
         if accuracy is None or loss is None:
-            raise ValueError(
-                f"trial {result.id} is finished, but its record lacks what protocol {protocol!r} selects by"
-            )
-        return accuracy, -loss, _draw(result)
+            lacking = f"its record lacks what protocol {protocol!r} selects by"
+            raise ValueError(f"trial {result.id} is finished, but {lacking}")
+        address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
+        draw = streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random()
+        return accuracy, -loss, float(draw)
 
     return max(candidates, key=rank, default=None)
-
-
-def _draw(result: TrialResult) -> float:
-    address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
-    return float(streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random())

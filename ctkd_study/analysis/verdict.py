@@ -128,11 +128,7 @@ class Comparison:
 
 
 def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
-    """Compare the strategies with the baseline.
-
-    Args:
-        question: what the comparison is about.
-        strategies: one per arm, in the order of the study.
+    """Compare the strategies, one per arm in the order of the study, with the baseline.
 
     Raises:
         StudyError: the baseline is not an arm.
@@ -143,10 +139,8 @@ def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
         raise StudyError(f"the baseline must be one of the arms, {', '.join(by_name)}, but got {name!r}")
     baseline = by_name[name]
     summaries = tuple(_summary(strategy, baseline, question) for strategy in strategies)
-    pairs: tuple[PairedDifference, ...] = ()
-    if question.protocol == "validation":
-        others = [strategy for strategy in strategies if strategy is not baseline]
-        pairs = tuple(paired_difference(strategy, baseline, question.margin, question.test) for strategy in others)
+    others = [each for each in strategies if each is not baseline] if question.protocol == "validation" else []
+    pairs = tuple(paired_difference(strategy, baseline, question.margin, question.test) for strategy in others)
     interim = any(len(pair.seeds) + pair.dropped < question.final_seeds for pair in pairs)
     return Comparison(question, name, summaries, pairs, interim)
 
@@ -182,15 +176,14 @@ def paired_difference(
     paired = {seed: difference for seed, difference in per_seed.items() if difference is not None}
     differences, floor = list(paired.values()), math.sqrt(2) * inference.rounding(test)
     _, low, high = inference.mean_interval(differences, floor) or (None, None, None)
-    verdict, more = inference.decide(low, high, margin), None
+    verdict: inference.Verdict = inference.decide(low, high, margin)
+    more: int | None = 0
     too_many = dropped > _MOST_DROPPED * (dropped + len(paired))
     if too_many:
         # The seeds at which it did not fail do not describe a strategy that often fails, however many there are.
-        verdict = "undecided"
+        verdict, more = "undecided", None
     elif verdict == "undecided":
         more = inference.more_seeds(differences, margin, floor)
-    else:
-        more = 0
     return PairedDifference(
         a=strategy.name,
         b=baseline.name,
@@ -225,7 +218,6 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Stra
 
 def _mean(per_seed: Sequence[float | None], examples: int | None) -> Mean:
     values = [value for value in per_seed if value is not None]
-    found = inference.mean_interval(values, inference.rounding(examples))
-    if found is not None:
-        return Mean(*found, tuple(per_seed))
-    return Mean(statistics.fmean(values) if values else None, None, None, tuple(per_seed))
+    mean = statistics.fmean(values) if values else None
+    _, low, high = inference.mean_interval(values, inference.rounding(examples)) or (mean, None, None)
+    return Mean(mean, low, high, tuple(per_seed))

@@ -13,7 +13,6 @@ def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = Non
     """Return a comparison as plain values; every number is finite or None, accuracies in percent.
 
     Args:
-        comparison: what was found.
         bank: facts about the teacher bank, if the study has one.
     """
     question = comparison.question

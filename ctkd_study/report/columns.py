@@ -122,8 +122,10 @@ def _kept(row: Row) -> str:
     return ", ".join(f"{label} x{count}" for label, count in counts.most_common()) or NOTHING
 
 
-def _has_pairs(comparison: Comparison) -> bool:
-    return bool(comparison.pairs)
+def _of_pair(title: str, form: Callable[[PairedDifference], str], narrow: Mapping[Part, str] | None = None) -> Column:
+    """A column about the difference to the baseline, which tables have where the comparison has pairs."""
+    column = Column({"accuracy": title}, "", lambda row: row.difference, form, nothing="", narrow=narrow)
+    return dataclasses.replace(column, shown=lambda comparison: bool(comparison.pairs))
 
 
 COLUMNS = (
@@ -151,31 +153,9 @@ COLUMNS = (
         narrow={"accuracy": "validation, %"},
     ),
     Column({"accuracy": "test"}, "test_top1", lambda row: row.test_top1, plus_minus, narrow={"accuracy": "test, %"}),
-    Column(
-        {"accuracy": "minus {baseline}"},
-        "",
-        lambda row: row.difference,
-        lambda pair: difference(pair.difference, pair.low, pair.high),
-        nothing="",
-        shown=_has_pairs,
-    ),
-    Column(
-        {"accuracy": "p"},
-        "",
-        lambda row: row.difference,
-        lambda pair: optional(pair.p_value, p_value),
-        nothing="",
-        narrow={},
-        shown=_has_pairs,
-    ),
-    Column(
-        {"accuracy": "verdict"},
-        "",
-        lambda row: row.difference,
-        lambda pair: pair.verdict.replace("_", " "),
-        nothing="",
-        shown=_has_pairs,
-    ),
+    _of_pair("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high)),
+    _of_pair("p", lambda pair: optional(pair.p_value, p_value), narrow={}),
+    _of_pair("verdict", lambda pair: pair.verdict.replace("_", " ")),
     Column(
         {"cost": "device-seconds"},
         "cost.device_seconds",

@@ -30,7 +30,6 @@ class Course:
 
 def strengths(spec: StudySpec) -> list[Course]:
     """λ by epoch of each distinct curriculum, in the order of the settings."""
-
     return _courses(spec, lambda setting: getattr(setting.config.curriculum, "strength", None))
 
 
@@ -62,8 +61,7 @@ def draw(spec: StudySpec) -> Figure:
         raise StudyError("there must be a curriculum or a scheduled temperature to plot, but no arm has one")
     lines = sum(len(courses) for _, courses in panels)
     with matplotlib.rc_context(STYLE):
-        height = max(3.0 * len(panels), 0.22 * lines + 0.8)
-        figure = Figure(figsize=(8.6, height), layout="constrained")
+        figure = Figure(figsize=(8.6, max(3.0 * len(panels), 0.22 * lines + 0.8)), layout="constrained")
         drawn_on = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (title, courses) in zip(drawn_on, panels, strict=True):
             _panel(axes, title, courses)

@@ -43,8 +43,7 @@ def sentence(shares: Mapping[str, float], trials: int) -> str:
         verdict = f"Of the options, {largest} mattered most{compared}."
     return (
         f"{verdict} Shares of the variance of test accuracy over {trials} trials: {listed}; several of them together "
-        f"{together:.0f} %. "
-        f"By {EVALUATOR}."
+        f"{together:.0f} %. By {EVALUATOR}."
     )
 
 

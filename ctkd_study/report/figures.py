@@ -4,6 +4,7 @@ Each function returns None where the comparison has nothing to draw.
 """
 
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -13,7 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import Comparison, PairedDifference, StrategySummary
+from ctkd_study.analysis import Comparison, PairedDifference
 from ctkd_study.records import History
 from ctkd_study.report.files import STYLE
 
@@ -47,7 +48,7 @@ def differences(comparison: Comparison) -> Figure | None:
         axes.axvspan(-margin, 0, color=_INK, alpha=0.06, lw=0)
         axes.axvline(0, color=_INK, lw=1)
         axes.axvline(-margin, color=_INK, lw=1, ls="--")
-        colours = _colours([summary.strategy.name for summary in comparison.summaries])
+        colours = _colours(comparison)
         for line, pair in enumerate(pairs):
             _difference(axes, pair, len(pairs) - 1 - line, colours[pair.a])
         above: Any = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9}
@@ -69,15 +70,22 @@ def _difference(axes: Axes, pair: PairedDifference, height: float, colour: str) 
 
 def accuracy_by_cost(comparison: Comparison) -> Figure | None:
     """Draw test accuracy with its interval against device-seconds, a point per strategy."""
-    summaries = [each for each in comparison.summaries if each.cost is not None and each.test_top1.mean is not None]
-    if not summaries:
+    points = [
+        (each.strategy.name, each.cost.device_seconds, each.test_top1.mean, each.test_top1.high)
+        for each in comparison.summaries
+        if each.cost is not None and each.test_top1.mean is not None
+    ]
+    if not points:
         return None
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
         axes = figure.add_subplot()
-        colours = _colours([summary.strategy.name for summary in comparison.summaries])
-        for index, summary in enumerate(summaries):
-            _point(axes, summary, colours[summary.strategy.name], _MARKERS[index % len(_MARKERS)])
+        # Strategies of one run each cost about the same: shapes tell them apart where they overlap.
+        markers, colours = itertools.cycle(_MARKERS), _colours(comparison)
+        style: dict[str, Any] = {"ms": 7, "capsize": 4, "mfc": "none", "mew": 2}
+        for (arm, seconds, mean, high), marker in zip(points, markers, strict=False):
+            half = None if high is None else [high - mean]
+            axes.errorbar([seconds], [mean], yerr=half, fmt=marker, label=arm, color=colours[arm], **style)
         axes.margins(x=0.1, y=0.15)
         axes.set_xlim(left=0)
         axes.set_xlabel("device-seconds to carry the strategy out once")
@@ -86,19 +94,9 @@ def accuracy_by_cost(comparison: Comparison) -> Figure | None:
         return figure
 
 
-def _point(axes: Axes, summary: StrategySummary, colour: str, marker: str) -> None:
-    mean, cost = summary.test_top1, summary.cost
-    if cost is None or mean.mean is None:
-        return
-    half = None if mean.high is None else [mean.high - mean.mean]
-    # Strategies of one run each cost about the same: shapes tell them apart where they overlap.
-    style: dict[str, Any] = {"fmt": marker, "ms": 7, "capsize": 4, "color": colour, "mfc": "none", "mew": 2}
-    axes.errorbar([cost.device_seconds], [mean.mean], yerr=half, label=summary.strategy.name, **style)
-
-
 def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure | None:
     """Draw T and λ by epoch: the mean over seeds of each setting, and the span of its seeds."""
-    colours = _colours([summary.strategy.name for summary in comparison.summaries])
+    colours = _colours(comparison)
     groups: dict[tuple[str, str], list[History]] = {}
     for history in histories:
         if history.arm in colours and any(row.get("temperature") is not None for row in history.rows):
@@ -108,23 +106,21 @@ def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-        drawn: dict[str, int] = {}
+        dashes = {arm: itertools.cycle(_DASHES) for arm in colours}
         for (arm, setting), members in groups.items():
             label = arm if setting == arm else f"{arm}, {setting}"
-            dashes = _DASHES[drawn.get(arm, 0) % len(_DASHES)]
-            drawn[arm] = drawn.get(arm, 0) + 1
-            for axes, key in ((upper, "temperature"), (lower, "lambda")):
-                _curve(axes, members, key, label, {"color": colours[arm], "ls": dashes})
+            style = {"color": colours[arm], "ls": next(dashes[arm]), "label": label}
+            _curve(upper, members, "temperature", style)
+            _curve(lower, members, "lambda", style)
         upper.set_ylabel("T, mean of the epoch")
         lower.set_ylabel("λ")
         lower.set_xlabel("epoch")
         lower.xaxis.get_major_locator().set_params(integer=True)
-        handles, labels = upper.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper", frameon=False)
+        figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper", frameon=False)
         return figure
 
 
-def _curve(axes: Axes, members: Sequence[History], key: str, label: str, style: dict[str, Any]) -> None:
+def _curve(axes: Axes, members: Sequence[History], key: str, style: dict[str, Any]) -> None:
     by_epoch: dict[float, list[float]] = {}
     for row in (row for history in members for row in history.rows):
         epoch, value = row.get("epoch"), row.get(key)
@@ -134,12 +130,12 @@ def _curve(axes: Axes, members: Sequence[History], key: str, label: str, style: 
         epochs = sorted(by_epoch)
         spans = [by_epoch[epoch] for epoch in epochs]
         axes.fill_between(epochs, [*map(min, spans)], [*map(max, spans)], color=style["color"], alpha=0.2, lw=0)
-        axes.plot(epochs, [sum(s) / len(s) for s in spans], lw=2, label=label, **style)
+        axes.plot(epochs, [sum(s) / len(s) for s in spans], lw=2, **style)
 
 
-def _colours(arms: Sequence[str]) -> dict[str, str]:
+def _colours(comparison: Comparison) -> dict[str, str]:
     """One colour per arm, the same in all figures of a page."""
-    return {arm: _COLOURS[index % len(_COLOURS)] for index, arm in enumerate(arms)}
+    return {each.strategy.name: colour for each, colour in zip(comparison.summaries, itertools.cycle(_COLOURS))}
 
 
 def svg(figure: Figure, name: str) -> str:
@@ -156,12 +152,7 @@ def svg(figure: Figure, name: str) -> str:
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    _, start, rest = buffer.getvalue().partition("<svg")
+    text = re.sub(r"<metadata>.*?</metadata>", "", start + rest, flags=re.DOTALL)
     # The page's own text colour: dark on light, light on dark.
-    return (
-        text.replace(_INK, "currentColor")
-        .replace('id="', f'id="{name}-')
-        .replace("url(#", f"url(#{name}-")
-        .replace('href="#', f'href="#{name}-')
-    )
+    return re.sub(r'id="|url\(#|href="#', rf"\g<0>{name}-", text.replace(_INK, "currentColor"))

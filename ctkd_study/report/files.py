@@ -17,7 +17,6 @@ def save(figure: Figure, file: Path) -> None:
     """Write a figure; the same figure always gives the same file.
 
     Args:
-        figure: what to write.
         file: its ending names the format: svg, pdf, png.
 
     Raises:
@@ -27,8 +26,7 @@ def save(figure: Figure, file: Path) -> None:
     ending = file.suffix.removeprefix(".").lower()
     if ending not in known:
         raise StudyError(f"the file of a figure must end in one of .{', .'.join(sorted(known))}, but is {file}")
-    dated = {"svg": "Date", "svgz": "Date", "pdf": "CreationDate"}
-    metadata = {dated[ending]: None} if ending in dated else None
+    metadata = {"svg": {"Date": None}, "svgz": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
     try:
         # Text stays text, and ids do not depend on chance.
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": file.stem}):

@@ -30,16 +30,23 @@ figure { margin: 1rem 0; } figcaption { color: var(--quiet); font-size: .92rem; 
 svg { width: 100%; height: auto; }
 ul { padding-left: 1.2rem; } footer { color: var(--quiet); font-size: .88rem; margin-top: 2rem; }
 """
+_METHOD = (
+    "Verdicts are read off the two-sided 95 % paired t interval over seeds: a one-sided error of 2.5 % at one look, "
+    "for each strategy by itself; they are not adjusted for several strategies. Seeds vary student, batch order and "
+    "views, not split, teacher or test set."
+)
 
 
 def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
     """Return the whole page. Whatever comes from a study is escaped.
 
     Args:
-        comparison: what was found.
         histories: of trials with a learned temperature; they give the figure of T and λ.
     """
     question = comparison.question
+    items = "\n".join(
+        f"<li>{escape(note)}</li>" for note in (*notes(comparison, histories), *published_notes(comparison))
+    )
     parts = [
         f"<h1>{escape(question.study)}</h1>",
         f'<p class="question">{escape(question.text)}</p>' if question.text else "",
@@ -48,8 +55,8 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
         *_figures(comparison, histories),
-        _notes([*notes(comparison, histories), *published_notes(comparison)]),
-        f"<footer>{escape(_method(comparison))}</footer>",
+        f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else "",
+        f"<footer>{escape(_METHOD) if comparison.pairs else ''}</footer>",
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
@@ -80,45 +87,19 @@ def _table(table: columns.Table) -> str:
 
 
 def _figures(comparison: Comparison, histories: Sequence[History]) -> Iterable[str]:
-    margin = comparison.question.margin
+    differences = (
+        f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the 95 % interval of "
+        f"the mean. An interval right of the dashed line (-{comparison.question.margin:g}) is not worse, one left of "
+        "it is worse, one right of 0 is better."
+    )
+    cost = "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better."
+    temperatures = "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T."
     drawn = (
-        (
-            "Differences",
-            "differences",
-            figures.differences(comparison),
-            f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the 95 % interval "
-            f"of the mean. An interval right of the dashed line (-{margin:g}) is not worse, one left of it is "
-            "worse, one right of 0 is better.",
-        ),
-        (
-            "Accuracy against cost",
-            "cost",
-            figures.accuracy_by_cost(comparison),
-            "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better.",
-        ),
-        (
-            "Temperature",
-            "temperatures",
-            figures.temperatures(comparison, histories),
-            "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T.",
-        ),
+        ("Differences", "differences", figures.differences(comparison), differences),
+        ("Accuracy against cost", "cost", figures.accuracy_by_cost(comparison), cost),
+        ("Temperature", "temperatures", figures.temperatures(comparison, histories), temperatures),
     )
     for title, name, figure, caption in drawn:
         if figure is not None:
             svg, said = figures.svg(figure, name), escape(caption)
             yield f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{said}</figcaption></figure>"
-
-
-def _notes(texts: Iterable[str]) -> str:
-    items = "\n".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else ""
-
-
-def _method(comparison: Comparison) -> str:
-    if not comparison.pairs:
-        return ""
-    return (
-        "Verdicts are read off the two-sided 95 % paired t interval over seeds: a one-sided error of 2.5 % at one "
-        "look, for each strategy by itself; they are not adjusted for several strategies. Seeds vary student, batch "
-        "order and views, not split, teacher or test set."
-    )

@@ -12,9 +12,6 @@ def published_notes(comparison: Comparison) -> list[str]:
     """Return published accuracies beside those found here, a note each, where the study follows the literature.
 
     Otherwise the two do not compare: a single note then gives the published ones and what differs.
-
-    Args:
-        comparison: what was found.
     """
     published, differs = comparison.question.published, comparison.question.published_differs
     if published is None:

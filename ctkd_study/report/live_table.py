@@ -20,7 +20,6 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
     """Show the progress while the block runs.
 
     Args:
-        progress: what to show.
         console: where; a terminal gets a table that is redrawn twice a second, anything else a line every ten seconds.
         price: money per device-hour, if the study names one.
     """

@@ -16,7 +16,6 @@ def document(comparison: Comparison, histories: Sequence[History] = ()) -> str:
     """Return the question, the sentence, both tables and the notes. Whatever comes from a study is escaped.
 
     Args:
-        comparison: what was found.
         histories: of trials with a learned temperature, to say where T sits at a bound.
     """
     question = comparison.question

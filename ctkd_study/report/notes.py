@@ -23,15 +23,14 @@ def notes(comparison: Comparison, histories: Sequence[History] = ()) -> list[str
     """Return the caveats of a comparison, strategy by strategy, then those of the study as a whole.
 
     Args:
-        comparison: what was found.
         histories: of trials with a learned temperature; without them, nothing is said about bounds.
     """
     found: list[str] = []
     for summary in comparison.summaries:
         found += _strategy(summary.strategy)
-    found += [_equal_differences(pair) for pair in comparison.pairs if _equal(pair.per_seed)]
-    found += at_bounds(histories)
-    return [*found, *_study(comparison)]
+    for pair in comparison.pairs:
+        found += _equal_differences(pair)
+    return [*found, *at_bounds(histories), *_study(comparison)]
 
 
 def _strategy(strategy: Strategy) -> Iterator[str]:
@@ -62,16 +61,13 @@ def _strategy(strategy: Strategy) -> Iterator[str]:
         yield f"† {strategy.name} trains for another number of epochs than the study's."
 
 
-def _equal_differences(pair: PairedDifference) -> str:
-    return (
-        f"{pair.a}: its differences to {pair.b} are the same at every seed, which seeds can't show to be exact; the "
-        "interval is as wide as one test example's rounding makes it."
-    )
-
-
-def _equal(per_seed: Sequence[float | None]) -> bool:
-    values = [round(value, 9) for value in per_seed if value is not None]
-    return len(values) >= FEWEST_SEEDS and len(set(values)) == 1
+def _equal_differences(pair: PairedDifference) -> Iterator[str]:
+    values = [round(value, 9) for value in pair.per_seed if value is not None]
+    if len(values) >= FEWEST_SEEDS and len(set(values)) == 1:
+        yield (
+            f"{pair.a}: its differences to {pair.b} are the same at every seed, which seeds can't show to be exact; "
+            "the interval is as wide as one test example's rounding makes it."
+        )
 
 
 def at_bounds(histories: Sequence[History]) -> list[str]:

@@ -25,8 +25,6 @@ def show(comparison: Comparison, console: Console, histories: Sequence[History] 
     """Print the tables of strategies, the sentence, and the notes.
 
     Args:
-        comparison: what was found.
-        console: where.
         histories: of trials with a learned temperature, to say where T sits at a bound.
     """
     if comparison.question.text:
@@ -81,10 +79,8 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
         rows.append((*cells, *([] if arm.money is None else [f"{arm.money:.3g}"])))
     is_text = (True, *[False] * (len(titles) - 1))
     console.print(_table(columns.Table("", tuple(titles), is_text, tuple(rows))))
-    teacher = ""
-    if estimate.teacher_seconds is not None:
-        teacher = f", the teacher's {duration(estimate.teacher_seconds.middle)} included"
-    wall = estimate.wall_seconds
+    wall, early = estimate.wall_seconds, estimate.teacher_seconds
+    teacher = f", the teacher's {duration(early.middle)} included" if early is not None else ""
     _print(
         console,
         f"{len(plan.trials)} trials, {estimate.slots} at once: about {duration(wall.middle)} "
