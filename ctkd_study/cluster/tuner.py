@@ -42,7 +42,7 @@ def run_trials(queue: TrialQueue, context: LaunchContext) -> None:
             storage_filesystem=None if root.is_local else root.filesystem,
             verbose=0,
             callbacks=[TuneEvents(context, queue, helpers)],
-            failure_config=tune.FailureConfig(max_failures=context.lost_workers),
+            failure_config=tune.FailureConfig(max_failures=context.retry.lost_workers),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
         ),
     )

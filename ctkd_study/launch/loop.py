@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
+from ctkd_study.launch.retries import RetryPolicy
 from ctkd_study.plan import Plan, StudyState
 from ctkd_study.records import Lease, StudyFolder, begin_launch, end_launch
 from ctkd_study.spec import GpuShare
@@ -34,8 +35,7 @@ class LaunchContext:
     cpu: float
     """CPU cores of a trial."""
     gpu: GpuShare
-    lost_workers: int = 3
-    """How many times a trial's worker may die, or raise, in one launch before the trial counts as failed."""
+    retry: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
 
 
 class Runner(Protocol):

@@ -79,7 +79,7 @@ def test_a_runner_gets_the_study_s_resources_and_the_policy(tmp_path: Path) -> N
     first, second = seen
     assert (first.cpu, first.gpu, first.concurrency) == (3.0, 0.5, 7)
     assert (second.cpu, second.gpu, second.concurrency) == (1.5, "auto", None)
-    assert first.lost_workers == 3
+    assert first.retry.lost_workers == 3
     assert first.folder.name == "small"
 
 
