@@ -42,19 +42,6 @@ def forward_flops(network: Network, channels: int, size: int, batch: int = 1) ->
     return counter.get_total_flops() // batch
 
 
-def training_flops(network: Network, channels: int, size: int, batch: int = 2) -> int:
-    """Return the FLOP of one forward and backward pass in training mode, per image.
-
-    That is slightly less than three times the forward pass, because the first layer needs no gradient of its input.
-    The arguments are those of ``forward_flops``; batch normalisation may need a batch of two.
-    """
-    shadow = copy.deepcopy(network).to("meta").train()
-    counter = flop_counter()
-    with counter, torch.enable_grad():
-        shadow(_images(channels, size, batch)).sum().backward()
-    return counter.get_total_flops() // batch
-
-
 def _images(channels: int, size: int, batch: int) -> torch.Tensor:
     return torch.empty(batch, channels, size, size, device="meta")
 
