@@ -14,8 +14,10 @@ from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate, estima
 from ctkd_study.plan.timing import Range, StepTimer
 from ctkd_study.spec import from_mapping
 from tests.support import settings
+from tests.support.banks import CROP
 from tests.support.studies import plain
-from trainables.config import TrialConfig
+from trainables import preparation
+from trainables.config import RunOptions, TrialConfig
 from trainables.data import Arrays
 from trainables.probe import PerImage
 from trainables.record import Manifest, Summary
@@ -381,3 +383,16 @@ def test_the_timed_arithmetic_is_that_of_the_trials(tmp_path: Path) -> None:
     after = ours.estimate(str(tmp_path))
     assert (after.arms[0].basis, after.teacher_seconds) == ("1 finished trial", None)
     assert after.arms[0].device_seconds.middle == manifest.summary.device_seconds
+
+
+def test_a_bank_that_is_filled_takes_no_more_looks(tmp_path: Path) -> None:
+    plan = make_plan(from_mapping(plain(data=CROP, teacher_source="bank16", seeds=1, recipe={"epochs": 1})))
+    run = RunOptions(teachers=str(tmp_path / "filled"))
+    preparation.ensure(plan.trials[0].config.model_copy(update={"run": run}))
+    timer = StepTimer(plan.spec.data, 0.0, 1.0, lambda config, arrays: ROUNDS, lambda config, arrays: [0.001])
+    pairs = {}
+    for place in ("filled", "empty"):
+        bank = estimate(plan, {}, 1, True, str(tmp_path / place), timer=timer).bank
+        assert bank is not None
+        pairs[place] = bank.pairs
+    assert pairs == {"filled": 0, "empty": 40}
