@@ -1,8 +1,8 @@
 """Runs trials on Ray: the only room that knows Ray.
 
-Takes the trials that are due and the launch's context. Gives the reasons of those that crashed beyond their retries,
-and says what fits where: how many trials run at once, and which share of a GPU each is given. Ray is imported when a
-session begins, after the environment that keeps it quiet is set.
+Takes a launch's queue and context. Gives the queue back what became of each trial that it pulled, and says what fits
+where: how many trials run at once, and which share of a GPU each is given. Ray is imported when a session begins, after
+the environment that keeps it quiet is set.
 """
 
 from ctkd_study.cluster.placement import this_machine

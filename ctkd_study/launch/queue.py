@@ -31,7 +31,8 @@ class PendingTrial:
 class TrialQueue:
     """What a runner pulls from: ``due(study, records)``, less what it has been given already.
 
-    The rule is asked again whenever a trial has ended, since its record may make others due.
+    The rule is asked again when a trial has ended and nothing is waiting, since the record may make others due. While
+    trials wait it is not: it takes 10 ms at 5,000 trials, and would be asked as often.
 
     Args:
         state: the study; its records are read again as trials end.
@@ -72,7 +73,8 @@ class TrialQueue:
         """Take back a trial that a runner is done with; returns what its record says."""
         manifest = self.state.read_trial(trial_id)
         self.running.discard(trial_id)
-        self._ask()
+        if not self._due:
+            self._ask()
         return manifest.status if manifest is not None else None
 
     def crashed(self, trial_id: str, reason: str) -> None:

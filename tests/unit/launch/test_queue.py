@@ -1,14 +1,17 @@
 """The queue hands out what is due, once, and asks again when a record has changed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ctkd_study.launch import TrialQueue
 from ctkd_study.plan import StudyState, due
-from ctkd_study.spec import from_mapping
+from ctkd_study.spec import PlannedTrial, StudySpec, from_mapping
 from tests.support.studies import plain
 from trainables import record
-from trainables.record import Row, Status
+from trainables.record import Manifest, Row, Status
 from trainables.storage import Storage
 from trainables.trial import describe
 
@@ -151,3 +154,19 @@ def test_a_stopped_launch_reads_what_its_trials_recorded(tmp_path: Path) -> None
     queue.stop()
     assert here.manifests[trial_id].epoch == 2
     assert not queue.exhausted
+
+
+def test_the_rule_is_asked_again_only_when_nothing_is_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(study: StudySpec, records: Mapping[str, Manifest]) -> tuple[PlannedTrial, ...]:
+        asked.append(len(records))
+        return due(study, records)
+
+    monkeypatch.setattr("ctkd_study.launch.queue.due", counted)
+    queue = TrialQueue(state(tmp_path), "uid", 1)
+    while (pending := queue.pull()) is not None:
+        write(queue, pending.id, "finished")
+        queue.ended(pending.id)
+    assert queue.exhausted
+    assert asked == [0, 6], "at the start, and after the last of six trials"
