@@ -1,15 +1,20 @@
-"""Folders of files that a manifest proves whole: it is written last, with each file's size and SHA-256.
+"""What proves files whole: a manifest with each file's size and SHA-256, sealed with its own.
 
 A folder whose manifest is missing was not finished; a folder whose files do not match it is damaged. Checkpoints and
 segments of banks are such folders.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pydantic
 
-from trainables.storage import Storage
+from trainables.hashing import canonical
+
+CHECKSUM = "checksum"
+"""Key of a sealed mapping's own SHA-256."""
 
 
 class FileStamp(pydantic.BaseModel):
@@ -33,25 +38,40 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def write(folder: Storage, contents: Mapping[str, bytes], name: str, manifest: bytes) -> None:
-    """Write the files of a folder, and after them its manifest under a name of its own."""
-    for file, content in contents.items():
-        folder.write(file, content)
-    folder.write(name, manifest)
-
-
-def fault(folder: Storage, files: Mapping[str, FileStamp], hashed: Callable[[str], str] | None) -> str | None:
-    """Say what is wrong with the first file of a folder that is not as it was stamped; None where all are.
+def fault(sizes: Mapping[str, int], files: Mapping[str, FileStamp], hashed: Callable[[str], str] | None) -> str | None:
+    """Say what is wrong with the first file that is not as it was stamped; None where all are.
 
     Args:
-        folder: where the files lie.
+        sizes: of the files that are there, in bytes, by name.
         files: their stamps, by name.
         hashed: gives the SHA-256 of the file with a name; None compares sizes alone.
     """
-    sizes = folder.sizes()
     for name, expected in files.items():
         if sizes.get(name) != expected.size:
             return f"{name} has {sizes.get(name, 'no')} bytes, not {expected.size}"
         if hashed is not None and hashed(name) != expected.sha256:
             return f"{name} has changed"
     return None
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """Return a mapping of plain values as JSON that holds its own SHA-256, under ``checksum``."""
+    return json.dumps({**content, CHECKSUM: _seal(content)}, indent=1, ensure_ascii=False).encode()
+
+
+def unsealed(text: bytes) -> dict[str, Any]:
+    """Return the mapping that was sealed.
+
+    Raises:
+        ValueError: it is not JSON, or has changed since.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    if content.pop(CHECKSUM, None) != _seal(content):
+        raise ValueError("it has changed since it was written")
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return sha256(canonical(dict(content)).encode())

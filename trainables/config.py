@@ -103,6 +103,10 @@ class RunOptions(Options):
     arm: str = Field("", description="Arm of the trial.")
     setting: str = Field("", description="Setting of the trial, as people read it.")
     attempt: int = Field(0, ge=0, description="Number of the launch.")
+    folder: str | None = Field(
+        None, description="Where the trial is recorded, absolute or s3://...; default: nowhere, Ray keeps checkpoints."
+    )
+    retry: bool = Field(False, description="Whether to go on from before a failure that an earlier launch recorded.")
     teachers: str | None = Field(
         None, description="Folder of trained teachers and banks, absolute; default: beside the data caches of the user."
     )

@@ -14,15 +14,15 @@ import importlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 import torch
 
-from trainables import materials, preparation, record, teacher
+from trainables import faults, materials, preparation, record, teacher
 from trainables.config import TrialConfig
 from trainables.materials import Materials
-from trainables.record import Checkpoint, Manifest
+from trainables.recorded import RecordedTrial
 from trainables.shared_keys import alike
 from trainables.storage import Storage
 from trainables.trial import MaterialSource, Trial
@@ -37,13 +37,19 @@ class Report:
     """The result of a step."""
 
     values: Mapping[str, Any]
-    """``status``, ``reason`` where the job has ended, and for a student the epoch's row."""
+    """``status``, ``reason`` where the job has ended; for a student the epoch's row, and whether it was ``saved``."""
     ended: bool = False
     wants_checkpoint: bool = False
+    """Whether Ray should keep a checkpoint now."""
+    ends_process: bool = False
+    """Whether no other job should run in this process."""
 
 
 class Job(abc.ABC):
     """Something that is done step by step."""
+
+    is_recorded: ClassVar[bool] = False
+    """Whether it keeps a record of its own, so that Ray needs no checkpoints of it."""
 
     @abc.abstractmethod
     def step(self) -> Report:
@@ -62,8 +68,39 @@ class Job(abc.ABC):
         """
 
 
-class TrainStudent(Job):
-    """Trains one student, one epoch a step.
+class JobWithoutCheckpoints(Job):
+    """A job that needs none of Ray's checkpoints."""
+
+    def save(self, folder: Path) -> None:
+        (folder / PREPARE).touch()  # Tune may expect a file
+
+    def load(self, folder: Path) -> None:
+        pass
+
+
+class TrainRecorded(JobWithoutCheckpoints):
+    """Trains one student, one epoch a step, and records it; the record is all that a later start needs.
+
+    Args:
+        config: the trial.
+        source: gives data and teacher.
+        folder: where it is recorded.
+    """
+
+    is_recorded: ClassVar[bool] = True
+
+    def __init__(self, config: TrialConfig, source: MaterialSource, folder: Storage) -> None:
+        self._trial = RecordedTrial(config, source, folder)
+
+    def step(self) -> Report:
+        done = self._trial.step()
+        known = {name: value for name, value in (done.row or {}).items() if value is not None}
+        values = {**known, "status": done.status, "reason": done.reason, "saved": done.saved}
+        return Report(values, done.ended, ends_process=done.ends_process)
+
+
+class TrainUnrecorded(Job):
+    """Trains one student, one epoch a step, in a Tuner of the user's own, which keeps the checkpoints.
 
     Args:
         config: the trial.
@@ -81,24 +118,18 @@ class TrainStudent(Job):
         return Report(values, trial.status != "running", trial.wants_checkpoint())
 
     def save(self, folder: Path) -> None:
-        self._trial.save(folder)
+        storage, place = Storage.at(str(folder)), record.Scan()
+        record.Run.begin(storage, place).save(self._trial.manifest(), self._trial.contents())
+        self._trial.saved()
 
     def load(self, folder: Path) -> None:
-        manifest = Manifest.model_validate_json((folder / record.MANIFEST).read_text())
-        self._trial.restore(Checkpoint(Storage.at(str(folder.parent)), folder.name, manifest))
+        found = record.scan(Storage.at(str(folder)))
+        if found.newest is None:
+            raise ValueError(f"{folder} holds no whole checkpoint of a trial: {'; '.join(found.damaged) or 'empty'}")
+        self._trial.restore(found.newest)
 
 
-class HelperJob(Job):
-    """A job that keeps nothing in its checkpoints."""
-
-    def save(self, folder: Path) -> None:
-        (folder / PREPARE).touch()  # Tune may expect a file
-
-    def load(self, folder: Path) -> None:
-        pass
-
-
-class Prepare(HelperJob):
+class Prepare(JobWithoutCheckpoints):
     """Trains the teachers of some trials, and fills one part of their banks, in one step.
 
     Args:
@@ -115,13 +146,14 @@ class Prepare(HelperJob):
             for config in {teacher.fingerprint(config): config for config in self._configs}.values():
                 preparation.ensure_trained(config)
             preparation.ensure_banked(self._configs, self._shard, self._shards)
-        except (OSError, ValueError, RuntimeError) as fault:
-            # Reported, not raised: Tune would try again, and the fault would be the same.
-            return Report({"status": "failed", "reason": str(fault)}, ended=True)
+        except Exception as fault:  # a plug-in may raise anything
+            passes = faults.kind(fault) == "infrastructure"
+            values = {"status": "interrupted" if passes else "failed", "reason": faults.described(fault)}
+            return Report(values, ended=True, ends_process=faults.ends_process(fault))
         return Report({"status": "finished", "reason": ""}, ended=True)
 
 
-class StandBy(HelperJob):
+class StandBy(JobWithoutCheckpoints):
     """Does nothing, so that an actor can start before there is work for it."""
 
     def __init__(self) -> None:
@@ -163,7 +195,10 @@ def choose(config: Mapping[str, Any], source: MaterialSource) -> Job:
         return StandBy()
     if config.get(PREPARE):
         return Prepare([parse(each) for each in config[PREPARE]], *config.get(SHARD, (0, 1)))
-    return TrainStudent(parse(config), source)
+    trial = parse(config)
+    if trial.run.folder is None:
+        return TrainUnrecorded(trial, source)
+    return TrainRecorded(trial, source, Storage.at(trial.run.folder))
 
 
 def parse(config: Mapping[str, Any]) -> TrialConfig:

@@ -10,9 +10,9 @@ from trainables.bank import banks_of, fill
 from trainables.config import TrialConfig
 from trainables.materials import load_materials
 from trainables.record import Manifest, Row
+from trainables.recorded import run_inline
 from trainables.storage import Storage
 from trainables.teacher import TEACHERS, fingerprint, network_of, storage_of, teacher_trial
-from trainables.trial import run_inline
 
 
 def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:

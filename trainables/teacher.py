@@ -40,10 +40,8 @@ def teacher_trial(config: TrialConfig, options: TeacherOptions) -> TrialConfig:
             "curriculum": None,
             "run": RunOptions(
                 study=config.run.study,
-                uid=config.run.uid,
                 arm="teacher",
                 setting=getattr(options, "model", "teacher"),
-                attempt=config.run.attempt,
                 teachers=config.run.teachers,
                 checkpoint=config.run.checkpoint,
             ),

@@ -22,19 +22,17 @@ _MOST = 1000  # results in one report
 class CTKDTrainable(tune.Trainable):
     """Trains one student, one epoch a step; its ``config`` is a ``TrialConfig`` as a mapping.
 
-    A step's result is the epoch's row (names and units: docs/record.md) with ``status``. A number that is not finite
-    ends the trial as failed, with ``reason``, without an exception.
+    A step's result is the epoch's row (names and units: docs/record.md) with ``status``: running, saving, finished,
+    failed or interrupted, and with ``reason``. Where ``run.folder`` names a folder, the trial is recorded there, goes
+    on from what it finds there, and needs none of Ray's checkpoints; without it, Ray keeps them.
 
     Two other configurations, ``{"prepare": ...}`` and ``{"stand_by": True}``, do helper jobs (``jobs`` describes
     them). They run as trials so that their actors are reused: an actor that waits for cores held by a task outside
     Tune is overtaken by reused actors for as long as trials are short.
     """
 
-    _held: dict[str, Any] | None = None
-    """A result that the next report brings, alone."""
-
     def setup(self, config: dict[str, Any]) -> None:
-        """Set threads, precision and seeds of the process, and builds everything the trial needs.
+        """Choose the job; a student is set up by its first step, because Tune tries again only what has begun.
 
         Raises:
             ValueError: the configuration is wrong; names every fault.
@@ -48,39 +46,35 @@ class CTKDTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch.
+
+        Raises:
+            RuntimeError: the process can't be trusted any more (a GPU's error, no memory); Ray then ends it.
+        """
         report = self._job.step()
+        if report.ends_process:
+            raise RuntimeError(report.values["reason"])
         return {**report.values, SHOULD_CHECKPOINT: report.wants_checkpoint, DONE: report.ended}
 
     def train_buffered(self, *limits: Any, **named_limits: Any) -> list[dict[str, Any]]:
-        """Train epochs for half a second and report them together; an epoch that saves or ends is reported alone.
+        """Train epochs for half a second and report them together; without a record, one at a time.
 
         Reporting blocks the worker: about 5 % of a 90 ms epoch. Tune calls this where ``TUNE_RESULT_BUFFER_LENGTH`` is
-        above 1; schedulers that pause trials do not work with it. Ray's own method is no use here: where results
-        precede the one that saves in a report, Tune asks for an epoch too many.
+        above 1; schedulers that pause trials do not work with it. Of results that precede one for which Ray saves a
+        checkpoint, Tune 2.60 asks for an epoch too many; so they are not reported together.
 
         Args:
             limits: Tune's limits of time and number of results, ignored: Ray 2.60 passes each in the other's place.
             named_limits: ignored for the same reason.
         """
-        if self._held is not None:
-            held, self._held = self._held, None
-            return [held]
         results: list[dict[str, Any]] = []
-        until = time.monotonic() + jobs.REPORT_SECONDS
-        while not results or (time.monotonic() < until and len(results) < _MOST):
-            result: dict[str, Any] = self.train()  # type: ignore[no-untyped-call]
-            alone = result[DONE] or result.get(SHOULD_CHECKPOINT)
-            if results and alone:
-                self._held = result
-                break
-            results.append(result)
-            if alone:
-                break
+        until = time.monotonic() + (jobs.REPORT_SECONDS if self._job.is_recorded else 0.0)
+        while not results or (time.monotonic() < until and len(results) < _MOST and not results[-1][DONE]):
+            results.append(self.train())  # type: ignore[no-untyped-call]
         return results
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write a checkpoint, its manifest last."""
+        """Write a checkpoint for Ray to keep."""
         self._job.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint: dict[Any, Any] | None) -> None:
@@ -99,7 +93,6 @@ class CTKDTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         _hide_gpus_of_others()
-        self._held = None
         self._job = jobs.choose(config, self._materials)
 
 

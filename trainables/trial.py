@@ -1,10 +1,6 @@
-"""Runs one trial from its first epoch to its last checkpoint.
-
-The Ray Trainable, the inline runner and the teacher's training share it.
-"""
+"""One trial in memory: its epochs so far, what a checkpoint of it holds, and how it goes on from one."""
 
 import functools
-import os
 import platform
 import socket
 import sys
@@ -16,12 +12,11 @@ from typing import Any
 
 import torch
 
-from trainables import numerics, record
+from trainables import numerics
 from trainables.config import TrialConfig
 from trainables.epoch_selection import Selected
 from trainables.materials import Materials
-from trainables.record import Checkpoint, Manifest, Row, Start, Status, Summary
-from trainables.storage import Storage
+from trainables.record import Checkpoint, Contents, Manifest, Row, Start, Status, Summary
 from trainables.trainer import NotFinite, Trainer
 
 #: Loads data and teacher for a trial on a device.
@@ -34,19 +29,21 @@ class Trial:
     Args:
         config: the trial.
         materials: loads data and teacher for a configuration and a device.
+        starts: when and where it was started, the last time included.
     """
 
-    def __init__(self, config: TrialConfig, materials: MaterialSource) -> None:
-        self.config = config
+    def __init__(self, config: TrialConfig, materials: MaterialSource, starts: Sequence[Start] = ()) -> None:
+        self.config, self.starts = config, list(starts)
         self.device = numerics.apply(config.numerics, config.seed)
         self.trainer = Trainer(config, materials(config, self.device), self.device)
         self.rows: list[Row] = []
-        self.starts = [self._start(0)]
         self.reason: str | None = None
         self.remarks = self.trainer.fallbacks
         """Caveats for readers of the numbers."""
         self._lost: float | None = None
         self._saved_at, self._saved_epoch = time.monotonic(), 0
+        self.is_saved = False
+        """Whether a checkpoint holds all that there is."""
 
     @property
     def status(self) -> Status:
@@ -56,7 +53,7 @@ class Trial:
 
     def step(self) -> Row | None:
         """Train one epoch and return its row; None if a number is not finite, which fails the trial."""
-        began = time.perf_counter()
+        began, self.is_saved = time.perf_counter(), False
         try:
             row = self.trainer.train_epoch()
         except NotFinite as fault:
@@ -74,12 +71,12 @@ class Trial:
         by_time = due.seconds is not None and time.monotonic() - self._saved_at >= due.seconds
         return by_time or (due.epochs is not None and self.trainer.epoch - self._saved_epoch >= due.epochs)
 
-    def save(self, folder: Path) -> Manifest:
-        """Write a checkpoint into a local folder."""
-        return self.write(Storage.at(str(folder)))
+    def saved(self) -> None:
+        """Note that a checkpoint was written, from which the interval to the next one counts."""
+        self._saved_at, self._saved_epoch, self.is_saved = time.monotonic(), self.trainer.epoch, True
 
-    def write(self, folder: Storage) -> Manifest:
-        """Write a checkpoint into a folder of its own, the manifest last."""
+    def manifest(self) -> Manifest:
+        """Describe the trial as it stands."""
         selected = self.trainer.selected
         manifest = describe(
             self.config,
@@ -94,11 +91,14 @@ class Trial:
         )
         if self._lost is not None:
             manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary, self._lost)})
+        return manifest
+
+    def contents(self) -> Contents:
+        """Return what a checkpoint holds besides its manifest."""
+        selected = self.trainer.selected
         state: dict[str, Any] = {} if self.status == "failed" else self.trainer.state()
         weights, correct = (selected.weights, selected.correct) if selected else (None, None)
-        manifest = record.write_checkpoint(folder, manifest, self.rows, state, weights, correct)
-        self._saved_at, self._saved_epoch = time.monotonic(), self.trainer.epoch
-        return manifest
+        return Contents(self.rows, state, weights, correct)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint of this trial, as if it had never been interrupted.
@@ -120,7 +120,6 @@ class Trial:
             selected = Selected(by_epoch[manifest.summary.selected_epoch], checkpoint.best(), correct)
         self.trainer.restore(checkpoint.state(), selected)
         self.rows = rows
-        self.starts = [*manifest.starts, self._start(len(rows))]
         moved = _moved(manifest.machine, machine(self.device))
         self.remarks = tuple(dict.fromkeys((*manifest.remarks, *self.remarks, *moved)))
         self._saved_epoch = len(rows)
@@ -137,11 +136,6 @@ class Trial:
                 "teacher_tflop": trainer.teacher_tflop,
             }
         )
-
-    def _start(self, epoch: int) -> Start:
-        now = time.time_ns() // 1_000_000
-        attempt = self.config.run.attempt
-        return Start(attempt=attempt, epoch=epoch, time_ms=now, host=socket.gethostname(), pid=os.getpid())
 
 
 _AT_SELECTED = ("val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5")
@@ -178,39 +172,6 @@ def describe(config: TrialConfig, rows: Sequence[Row], selected: Row | None, **r
         summary=Summary(**values),
         **rest,
     )
-
-
-def run_inline(
-    config: TrialConfig, materials: MaterialSource, folder: Storage, on_row: Callable[[Row], None] | None = None
-) -> Manifest:
-    """Run a trial in this process, without Ray, from the newest complete checkpoint in its folder to its end.
-
-    Args:
-        config: the trial; its checkpoints are numbered from ``run.attempt`` x 10,000.
-        materials: loads data and teacher.
-        folder: the trial's folder.
-        on_row: called with the row of every epoch.
-
-    Returns:
-        The last manifest.
-    """
-    found = record.scan(folder)
-    if found.newest is not None and found.newest.manifest.status != "running":
-        return found.newest.manifest
-    trial = Trial(config, materials)
-    if found.newest is not None:
-        trial.restore(found.newest)
-    index = max(found.next_index, config.run.attempt * record.CHECKPOINTS_PER_ATTEMPT)
-    while True:
-        row = trial.step()
-        if row is not None and on_row is not None:
-            on_row(row)
-        if trial.wants_checkpoint():
-            manifest = trial.write(folder.within(record.checkpoint_name(index)))
-            index += 1
-            record.prune(folder)
-            if manifest.status != "running":
-                return manifest
 
 
 def machine(device: torch.device) -> dict[str, Any]:

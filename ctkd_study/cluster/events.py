@@ -15,7 +15,7 @@ class TuneEvents(NotPickled, Callback):
 
     Args:
         context: its progress and ``saved`` are told of the study's trials.
-        queue: is told of the study's trials that ended or crashed.
+        queue: is told of the study's trials that ended or were interrupted.
         helpers: is told of the ends of helper trials.
     """
 
@@ -24,42 +24,56 @@ class TuneEvents(NotPickled, Callback):
         self.progress.note = helpers.note
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        status = result.get("status")
+        status, reason = result.get("status"), result.get("reason") or ""
         if trial.trial_id in self.helpers:
-            reason = result.get("reason") or "no reason given"
-            self._helper_ended(trial.trial_id, reason if status == "failed" else "")
+            self._helper_reported(trial.trial_id, status, reason or "no reason given")
             return
-        self.progress.row(trial.trial_id, result)
+        name = _ours(trial)
+        if "epoch_seconds" in result:
+            self.progress.row(name, result)
+        if result.get("saved"):
+            self.progress.saved(name)
+            self.saved(name)
+        elif reason and status in ("running", "saving"):
+            self.progress.trouble(name, reason)
         if status in ("finished", "failed"):
-            self.progress.ended(trial.trial_id, status)
-
-    def on_checkpoint(self, iteration: int, trials: Any, trial: Any, checkpoint: Any, **info: Any) -> None:
-        if trial.trial_id not in self.helpers:
-            self.progress.saved(trial.trial_id)
-            self.saved(trial.trial_id)
-
-    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if trial.trial_id not in self.helpers:
-            self.progress.recovered(trial.trial_id)
+            self.progress.ended(name, status)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         if trial.trial_id not in self.helpers:
-            self.queue.ended(trial.trial_id)
+            result = trial.last_result or {}
+            interrupted = result.get("status") == "interrupted"
+            self._ended(_ours(trial), str(result.get("reason")) if interrupted else "")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         fault = reason_of(str(trial.get_error() or ""))
         if trial.trial_id in self.helpers:
-            self._helper_ended(trial.trial_id, fault)
-            return
-        self.progress.recovered(trial.trial_id)
-        self.progress.ended(trial.trial_id, "failed")
-        self.queue.crashed(trial.trial_id, fault)
-        self.saved(trial.trial_id)
+            self._helper_reported(trial.trial_id, "interrupted", fault)
+        else:
+            self._ended(_ours(trial), fault)
 
-    def _helper_ended(self, trial_id: str, fault: str) -> None:
-        self.helpers.ended(trial_id, fault)
+    def _ended(self, name: str, fault: str) -> None:
+        status = self.queue.ended(name, fault)
+        if status in ("finished", "failed"):
+            self.progress.ended(name, status)
+        else:
+            self.progress.interrupted(name, self.queue.unfinished.get(name, fault))
+        self.saved(name)
+
+    def _helper_reported(self, trial_id: str, status: str | None, reason: str) -> None:
+        if status == "interrupted":
+            self.helpers.interrupted(trial_id, reason)
+            self.progress.trouble(trial_id, reason if self.helpers.teacher != "failed" else "")
+        elif status in ("finished", "failed"):
+            self.helpers.ended(trial_id, reason if status == "failed" else "")
+            self.progress.trouble(trial_id, "")
         if self.progress.note != self.helpers.note:  # to set it starts a new estimate of the pace
             self.progress.note = self.helpers.note
+
+
+def _ours(trial: Any) -> str:
+    """The study's id of one of Tune's trials: a trial that is tried again is another to Tune."""
+    return str(trial.config["run"]["trial"])
 
 
 def reason_of(traceback: str) -> str:

@@ -3,10 +3,13 @@
 They are trials so that their actors are reused; ``trainables.jobs`` has what they do. Their folders hold no results.
 """
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ctkd_study.cluster.trial_feed import QueuedTrial
+from ctkd_study.launch import RetryPolicy
 from trainables import jobs
 from trainables.bank import representatives
 from trainables.config import TrialConfig
@@ -23,9 +26,21 @@ class HelperTrials:
         needing: configurations of the trials that need the teacher.
         others: number of trials that do not.
         slots: number of trials that run at once.
+        policy: when one that was interrupted is tried again.
+        now: seconds on a clock that only grows.
     """
 
-    def __init__(self, needing: Sequence[TrialConfig], others: int, slots: int) -> None:
+    def __init__(
+        self,
+        needing: Sequence[TrialConfig],
+        others: int,
+        slots: int,
+        policy: RetryPolicy | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy, self._now = policy or RetryPolicy(), now
+        self._interruptions: Counter[str] = Counter()
+        self._resting: list[tuple[float, QueuedTrial]] = []
         self._preparing: list[QueuedTrial] = []
         self._standing_by: list[QueuedTrial] = []
         if chosen := representatives(needing):
@@ -41,7 +56,7 @@ class HelperTrials:
                 self._preparing += [QueuedTrial(f"{_BANK}{n}", part) for n, part in enumerate(parts, start=1)]
             idle = min(slots, len(needing) + others) - 1 - others
             self._standing_by = [QueuedTrial(f"{_STAND_BY}{n}", {jobs.STAND_BY: True}) for n in range(idle)]
-        self._unfinished = {trial.id for trial in self._preparing}
+        self._unfinished = {trial.id: trial for trial in self._preparing}
         self.teacher: TeacherState = "not trained" if self._preparing else "bank filled"
         self.fault = ""
         """Why the teacher could not be made ready."""
@@ -57,6 +72,9 @@ class HelperTrials:
 
     def next_preparation(self) -> QueuedTrial | None:
         """Hand out the teacher's training, and once that has ended, the parts of its bank."""
+        for place, (until, _) in enumerate(self._resting):
+            if until <= self._now():
+                return self._resting.pop(place)[1]
         may_start = self._preparing and (self.teacher == "trained" or self._preparing[0].id == _TEACHER)
         return self._preparing.pop(0) if may_start else None
 
@@ -66,11 +84,26 @@ class HelperTrials:
 
     def ended(self, trial_id: str, fault: str) -> None:
         """Note that a helper trial has ended, and why if it failed; one that stands by changes nothing."""
-        if trial_id in self._unfinished:
-            self._unfinished.remove(trial_id)
+        if self._unfinished.pop(_named(trial_id), None) is not None:
             self.fault = self.fault or fault
             self.teacher = "failed" if self.fault else "trained" if self._unfinished else "bank filled"
+
+    def interrupted(self, trial_id: str, fault: str) -> None:
+        """Note that a helper trial was ended by a fault that may pass: it is handed out again after a pause."""
+        if (trial := self._unfinished.get(_named(trial_id))) is None:
+            return
+        self._interruptions[trial.id] += 1
+        if (pause := self._policy.pause(self._interruptions[trial.id])) is None:
+            self.ended(trial_id, fault)
+        else:
+            again = QueuedTrial(f"{trial.id}.{self._interruptions[trial.id] + 1}", trial.config)
+            self._resting.append((self._now() + pause, again))
 
     def released(self, trial_id: str) -> bool:
         """Whether a trial stands by and is to end: the teacher is trained or has failed, so its actor gets work."""
         return trial_id.startswith(_STAND_BY) and self.teacher != "not trained"
+
+
+def _named(trial_id: str) -> str:
+    """Without the number of a further try."""
+    return "." + trial_id[1:].partition(".")[0]

@@ -1,6 +1,7 @@
 """Feeds Ray Tune with trials, and says in which order they run.
 
-Tune's own restore loses epochs and cannot add trials, so Tune gets each trial with its id and checkpoint from here.
+Tune's own restore loses epochs and cannot add trials, so Tune gets each trial from here, without a checkpoint: a trial
+finds what it goes on from in its record.
 """
 
 import dataclasses
@@ -11,8 +12,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from ctkd_study.cluster.tune_internals import new_trial, number_checkpoints_from, own_actor_is_starting, resume
-from trainables.record import Checkpoint
+from ctkd_study.cluster.tune_internals import new_trial, own_actor_is_starting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +20,8 @@ class QueuedTrial:
     """A trial to run."""
 
     id: str
+    """Tune's: unique in a launch."""
     config: dict[str, Any]
-    first_index: int = 0
-    """Number of its first checkpoint in this launch."""
-    checkpoint: Checkpoint | None = None
-    """Where it goes on; None starts it anew."""
 
 
 class TrialSource(Protocol):
@@ -69,11 +66,7 @@ class TrialFeed(NotPickled, SearchAlgorithm):
         if full or (queued := self._source.next()) is None:
             return None
         self._running += 1
-        trial = new_trial(self._spec, queued.id, queued.config)
-        if queued.checkpoint is not None:
-            resume(trial, queued.checkpoint)
-        number_checkpoints_from(trial, queued.first_index)
-        return trial
+        return new_trial(self._spec, queued.id, queued.config)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running -= 1

@@ -23,6 +23,8 @@ class DueTrials:
         return self._queue.exhausted or self._stuck
 
     def next(self) -> QueuedTrial | None:
+        if self._queue.stopped.is_set():
+            return None
         if (preparation := self._helpers.next_preparation()) is not None:
             return preparation
         teacher = self._helpers.teacher
@@ -32,4 +34,4 @@ class DueTrials:
             return self._helpers.next_standing_by()
         run = pending.config.run.model_copy(update={"device_share": self._gpu or None})
         config = pending.config.model_copy(update={"run": run}).plain()
-        return QueuedTrial(pending.id, config, pending.first_index, pending.checkpoint)
+        return QueuedTrial(f"{pending.id}.{pending.tries}", config)

@@ -6,12 +6,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ray.train._internal.session import _TrainingResult
-from ray.tune import Checkpoint as TuneCheckpoint
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
-
-from trainables.record import Checkpoint
 
 
 def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any]) -> Trial:
@@ -19,20 +15,6 @@ def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any]) ->
     spec = {**spec, "config": config}
     trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id, evaluated_params=config)
     return trial
-
-
-def resume(trial: Trial, checkpoint: Checkpoint) -> None:
-    """Make a new trial go on from a checkpoint, its iterations counted from the checkpoint's epoch."""
-    storage = checkpoint.storage
-    source = TuneCheckpoint(storage.path(checkpoint.name), filesystem=storage.filesystem)
-    trial._restore_checkpoint_result = _TrainingResult(source, {"training_iteration": checkpoint.manifest.epoch})
-
-
-def number_checkpoints_from(trial: Trial, index: int) -> None:
-    """Set the number of a new trial's first checkpoint, which would otherwise be 0."""
-    if trial.storage is None:
-        raise RuntimeError(f"Tune gave trial {trial.trial_id} no storage")
-    trial.storage.current_checkpoint_index = index - 1
 
 
 def own_actor_is_starting(wrapped_controller: Any, trial: Trial) -> bool:

@@ -9,6 +9,7 @@ from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.launch.loop import LaunchContext, Outcome, Runner, launch
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import PendingTrial, TrialQueue
+from ctkd_study.launch.retries import RetryPolicy
 
-__all__ = ["InlineRunner", "LaunchContext", "LaunchProgress", "Outcome", "PendingTrial", "Runner", "TrialQueue"]
-__all__ += ["launch", "tabulated"]
+__all__ = ["InlineRunner", "LaunchContext", "LaunchProgress", "Outcome", "PendingTrial", "RetryPolicy", "Runner"]
+__all__ += ["TrialQueue", "launch", "tabulated"]

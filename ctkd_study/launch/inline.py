@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 from ctkd_study.launch.loop import LaunchContext
 from ctkd_study.launch.queue import TrialQueue
-from trainables import preparation, record
+from trainables import faults, preparation, record
 from trainables.config import TrialConfig
 from trainables.materials import load_materials
-from trainables.record import Manifest, Row
+from trainables.record import Contents, Manifest, Row, Run
+from trainables.recorded import run_inline
 from trainables.storage import Storage
-from trainables.trial import describe, run_inline
+from trainables.trial import describe
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ def tabulated(table: Callable[[TrialConfig], Sequence[Row]]) -> TrainFunction:
             on_row(row)
         best = max(rows, key=lambda row: (row["val_top1"] or 0.0, -(row["val_loss"] or 0.0)), default=None)
         manifest = describe(config, rows, best, status="finished" if rows else "failed")
-        index = config.run.attempt * record.CHECKPOINTS_PER_ATTEMPT
-        return record.write_into(folder, index, manifest, rows, {}, None, None)
+        run = Run.begin(folder, record.scan(folder), config.run.attempt)
+        return run.save(manifest.model_copy(update={"starts": [run.start]}), Contents(rows, {}))
 
     return record_rows
 
@@ -52,14 +53,19 @@ class InlineRunner:
     train: TrainFunction = train
 
     def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
-        while (pending := queue.pull()) is not None:
-            on_row = functools.partial(context.progress.row, pending.id)
+        while not (queue.exhausted or context.lost.is_set()):
+            if (pending := queue.pull()) is None:
+                queue.stopped.wait(queue.seconds_to_wait())
+                continue
+            on_row, fault = functools.partial(context.progress.row, pending.id), ""
             try:
                 self.train(pending.config, context.folder.trial(pending.id), on_row)
             except Exception as error:  # a plug-in may raise anything; the other trials go on
-                log.exception("trial %s crashed", pending.id)
-                queue.crashed(pending.id, f"{type(error).__name__}: {error}")
-                context.progress.ended(pending.id, "failed")
+                log.info("trial %s was interrupted", pending.id, exc_info=True)
+                fault = faults.described(error)
+            status = queue.ended(pending.id, fault)
+            if status in ("finished", "failed"):
+                context.progress.ended(pending.id, status)
             else:
-                context.progress.ended(pending.id, queue.ended(pending.id) or "running")
+                context.progress.interrupted(pending.id, fault)
             context.saved(pending.id)

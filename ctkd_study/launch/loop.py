@@ -6,19 +6,19 @@ checkpoint, because that is what ``due`` says of their records.
 
 import contextlib
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 
+from ctkd_study.errors import LeaseError
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
-from ctkd_study.launch.retries import RetryPolicy
 from ctkd_study.plan import Plan, StudyState
-from ctkd_study.records import Lease, StudyFolder, begin_launch, end_launch
+from ctkd_study.records import Launch, Losses, StudyFolder
 from ctkd_study.spec import GpuShare
-from trainables import record
 from trainables.record import Manifest
 
 
@@ -35,7 +35,8 @@ class LaunchContext:
     cpu: float
     """CPU cores of a trial."""
     gpu: GpuShare
-    retry: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
+    lost: threading.Event = dataclasses.field(default_factory=threading.Event)
+    """Set when another driver has taken the study over: the runner is to end."""
 
 
 class Runner(Protocol):
@@ -59,6 +60,8 @@ class Outcome:
     """CPU cores (or, for trials on GPUs, GPUs) that the launch could use."""
     damaged: dict[str, tuple[str, ...]]
     """Checkpoints that were passed over, by trial id."""
+    interrupted: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Faults that may pass and were met until the launch ended, by trial id."""
 
     @property
     def plan(self) -> Plan:
@@ -81,10 +84,10 @@ class Outcome:
         return {key: m.reason or "no reason given" for key, m in self.manifests.items() if m.status == "failed"}
 
     @property
-    def unfinished(self) -> list[str]:
-        """Trials without a final record: the launch was stopped."""
+    def unfinished(self) -> dict[str, str]:
+        """Trials without a final record, each with the fault that it met last; empty if the launch was stopped."""
         ended = {key for key, manifest in self.manifests.items() if manifest.status != "running"}
-        return [trial.id for trial in self.plan.trials if trial.id not in ended]
+        return {trial.id: self.interrupted.get(trial.id, "") for trial in self.plan.trials if trial.id not in ended}
 
 
 def launch(
@@ -113,35 +116,43 @@ def launch(
         LeaseError: another driver runs this study.
         TeacherError: the teacher could not be trained or loaded; trials that need it were not run.
     """
-    folder, spec = state.folder, state.spec
+    folder, spec, first = state.folder, state.spec, 0
     if fresh and folder.root.exists():
-        with Lease(folder.root):
-            aside = folder.set_aside()
-        if aside:
-            console.print(f"The old records are kept in {state.storage.path(aside)}.", highlight=False)
+        first = _set_aside(state, console)
     progress: LaunchProgress | None = None
 
-    def unsaved_work() -> dict[str, Any]:
-        return {"unsaved": progress.unsaved()} if progress is not None else {}
+    def losses() -> tuple[Losses, Losses]:
+        return (progress.wasted, progress.unsaved()) if progress is not None else ({}, {})
 
-    with Lease(folder.root, unsaved_work) as lease, contextlib.ExitStack() as stack:
+    with Launch(folder, losses, first) as held, contextlib.ExitStack() as stack:
         state.read(check_hashes=True).refuse_changes()
         damaged = {t.id: found for t in state.plan.trials if (found := state.scan_of(t.id).damaged)}
-        uid = folder.store(spec)
-        attempt = begin_launch(folder, lease.unsaved_of_dead_owner)
+        uid = state.stored()
         if retry:
-            state.forget_failures()
+            state.forget_failures(held.number)
         progress = LaunchProgress(state.plan.trials, state.manifests)
-        queue, began = TrialQueue(state, uid, attempt), time.perf_counter()
+        queue, began = TrialQueue(state, uid, held.number, retry=retry), time.perf_counter()
         saved = stack.enter_context(track(uid)) if track is not None else (lambda trial_id: None)
         if not queue.exhausted:
             if watch is not None:
                 stack.enter_context(watch(progress))
             cores, gpu = spec.cores_per_trial, spec.resources.gpu
-            runner(queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu))
+            runner(queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu, lost=held.lost))
             queue.stop()
         wall = time.perf_counter() - began
-        for trial_id in queue.handed_out:
-            record.prune(folder.trial(trial_id))
-        end_launch(folder, progress.wasted)
-    return Outcome(state, uid, attempt, wall, progress.busy_seconds, progress.devices, damaged)
+    if held.lost.is_set():
+        raise LeaseError(f"another driver took {folder.root.location} over; this one stopped its trials")
+    return Outcome(state, uid, held.number, wall, progress.busy_seconds, progress.devices, damaged, queue.unfinished)
+
+
+def _set_aside(state: StudyState, console: Console) -> int:
+    """Rename the study's folder; returns the number of its last launch, after which the new launches are counted.
+
+    So a worker of the old study that still runs is older than any of the new.
+    """
+    with Launch(state.folder) as held:
+        aside = state.folder.set_aside()
+        if aside:
+            held.moved(state.storage.within(aside))
+            console.print(f"The old records are kept in {state.storage.path(aside)}.", highlight=False)
+    return held.number

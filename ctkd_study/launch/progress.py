@@ -45,6 +45,7 @@ class LaunchProgress:
         self.busy_seconds = 0.0
         """Device-seconds of all work of this launch's trials: training, evaluation, and the teacher's share."""
         self._unsaved: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
         self.wasted: dict[str, float] = {}
         """Device-seconds lost to faults in this launch, by trial id."""
         self.devices = float(len(os.sched_getaffinity(0)))
@@ -84,17 +85,34 @@ class LaunchProgress:
         """A checkpoint is complete."""
         with self._lock:
             self._unsaved.pop(trial_id, None)
+            self._troubles.pop(trial_id, None)
 
-    def recovered(self, trial_id: str) -> None:
-        """A trial lost its worker and goes back to its last checkpoint."""
+    def interrupted(self, trial_id: str, reason: str) -> None:
+        """A trial met a fault that may pass, and goes back to its last checkpoint."""
         with self._lock:
-            lost = self._unsaved.pop(trial_id, 0.0)
-            self.wasted[trial_id] = self.wasted.get(trial_id, 0.0) + lost
+            if lost := self._unsaved.pop(trial_id, 0.0):
+                self.wasted[trial_id] = self.wasted.get(trial_id, 0.0) + lost
+            self._status[trial_id] = None
+            self._troubles[trial_id] = reason
+
+    def trouble(self, trial_id: str, reason: str) -> None:
+        """A trial goes on, but something is wrong; an empty reason says that it is over."""
+        with self._lock:
+            if reason:
+                self._troubles[trial_id] = reason
+            else:
+                self._troubles.pop(trial_id, None)
+
+    def troubles(self) -> dict[str, str]:
+        """What is wrong now with trials that are not finished, by trial id."""
+        with self._lock:
+            return dict(self._troubles)
 
     def ended(self, trial_id: str, status: Status) -> None:
         with self._lock:
             self._status[trial_id] = status
             self._unsaved.pop(trial_id, None)
+            self._troubles.pop(trial_id, None)
 
     def unsaved(self) -> dict[str, float]:
         """Device-seconds that would be lost if everything died now, by trial id."""

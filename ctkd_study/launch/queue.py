@@ -1,14 +1,15 @@
 """Hands out the trials that are due, and takes back what became of them."""
 
 import dataclasses
+import threading
+import time
 from collections.abc import Callable
 
+from ctkd_study.launch.retries import RetryPolicy
 from ctkd_study.plan import StudyState, due
 from ctkd_study.spec import PlannedTrial
-from trainables import record
 from trainables.config import RunOptions, TrialConfig
-from trainables.record import Checkpoint, Status
-from trainables.trial import describe
+from trainables.record import Status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,35 +19,60 @@ class PendingTrial:
     trial: PlannedTrial
     config: TrialConfig
     """With its ``run`` filled in."""
-    checkpoint: Checkpoint | None
-    """Where it goes on."""
-    first_index: int
-    """The number of its first checkpoint in this launch."""
+    tries: int = 1
+    """How many times it was handed out in this launch, this time included."""
 
     @property
     def id(self) -> str:
         return self.trial.id
 
 
+@dataclasses.dataclass
+class _Interruptions:
+    """Of one trial, since it last got further."""
+
+    count: int = 0
+    epoch: int = -1
+    """Up to which it was saved at the last one."""
+    until: float | None = None
+    """When it is tried again; None: not in this launch."""
+    reason: str = ""
+
+
 class TrialQueue:
     """What a runner pulls from: ``due(study, records)``, less what it has been given already.
 
     The rule is asked again when a trial has ended and nothing is waiting, since the record may make others due. While
-    trials wait it is not: it takes 10 ms at 5,000 trials, and would be asked as often.
+    trials wait it is not: it takes 10 ms at 5,000 trials, and would be asked as often. A trial that was interrupted is
+    still due; it is handed out again after a pause.
 
     Args:
         state: the study; its records are read again as trials end.
         uid: the study's identity.
         attempt: number of the launch.
+        policy: when interrupted trials are tried again.
+        now: seconds on a clock that only grows.
     """
 
-    def __init__(self, state: StudyState, uid: str, attempt: int) -> None:
-        self.state, self.uid, self.attempt = state, uid, attempt
+    def __init__(
+        self,
+        state: StudyState,
+        uid: str,
+        attempt: int,
+        policy: RetryPolicy | None = None,
+        now: Callable[[], float] = time.monotonic,
+        retry: bool = False,
+    ) -> None:
+        self.state, self.uid, self.attempt, self._retry = state, uid, attempt, retry
+        self._policy, self._now = policy or RetryPolicy(), now
         self.handed_out: dict[str, PendingTrial] = {}
         """Every trial that was given to a runner in this launch, by id."""
         self.running: set[str] = set()
         """Those of them that have not been taken back, by id."""
+        self.stopped = threading.Event()
+        """Set to end the launch: nothing more is handed out."""
         self._due: dict[str, PlannedTrial] = {}
+        self._interrupted: dict[str, _Interruptions] = {}
         self._ask()
 
     @property
@@ -56,50 +82,80 @@ class TrialQueue:
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is due, and nothing that could make something due is running."""
-        return not self._due and not self.running
+        """Whether nothing is due, nothing will be tried again, and nothing runs that could make something due."""
+        return self.stopped.is_set() or not (self._due or self.running or self._resting())
+
+    @property
+    def unfinished(self) -> dict[str, str]:
+        """Why trials that were interrupted are not finished, by trial id."""
+        return {trial_id: each.reason for trial_id, each in self._interrupted.items() if each.count}
 
     def pull(self, wanted: Callable[[PlannedTrial], bool] = lambda trial: True) -> PendingTrial | None:
         """The next trial to run, of those that are wanted; None where there is none now."""
-        trial = next((trial for trial in self._due.values() if wanted(trial)), None)
+        if self.stopped.is_set():
+            return None
+        rested = (t for trial_id in self._resting() if self._rested(trial_id) and wanted(t := self._trial(trial_id)))
+        trial = next(rested, None) or next((trial for trial in self._due.values() if wanted(trial)), None)
         if trial is None:
             return None
-        del self._due[trial.id]
+        self._due.pop(trial.id, None)
         self.running.add(trial.id)
         pending = self.handed_out[trial.id] = self._pending(trial)
         return pending
 
-    def ended(self, trial_id: str) -> Status | None:
-        """Take back a trial that a runner is done with; returns what its record says."""
-        manifest = self.state.read_trial(trial_id)
+    def seconds_to_wait(self) -> float | None:
+        """Until the next interrupted trial may be tried again; None if none will be."""
+        times = [self._interrupted[trial_id].until or 0.0 for trial_id in self._resting()]
+        return max(min(times) - self._now(), 0.0) if times else None
+
+    def ended(self, trial_id: str, interruption: str = "") -> Status | None:
+        """Take back a trial that a runner is done with; returns what its record says.
+
+        Args:
+            trial_id: its id.
+            interruption: why it ended, if that was a fault that may pass; it is tried again after a pause.
+        """
         self.running.discard(trial_id)
+        try:
+            manifest = self.state.read_trial(trial_id)
+        except OSError as fault:
+            manifest, interruption = None, interruption or f"its record cannot be read: {fault}"
+        status, epoch = (manifest.status, manifest.epoch) if manifest is not None else ("running", 0)
+        if status != "running":
+            self._interrupted.pop(trial_id, None)
+        elif not self.stopped.is_set():
+            interruption = interruption or "it ended without a record of its end"
+            seen = self._interrupted.setdefault(trial_id, _Interruptions())
+            seen.count = seen.count + 1 if epoch <= seen.epoch else 1
+            seen.epoch, seen.reason = max(epoch, seen.epoch), interruption
+            pause = self._policy.pause(seen.count)
+            seen.until = self._now() + pause if pause is not None else None
         if not self._due:
             self._ask()
         return manifest.status if manifest is not None else None
 
-    def crashed(self, trial_id: str, reason: str) -> None:
-        """Take back a trial whose worker crashed beyond its retries; writes the record that the worker could not."""
-        pending, folder = self.handed_out[trial_id], self.state.folder.trial(trial_id)
-        found = record.scan(folder)
-        rows, base = (found.newest.rows(), found.newest.manifest) if found.newest is not None else ([], None)
-        starts = base.starts if base is not None else []
-        manifest = describe(pending.config, rows, None, status="failed", reason=reason, starts=starts)
-        if base is not None:
-            manifest = manifest.model_copy(update={"summary": base.summary, "machine": base.machine})
-        record.write_into(folder, max(found.next_index, pending.first_index), manifest, rows, {}, None, None)
-        self.ended(trial_id)
-
     def stop(self) -> None:
-        """Read what the trials recorded that were stopped before their end."""
+        """Hand out nothing more, and read what the trials recorded that were stopped before their end."""
+        self.stopped.set()
         for trial_id in self.running:
             self.state.read_trial(trial_id)
+
+    def _resting(self) -> list[str]:
+        """The trials that were interrupted and will be tried again."""
+        return [key for key, each in self._interrupted.items() if each.until is not None and key not in self.running]
+
+    def _rested(self, trial_id: str) -> bool:
+        return (self._interrupted[trial_id].until or 0.0) <= self._now()
+
+    def _trial(self, trial_id: str) -> PlannedTrial:
+        return self.handed_out[trial_id].trial
 
     def _ask(self) -> None:
         trials = due(self.state.spec, self.state.manifests)
         self._due = {trial.id: trial for trial in trials if trial.id not in self.handed_out}
 
     def _pending(self, trial: PlannedTrial) -> PendingTrial:
-        spec, scan = self.state.spec, self.state.scan_of(trial.id)
+        spec = self.state.spec
         run = RunOptions(
             study=spec.name,
             uid=self.uid,
@@ -107,9 +163,13 @@ class TrialQueue:
             arm=trial.arm,
             setting=trial.setting.label,
             attempt=self.attempt,
+            folder=self.state.folder.trial(trial.id).location,
+            retry=self._retry,
             teachers=self.state.storage.location,
             cores=spec.resources.cpu,
             checkpoint=spec.checkpoint,
         )
-        index = max(scan.next_index, self.attempt * record.CHECKPOINTS_PER_ATTEMPT)
-        return PendingTrial(trial, trial.config.model_copy(update={"run": run}), scan.newest, index)
+        before = self.handed_out.get(trial.id)
+        return PendingTrial(
+            trial, trial.config.model_copy(update={"run": run}), before.tries + 1 if before is not None else 1
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ctkd_study.errors import StudyError
 from ctkd_study.plan.bank_choice import settled
 from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.records import StudyFolder, refuse_changes
@@ -10,7 +11,7 @@ from trainables import record
 from trainables.record import Manifest, Scan
 from trainables.storage import Storage
 
-_NOTHING = Scan(None, 0, ())
+_NOTHING = Scan()
 
 
 class StudyState:
@@ -27,9 +28,10 @@ class StudyState:
 
     def __init__(self, spec: StudySpec, storage: Storage, fresh: bool = False) -> None:
         self.folder = StudyFolder(storage, spec.name)
-        stored = None if fresh or not self.folder.is_study() else self.folder.stored()[0]
+        stored, self._uid = (None, "") if fresh or not self.folder.is_study() else self.folder.stored()
         self.plan: Plan = make_plan(settled(spec, stored))
         self._scans: dict[str, Scan] = {}
+        self._failures_from = 0
 
     @property
     def spec(self) -> StudySpec:
@@ -55,11 +57,17 @@ class StudyState:
 
         Args:
             check_hashes: whether to read every file of a record; sizes are always compared.
+
+        Raises:
+            StudyError: a record cannot be read now; the text names it.
         """
         present = set(self.folder.root.names())
         for trial in self.plan.trials:
             if trial.id in present:
-                self.read_trial(trial.id, check_hashes)
+                try:
+                    self.read_trial(trial.id, check_hashes)
+                except OSError as fault:
+                    raise StudyError(f"the record of {trial.id} cannot be read: {fault}") from fault
         return self
 
     def refuse_changes(self) -> "StudyState":
@@ -73,12 +81,20 @@ class StudyState:
 
     def read_trial(self, trial_id: str, check_hashes: bool = False) -> Manifest | None:
         """Read one trial's record again; returns its newest manifest, if it has one."""
-        self._scans[trial_id] = found = record.scan(self.folder.trial(trial_id), check_hashes)
+        self._scans[trial_id] = found = record.scan(self.folder.trial(trial_id), check_hashes, wanted=self._counts)
         return found.newest.manifest if found.newest is not None else None
 
-    def forget_failures(self) -> None:
-        """Remove what failed trials recorded when they failed: they are due again, from the checkpoint before."""
+    def stored(self) -> str:
+        """Store the study; returns its uid. From then on, records of a study that was set aside do not count."""
+        self._uid = self.folder.store(self.spec)
+        return self._uid
+
+    def forget_failures(self, launch: int) -> None:
+        """Pass over what trials recorded when they failed in launches before this one, so that they are due again."""
+        self._failures_from = launch
         for trial_id in [key for key, manifest in self.manifests.items() if manifest.status == "failed"]:
-            while (failed := self._scans[trial_id].newest) is not None and failed.manifest.status == "failed":
-                self.folder.trial(trial_id).remove_folder(failed.name)
-                self.read_trial(trial_id, check_hashes=True)
+            self.read_trial(trial_id, check_hashes=True)
+
+    def _counts(self, manifest: Manifest) -> bool:
+        failed_before = manifest.status == "failed" and manifest.attempt < self._failures_from
+        return manifest.uid == self._uid and not failed_before

@@ -65,7 +65,7 @@ class StudyFolder:
 
     def set_aside(self) -> str | None:
         """Rename the folder, for a fresh start; returns the new name, or None where there was nothing."""
-        if not any(not name.startswith((".", "lease")) for name in self.root.names()):
+        if not self.is_study():
             return None
         names = (f"{self.name}.{number}" for number in itertools.count(1))
         aside = next(name for name in names if not self.storage.exists(name))

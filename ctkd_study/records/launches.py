@@ -1,47 +1,91 @@
-"""The launches of a study (``launches.json``), and the work that each lost to faults."""
+"""The launches of a study: one driver at a time, its number, and the work that each launch lost to faults.
 
-from collections.abc import Mapping
+``<study>/launches/`` is a lease (``trainables.lease``) whose terms are the launches: ``000002.json`` says who runs the
+second, ``000002.renewed.json`` and ``000002.ended.json`` what it has lost so far.
+"""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any
 
-from ctkd_study.records.folder import StudyFolder, now_ms
+from ctkd_study.errors import LeaseError
+from ctkd_study.records.folder import StudyFolder
+from trainables import lease
+from trainables.lease import Clock, Held, Lease
+from trainables.storage import Storage
 
-LAUNCHES = "launches.json"
+LAUNCHES = "launches"
+
+#: Device-seconds by trial id.
+Losses = Mapping[str, float]
 
 
-def begin_launch(folder: StudyFolder, lost_before: Mapping[str, float]) -> int:
-    """Number a launch, from 1.
+class Launch:
+    """Held while a driver runs a study; a context manager.
 
     Args:
         folder: the study's.
-        lost_before: device-seconds that the launch before lost when it died, by trial id.
+        losses: what this launch has lost to faults, and what it would lose if it died now.
+        after: numbers of launches begin after this one.
+        clock: of this process.
+
+    Raises:
+        LeaseError: on entry, if another driver runs the study.
     """
-    launches = _launches(folder)
-    if launches and lost_before:
-        launches[-1]["wasted"] = _sum(launches[-1]["wasted"], lost_before)
-    attempt = len(launches) + 1
-    folder.write_json(LAUNCHES, [*launches, {"attempt": attempt, "started_ms": now_ms(), "wasted": {}}])
-    return attempt
 
+    def __init__(
+        self,
+        folder: StudyFolder,
+        losses: Callable[[], tuple[Losses, Losses]] = lambda: ({}, {}),
+        after: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._folder = folder
 
-def end_launch(folder: StudyFolder, wasted: Mapping[str, float]) -> None:
-    """Store what the current launch lost to faults: device-seconds by trial id."""
-    launches = _launches(folder)
-    launches[-1].update(wasted=dict(wasted), ended_ms=now_ms())
-    folder.write_json(LAUNCHES, launches)
+        def status() -> dict[str, Any]:
+            wasted, unsaved = losses()
+            return {"wasted": dict(wasted), "unsaved": dict(unsaved)}
+
+        self._lease = Lease(folder.root.within(LAUNCHES), status, after=after, clock=clock)
+        self.lost = self._lease.lost
+        """Set when another driver has taken the study over, because this one was thought dead."""
+
+    @property
+    def number(self) -> int:
+        """Of the launch, from 1."""
+        return self._lease.term
+
+    def __enter__(self) -> "Launch":
+        try:
+            self._lease.__enter__()
+        except Held as holder:
+            raise LeaseError(
+                f"{self._folder.root.location} is being run by {holder}: one driver at a time. Wait for it, or stop it."
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lease.__exit__(kind, error, trace)
+
+    def moved(self, folder: Storage) -> None:
+        """Say that the study's folder has another place now."""
+        self._lease.folder = folder.within(LAUNCHES)
 
 
 def wasted(folder: StudyFolder) -> dict[str, float]:
-    """Device-seconds lost to faults in all launches, by trial id."""
-    return _sum(*(launch["wasted"] for launch in _launches(folder)))
+    """Device-seconds lost to faults in all launches, by trial id.
 
-
-def _sum(*losses: Mapping[str, float]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for each in losses:
-        for trial_id, seconds in each.items():
-            total[trial_id] = total.get(trial_id, 0.0) + seconds
+    A launch that is over has lost what it had not saved, too.
+    """
+    place, total = folder.root.within(LAUNCHES), dict[str, float]()
+    numbers = lease.terms(place)
+    for number in numbers:
+        last = lease.read(place, number, "ended")
+        is_over = bool(last) or number < numbers[-1]
+        last = last or lease.read(place, number, "renewed")
+        for kind in ("wasted", "unsaved") if is_over else ("wasted",):
+            for trial_id, seconds in dict(last.get(kind, {})).items():
+                total[trial_id] = total.get(trial_id, 0.0) + float(seconds)
     return total
-
-
-def _launches(folder: StudyFolder) -> list[dict[str, Any]]:
-    return folder.read_entries(LAUNCHES, "attempt", "wasted")

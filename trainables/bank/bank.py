@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,14 +148,14 @@ class Bank:
             "files": {file: each.model_dump() for file, each in checksums.stamp(contents).items()},
         }
         files = {f"{file}.npy": content for file, content in contents.items()}
-        checksums.write(self.folder.within(name), files, _META, json.dumps(meta, indent=1).encode())
+        self.folder.write_folder(name, {**files, _META: checksums.sealed(meta)})
         return cost
 
     def _segment(self, name: str) -> Segment | None:
         try:
-            meta = json.loads(self.folder.read(f"{name}/{_META}"))
-        except FileNotFoundError:
-            return None  # it is being written, or a crash interrupted that
+            meta = checksums.unsealed(self.folder.read(f"{name}/{_META}"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # it is being written, or a crash interrupted that; or this is no segment
         except ValueError:
             log.warning("%s is damaged and passed over", self.folder.path(name))
             return None
@@ -166,7 +165,8 @@ class Bank:
         scales = [f"{table}.scale" for table in tables] if self.precision == "fixed16" else []
         files = {f"{file}.npy": FileStamp(**meta["files"][file]) for file in (_KEYS, *tables, *scales)}
         here = Path(self.folder.path(name)) if self.folder.is_local else _copied(self.folder, name, files)
-        if fault := checksums.fault(Storage.at(str(here)), files, lambda file: file_sha256(str(here / file))):
+        sizes = Storage.at(str(here)).sizes()
+        if fault := checksums.fault(sizes, files, lambda file: file_sha256(str(here / file))):
             log.warning("%s is damaged and passed over: %s", here, fault)
             return None
         arrays = {file.removesuffix(".npy"): np.load(here / file, mmap_mode="r", allow_pickle=False) for file in files}
@@ -178,8 +178,8 @@ def paid(folder: Storage) -> BankCost:
     """Return the cost of all complete segments in a bank's folder, as their manifests state it."""
     total = BankCost()
     for name in folder.names():
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            total = total + BankCost(**json.loads(folder.read(f"{name}/{_META}"))["cost"])
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+            total = total + BankCost(**checksums.unsealed(folder.read(f"{name}/{_META}"))["cost"])
     return total
 
 

@@ -1,0 +1,57 @@
+"""Kinds of faults: those of the infrastructure pass, those of the program come again.
+
+A full disk, a lost connection or a lack of memory says nothing about a trial: it is tried again, and never recorded as
+failed. An exception of the program is a trial's own fault if it comes twice, in the same epoch, with the same words.
+"""
+
+import re
+import traceback
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from trainables.record import Superseded
+
+Kind = Literal["infrastructure", "program"]
+
+_HERE = Path(__file__).parent
+#: Files of the language and of large libraries: an error that surfaces there was caused by who called them.
+_LIBRARIES = re.compile(
+    r"/lib/python3[^/]*/(?!(site|dist)-packages/)|/(site|dist)-packages/(numpy|pydantic|ray|torch|torchvision)/"
+)
+
+
+class Interrupted(Exception):
+    """A piece of work was ended by a fault that may pass; trying again goes on from what it saved."""
+
+
+def kind(error: BaseException) -> Kind:
+    """Return the kind of fault that an exception shows."""
+    passing = (OSError, MemoryError, Interrupted, Superseded)
+    return "infrastructure" if isinstance(error, passing) or ends_process(error) else "program"
+
+
+def ends_process(error: BaseException) -> bool:
+    """Whether the process can't be trusted after it: an error of the GPU stays, and memory may not come back."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError))
+
+
+def words(error: BaseException) -> str:
+    """Return type and message in one line; equal for equal faults, so without addresses of objects."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return re.sub(r"\b0x[0-9a-f]+", "0x...", " ".join(text.split()))
+
+
+def described(error: BaseException) -> str:
+    """Return type, message, and file and line of the code that caused it: a plug-in's, where one was running."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _LIBRARIES.search(frame.filename)]
+    theirs = [frame for frame in own if not Path(frame.filename).is_relative_to(_HERE)]
+    found = (theirs or own or list(frames))[-1:]
+    return words(error) + "".join(f" ({frame.filename}:{frame.lineno} in {frame.name})" for frame in found)
+
+
+def full(error: BaseException) -> str:
+    """Return the traceback."""
+    return "".join(traceback.format_exception(error))

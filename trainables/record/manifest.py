@@ -1,0 +1,86 @@
+"""What a checkpoint says of its trial: the types of ``manifest.json``, and of an epoch's row."""
+
+from typing import Any, Literal
+
+import pydantic
+
+from trainables.checksums import FileStamp
+
+SCHEMA = 2
+
+Row = dict[str, float | int | None]
+"""The numbers of one epoch, by name (docs/record.md)."""
+
+Status = Literal["running", "finished", "failed"]
+
+
+class _Stored(pydantic.BaseModel):
+    """Ignores unknown keys, which a newer version may have written."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+
+
+class Start(_Stored):
+    """One start or resumption of a trial's training."""
+
+    attempt: int
+    """Number of the launch."""
+    incarnation: int = 1
+    """How many times the launch has started the trial, this time included."""
+    epoch: int
+    """Epochs that were done before it."""
+    time_ms: int
+    host: str
+    pid: int
+
+
+class Summary(_Stored):
+    """A trial's numbers at its selected epoch, and its totals so far. Accuracies are percent."""
+
+    selected_epoch: int | None = None
+    val_loss: float | None = None
+    val_top1: float | None = None
+    val_top5: float | None = None
+    test_loss: float | None = None
+    test_top1: float | None = None
+    test_top5: float | None = None
+    epoch_seconds: float = 0.0
+    device_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    teacher_seconds: float = 0.0
+    tflop: float = 0.0
+    eval_tflop: float = 0.0
+    teacher_tflop: float = 0.0
+
+
+class Manifest(_Stored):
+    """What a checkpoint holds, and the stamps of its files."""
+
+    version: int = SCHEMA
+    study: str
+    uid: str
+    trial: str
+    arm: str
+    setting: str
+    seed: int
+    fingerprint: str
+    config: dict[str, Any]
+    """``TrialConfig.identity()``: everything that decides the numbers."""
+    attempt: int
+    epoch: int
+    """Epochs done."""
+    epochs: int
+    status: Status
+    reason: str | None = None
+    """Why it failed."""
+    traceback: str | None = None
+    """Of the exception that failed it."""
+    starts: list[Start] = []
+    summary: Summary = Summary()
+    test_examples: int | None = None
+    """The number of test examples."""
+    machine: dict[str, Any] = {}
+    """Host, processor, device, threads, and versions of Python and packages."""
+    remarks: tuple[str, ...] = ()
+    """Caveats for readers of the numbers: options that the machine lacks, or a change of machine."""
+    files: dict[str, FileStamp] = {}
