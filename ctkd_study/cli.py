@@ -1,8 +1,8 @@
 """The command line: parses, calls, prints.
 
-Exit status: 0; 1 if trials failed or MLflow does not answer; 2 for an invalid request, study file or folder; 130 if
-stopped by Ctrl-C or SIGTERM (143: `ui` by SIGTERM), or with trials unfinished. Only a bug gives a traceback; --verbose
-shows it for any error.
+Exit status: 0; 1 if trials failed or MLflow does not answer; 2 for an invalid request, study file or folder; 75 if
+trials are unfinished because of a fault that may pass, so that the same command is to be run again; 130 if stopped by
+Ctrl-C, 143 by SIGTERM. Only a bug gives a traceback; --verbose shows it for any error.
 """
 
 import dataclasses
@@ -15,9 +15,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ctkd_study.errors import StudyError
+from ctkd_study.errors import StudyError, Terminated
 
-_FAILED, _INVALID, _STOPPED = 1, 2, 130
+_FAILED, _INVALID, _UNFINISHED = 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 
 
 class _Commands(click.Group):
@@ -25,7 +25,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         # SIGTERM as Ctrl-C: without it, the process would end at once, and leave its lease and its children behind.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        before = signal.signal(signal.SIGTERM, _terminate)
         try:
             ctx.exit(super().invoke(ctx) or 0)
         except BrokenPipeError:
@@ -35,11 +35,20 @@ class _Commands(click.Group):
             logging.getLogger(__name__).info("the whole error", exc_info=True)
             click.echo(f"ctkd-study: {error}", err=True)
             ctx.exit(error.exit_status if isinstance(error, StudyError) else _INVALID)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             click.echo("ctkd-study: stopped", err=True)
-            ctx.exit(_STOPPED)
+            ctx.exit(_status_of(stop))
         finally:
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+def _status_of(stop: KeyboardInterrupt) -> int:
+    """The exit status after a signal, as shells have it: 128 and its number."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 _storage = click.option(
@@ -96,9 +105,14 @@ def run(
         storage=storage, tracking_uri=tracking_uri, address=address, fresh=fresh, retry=retry, console=console
     )
     show_outcome(outcome, console)
-    if outcome.unfinished:
+    if outcome.stopped is not None:
         click.echo(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
-        return _STOPPED
+        return _status_of(outcome.stopped)
+    if outcome.unfinished:
+        click.echo(
+            f"{len(outcome.unfinished)} trials are unfinished, none for a fault of its own. Run the same command again."
+        )
+        return _UNFINISHED
     found = loaded.compare(storage, state=outcome.state)
     show(found, console, loaded.histories(storage, state=outcome.state))
     return _FAILED if outcome.failed else None

@@ -56,6 +56,10 @@ class Fault:
         return ": ".join(part for part in (str(self.place), self.key, self.message) if part)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C raises KeyboardInterrupt."""
+
+
 class SpecError(StudyError):
     """A study is not what it should be. ``faults`` are in the order of the file."""
 

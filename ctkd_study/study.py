@@ -25,6 +25,8 @@ from trainables.config import TrialConfig
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
 
+_MLFLOW_SECONDS, _MLFLOW_SECONDS_WHEN_STOPPED = 30.0, 3.0
+
 
 class Study:
     """One question: data, teacher, student, recipe, arms, seeds.
@@ -123,14 +125,16 @@ class Study:
         tracking.check_uri(uri)
         if address is not None:
             check_address(address)
-        with _readable_faults():
+        with _readable_faults(), contextlib.ExitStack() as stack:
+            # Ray's process starts while the study is read.
+            runner = runner or stack.enter_context(RayRunner(address))
             state = StudyState(self.spec, place, fresh)
             if address is None:  # on a cluster, the data may be on its nodes alone
                 check_networks(state.plan, read=True)
                 this_machine().check(self.spec.cores_per_trial, self.spec.resources.gpu, self.spec.numerics.device)
             return launch(
                 state,
-                runner or RayRunner(address),
+                runner,
                 console,
                 fresh=fresh,
                 retry=retry,
@@ -276,12 +280,15 @@ def _projection(state: StudyState, uid: str, uri: str) -> Projection:
 
 @contextlib.contextmanager
 def _tracked(projection: Projection, console: Console) -> Iterator[Callable[[str], None]]:
-    tracker = Tracker(projection)
+    tracker, patience = Tracker(projection), _MLFLOW_SECONDS
     tracker.start()
     try:
         yield tracker.changed
+    except BaseException:
+        patience = _MLFLOW_SECONDS_WHEN_STOPPED
+        raise
     finally:
-        console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
+        console.print(str(tracker.finish(patience)), highlight=False, soft_wrap=True)
 
 
 def _storage(location: str) -> Storage:

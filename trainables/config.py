@@ -172,6 +172,10 @@ class TrialConfig(TrialParts):
             raise PydanticCustomError("combination", "{text}", {"text": text, "faults": faults})
         return self
 
+    def __reduce__(self) -> Any:
+        # As plain values: a teacher's class is made when its registry is read, so pickle does not find it by name.
+        return TrialConfig.model_validate, (self.plain(),)
+
     @property
     def uses_teacher(self) -> bool:
         """Whether the trial reads a teacher's outputs."""

@@ -5,70 +5,53 @@ from typing import Any
 
 from ray.tune import Callback
 
+from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.trial_feed import NotPickled
-from ctkd_study.launch import LaunchContext, TrialQueue
+
+#: What Tune adds to a result, and nobody reads.
+_TUNES_OWN = frozenset({"config", "hist_stats", "node_ip", "experiment_tag", "date", "timestamp"})
 
 
 class TuneEvents(NotPickled, Callback):
-    """Counts what Tune reports.
+    """Tells the driver what Tune reports.
 
     Args:
-        context: its progress and ``saved`` are told of the study's trials.
-        queue: is told of the study's trials that ended or were interrupted.
+        desk: is told of the study's trials.
         helpers: is told of the ends of helper trials.
     """
 
-    def __init__(self, context: LaunchContext, queue: TrialQueue, helpers: HelperTrials) -> None:
-        self.progress, self.saved, self.queue, self.helpers = context.progress, context.saved, queue, helpers
-        self.progress.note = helpers.note
+    def __init__(self, desk: Desk, helpers: HelperTrials) -> None:
+        self.desk, self.helpers = desk, helpers
+        self.desk.note(helpers.note)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        status, reason = result.get("status"), result.get("reason") or ""
         if trial.trial_id in self.helpers:
-            self._helper_reported(trial.trial_id, status, reason or "no reason given")
-            return
-        name = _ours(trial)
-        if "epoch_seconds" in result:
-            self.progress.row(name, result)
-        if result.get("saved"):
-            self.progress.saved(name)
-            self.saved(name)
-        elif reason and status in ("running", "saving"):
-            self.progress.trouble(name, reason)
-        if status in ("finished", "failed"):
-            self.progress.ended(name, status)
+            self._helper_reported(trial.trial_id, result.get("status"), result.get("reason") or "no reason given")
+        else:
+            self.desk.reported(_ours(trial), {name: result[name] for name in result if name not in _TUNES_OWN})
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         if trial.trial_id not in self.helpers:
             result = trial.last_result or {}
             interrupted = result.get("status") == "interrupted"
-            self._ended(_ours(trial), str(result.get("reason")) if interrupted else "")
+            self.desk.ended(_ours(trial), str(result.get("reason")) if interrupted else "")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         fault = reason_of(str(trial.get_error() or ""))
         if trial.trial_id in self.helpers:
             self._helper_reported(trial.trial_id, "interrupted", fault)
         else:
-            self._ended(_ours(trial), fault)
-
-    def _ended(self, name: str, fault: str) -> None:
-        status = self.queue.ended(name, fault)
-        if status in ("finished", "failed"):
-            self.progress.ended(name, status)
-        else:
-            self.progress.interrupted(name, self.queue.unfinished.get(name, fault))
-        self.saved(name)
+            self.desk.ended(_ours(trial), fault)
 
     def _helper_reported(self, trial_id: str, status: str | None, reason: str) -> None:
         if status == "interrupted":
             self.helpers.interrupted(trial_id, reason)
-            self.progress.trouble(trial_id, reason if self.helpers.teacher != "failed" else "")
+            self.desk.trouble("the teacher", reason if self.helpers.teacher != "failed" else "")
         elif status in ("finished", "failed"):
             self.helpers.ended(trial_id, reason if status == "failed" else "")
-            self.progress.trouble(trial_id, "")
-        if self.progress.note != self.helpers.note:  # to set it starts a new estimate of the pace
-            self.progress.note = self.helpers.note
+            self.desk.trouble("the teacher", "")
+        self.desk.note(self.helpers.note)
 
 
 def _ours(trial: Any) -> str:

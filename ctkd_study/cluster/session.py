@@ -23,10 +23,18 @@ QUIET = {
     "TUNE_RESULT_BUFFER_LENGTH": "1000",
     # Tune's three loggers copy what the record holds, and cost 500 MB.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # A local Ray whose servers were killed leaves no process behind for longer.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
     # Workers keep the driver's directory, so that a relative path in a plug-in means the same there.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 _HINT = "; if it asks for a token, set RAY_AUTH_MODE=token, and have its token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+
+
+def quiet() -> None:
+    """Set the environment that keeps Ray quiet; Ray reads it when it is imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 @contextlib.contextmanager
@@ -40,8 +48,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[None]:
     Raises:
         ClusterError: no cluster answers at the address.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    quiet()
     import ray
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

@@ -1,37 +1,35 @@
 """Gives Tune's feed the trials of a launch, and before them the helper trials."""
 
+from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.trial_feed import QueuedTrial
-from ctkd_study.launch import TrialQueue
 
 
 class DueTrials:
     """The trials that are due; those that wait for the teacher are overtaken by others, and never run if it fails.
 
     Args:
-        queue: of the launch.
+        desk: hands them out.
         helpers: make the teacher ready.
         gpu: share of a GPU that each trial is given.
     """
 
-    def __init__(self, queue: TrialQueue, helpers: HelperTrials, gpu: float) -> None:
-        self._queue, self._helpers, self._gpu = queue, helpers, gpu
+    def __init__(self, desk: Desk, helpers: HelperTrials, gpu: float) -> None:
+        self._desk, self._helpers, self._gpu = desk, helpers, gpu
         self._stuck = False
 
     @property
     def exhausted(self) -> bool:
-        return self._queue.exhausted or self._stuck
+        return self._stuck or self._desk.exhausted()
 
     def next(self) -> QueuedTrial | None:
-        if self._queue.stopped.is_set():
-            return None
         if (preparation := self._helpers.next_preparation()) is not None:
             return preparation
         teacher = self._helpers.teacher
-        pending = self._queue.pull(lambda due: teacher == "bank filled" or not due.setting.config.uses_teacher)
-        self._stuck = pending is None and teacher == "failed"
-        if pending is None:
+        assigned = self._desk.pull(teacher == "bank filled")
+        self._stuck = assigned is None and teacher == "failed"
+        if assigned is None:
             return self._helpers.next_standing_by()
-        run = pending.config.run.model_copy(update={"device_share": self._gpu or None})
-        config = pending.config.model_copy(update={"run": run}).plain()
-        return QueuedTrial(f"{pending.id}.{pending.tries}", config)
+        run = assigned.config.run.model_copy(update={"device_share": self._gpu or None})
+        # A trial that is tried again is another to Tune.
+        return QueuedTrial(f"{assigned.id}.{assigned.tries}", assigned.config.model_copy(update={"run": run}).plain())

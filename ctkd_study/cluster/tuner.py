@@ -2,51 +2,58 @@
 
 import operator
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ray import tune
 
+from ctkd_study.cluster.desk import Brief, Desk
 from ctkd_study.cluster.events import TuneEvents
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.placement import cluster
 from ctkd_study.cluster.trial_feed import InOrder, NotPickled, TrialFeed
 from ctkd_study.cluster.trial_source import DueTrials
 from ctkd_study.errors import TeacherError
-from ctkd_study.launch import LaunchContext, TrialQueue
 from trainables.trainable import CTKDTrainable
 
+_ASK_SECONDS = 0.25
 
-def run_trials(queue: TrialQueue, context: LaunchContext) -> None:
+
+def run_trials(desk: Desk, brief: Brief) -> None:
     """Run the trials of a launch, and before them what makes their teacher ready.
 
+    Args:
+        desk: the driver's.
+        brief: what there is to do.
+
     Raises:
-        ClusterError: the need of GPU memory can't be measured.
+        ClusterError: no node has what a trial asks for, or the need of GPU memory can't be measured.
         TeacherError: the teacher could not be made ready; the trials that need it were not run.
     """
-    place, due = cluster(), queue.waiting
-    gpu = place.gpu_share(context.gpu, [pending.config for pending in due], context.cpu)
-    needing = [pending.config for pending in due if pending.config.uses_teacher]
-    slots = max(place.slots(context.cpu, gpu), 1)
-    helpers = HelperTrials(needing, len(due) - len(needing), min(slots, context.concurrency or slots))
-    context.progress.devices = place.devices(gpu)
+    place, due = cluster(), brief.waiting
+    gpu = place.gpu_share(brief.gpu, due, brief.cpu)
+    needing = [config for config in due if config.uses_teacher]
+    slots = max(place.slots(brief.cpu, gpu), 1)
+    helpers = HelperTrials(needing, len(due) - len(needing), min(slots, brief.concurrency or slots))
+    desk.devices(place.devices(gpu))
     with tempfile.TemporaryDirectory(prefix="ctkd-study-") as nothing_of_worth:
         tune.Tuner(
-            tune.with_resources(CTKDTrainable, {"cpu": context.cpu, "gpu": gpu}),
+            tune.with_resources(CTKDTrainable, {"cpu": brief.cpu, "gpu": gpu}),
             tune_config=tune.TuneConfig(
-                search_alg=TrialFeed(DueTrials(queue, helpers, gpu), context.concurrency),
+                search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency),
                 scheduler=InOrder(helpers.released),
                 reuse_actors=True,
                 trial_name_creator=operator.attrgetter("trial_id"),
                 trial_dirname_creator=operator.attrgetter("trial_id"),
             ),
             run_config=tune.RunConfig(
-                name=context.folder.name,
+                name=brief.study,
                 # What Tune keeps of its own; nobody reads it.
                 storage_path=nothing_of_worth,
                 verbose=0,
-                callbacks=[TuneEvents(context, queue, helpers)],
-                stop=Stop(lambda: queue.stopped.is_set() or context.lost.is_set()),
+                callbacks=[TuneEvents(desk, helpers)],
+                stop=Stop(desk.stopping),
                 # A trial that was interrupted is still due: the queue hands it out again.
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
@@ -57,17 +64,20 @@ def run_trials(queue: TrialQueue, context: LaunchContext) -> None:
 
 
 class Stop(NotPickled, tune.Stopper):
-    """Ends all trials when something says so.
+    """Ends all trials when the driver says so; asks it a few times a second.
 
     Args:
         asked: whether to end them now.
     """
 
     def __init__(self, asked: Callable[[], bool]) -> None:
-        self._asked = asked
+        self._asked, self._next = asked, 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + _ASK_SECONDS
         return self._asked()

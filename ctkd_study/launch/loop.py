@@ -62,6 +62,8 @@ class Outcome:
     """Checkpoints that were passed over, by trial id."""
     interrupted: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Faults that may pass and were met until the launch ended, by trial id."""
+    stopped: KeyboardInterrupt | None = None
+    """Ctrl-C or SIGTERM, if one ended the launch."""
 
     @property
     def plan(self) -> Plan:
@@ -124,25 +126,33 @@ def launch(
     def losses() -> tuple[Losses, Losses]:
         return (progress.wasted, progress.unsaved()) if progress is not None else ({}, {})
 
-    with Launch(folder, losses, first) as held, contextlib.ExitStack() as stack:
-        state.read(check_hashes=True).refuse_changes()
-        damaged = {t.id: found for t in state.plan.trials if (found := state.scan_of(t.id).damaged)}
-        uid = state.stored()
-        if retry:
-            state.forget_failures(held.number)
-        progress = LaunchProgress(state.plan.trials, state.manifests)
-        queue, began = TrialQueue(state, uid, held.number, retry=retry), time.perf_counter()
-        saved = stack.enter_context(track(uid)) if track is not None else (lambda trial_id: None)
-        if not queue.exhausted:
-            if watch is not None:
-                stack.enter_context(watch(progress))
-            cores, gpu = spec.cores_per_trial, spec.resources.gpu
-            runner(queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu, lost=held.lost))
-            queue.stop()
-        wall = time.perf_counter() - began
+    queue: TrialQueue | None = None
+    stopped: KeyboardInterrupt | None = None
+    try:
+        with Launch(folder, losses, first) as held, contextlib.ExitStack() as stack:
+            state.read(check_hashes=True).refuse_changes()
+            damaged = {t.id: found for t in state.plan.trials if (found := state.scan_of(t.id).damaged)}
+            uid = state.stored()
+            if retry:
+                state.forget_failures(held.number)
+            progress = LaunchProgress(state.plan.trials, state.manifests)
+            queue, began = TrialQueue(state, uid, held.number, retry=retry), time.perf_counter()
+            saved = stack.enter_context(track(uid)) if track is not None else (lambda trial_id: None)
+            if not queue.exhausted:
+                if watch is not None:
+                    stack.enter_context(watch(progress))
+                cores, gpu = spec.cores_per_trial, spec.resources.gpu
+                runner(queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu, lost=held.lost))
+                queue.stop()
+    except KeyboardInterrupt as signal:
+        if queue is None or progress is None:
+            raise  # nothing ran
+        stopped = signal
+        queue.stop()
     if held.lost.is_set():
         raise LeaseError(f"another driver took {folder.root.location} over; this one stopped its trials")
-    return Outcome(state, uid, held.number, wall, progress.busy_seconds, progress.devices, damaged, queue.unfinished)
+    wall, busy, devices = time.perf_counter() - began, progress.busy_seconds, progress.devices
+    return Outcome(state, uid, held.number, wall, busy, devices, damaged, queue.unfinished, stopped)
 
 
 def _set_aside(state: StudyState, console: Console) -> int:

@@ -40,6 +40,8 @@ class LaunchProgress:
             manifest = before.get(trial_id)
             self._status[trial_id] = manifest.status if manifest and manifest.status != "running" else None
             self._epochs[trial_id] = manifest.epoch if manifest else 0
+        self.saves = 0
+        """Checkpoints written in this launch."""
         self.device_seconds = 0.0
         """Headline cost of this launch."""
         self.busy_seconds = 0.0
@@ -84,6 +86,7 @@ class LaunchProgress:
     def saved(self, trial_id: str) -> None:
         """A checkpoint is complete."""
         with self._lock:
+            self.saves += 1
             self._unsaved.pop(trial_id, None)
             self._troubles.pop(trial_id, None)
 

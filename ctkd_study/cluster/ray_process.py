@@ -1,0 +1,83 @@
+"""The process that runs Ray: started by the driver, ended with it.
+
+It is the leader of a session of its own, so that all of Ray's processes can be found and ended, and so that a signal to
+the driver's process group reaches the driver alone.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+import psutil
+
+from ctkd_study.cluster.desk import Ended, caller
+from ctkd_study.cluster.session import quiet, ray_session
+
+_SERVERS = ("gcs_server", "raylet")
+_LOOK_SECONDS = 1.0
+
+
+def end_session(leader: int) -> None:
+    """Kill all processes of a session but this one."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader and pid != os.getpid():
+                os.kill(pid, signal.SIGKILL)
+
+
+def main(connection: Connection, address: str | None, driver: int) -> None:
+    """Run a launch's trials; ``driver`` is the process that started this one."""
+    threading.Thread(target=_watch, args=(driver, address is None), daemon=True).start()
+    desk = caller(connection)
+    try:
+        quiet()
+        # Imports Ray, which reads its environment then; it takes seconds, in which the driver reads the study.
+        from ctkd_study.cluster.tuner import run_trials
+
+        brief = desk.brief()
+        with ray_session(address):
+            run_trials(desk, brief)
+            if address is None:
+                connection.send(Ended())
+                signal.pause()  # the driver ends the session: quicker than Ray itself, and surer
+    except (EOFError, BrokenPipeError):
+        return  # the driver is gone
+    except BaseException as error:  # the driver says what it was
+        connection.send(Ended.by(error))
+    else:
+        connection.send(Ended())
+
+
+def _watch(driver: int, is_local: bool) -> None:
+    """End this process and all of Ray's when the driver is gone, or one of the servers of a local Ray."""
+    servers: set[psutil.Process] = set()
+    while os.getppid() == driver:
+        time.sleep(_LOOK_SECONDS)
+        if is_local:
+            servers |= {child for child in psutil.Process().children() if _name(child) in _SERVERS}
+            if dead := sorted(_name(server) or "a server" for server in servers if not _runs(server)):
+                print(f"Ray's {', '.join(dead)} died", file=sys.stderr, flush=True)
+                break
+    end_session(os.getpid())
+    os._exit(1)
+
+
+def _runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+if __name__ == "__main__":
+    _, descriptor, where, parent = sys.argv
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    main(Connection(int(descriptor)), where or None, int(parent))
