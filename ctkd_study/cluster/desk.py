@@ -61,7 +61,10 @@ class Desk:
         """Hand out a trial; without a teacher, one that needs none."""
         self.was_asked = True
         pending = self._queue.pull(lambda trial: teacher_ready or not trial.setting.config.uses_teacher)
-        return Assignment(pending.id, pending.tries, pending.config) if pending is not None else None
+        if pending is None:
+            return None
+        self._progress.begun(pending.id)
+        return Assignment(pending.id, pending.tries, pending.config)
 
     def exhausted(self) -> bool:
         """Whether nothing more will be handed out."""
@@ -70,6 +73,10 @@ class Desk:
     def stopping(self) -> bool:
         """Whether all trials are to end now."""
         return self._queue.stopped.is_set() or self._context.lost.is_set()
+
+    def hung(self) -> set[str]:
+        """Return the ids of trials that have been silent for too long: their workers are to be killed."""
+        return set(self._progress.silent(self._context.stall)) & self._queue.running
 
     def devices(self, number: float) -> None:
         """Note how many cores or GPUs trials can use."""

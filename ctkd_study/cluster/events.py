@@ -1,9 +1,11 @@
 """Passes Tune's events on to a launch. Callbacks run in Tune's event loop, so each must be quick."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 
 from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.helper_trials import HelperTrials
@@ -23,26 +25,40 @@ class TuneEvents(NotPickled, Callback):
 
     def __init__(self, desk: Desk, helpers: HelperTrials) -> None:
         self.desk, self.helpers = desk, helpers
+        self._hung: set[str] = set()
         self.desk.note(helpers.note)
+
+    def hung(self) -> Callable[[Trial], bool]:
+        """Say which of Tune's trials hang now."""
+        found = self.desk.hung()
+
+        def is_hung(trial: Trial) -> bool:
+            hangs = trial.trial_id not in self.helpers and study_id(trial) in found
+            if hangs:
+                self._hung.add(trial.trial_id)
+            return hangs
+
+        return is_hung
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         if trial.trial_id in self.helpers:
             self._helper_reported(trial.trial_id, result.get("status"), result.get("reason") or "no reason given")
         else:
-            self.desk.reported(_ours(trial), {name: result[name] for name in result if name not in _TUNES_OWN})
+            self.desk.reported(study_id(trial), {name: result[name] for name in result if name not in _TUNES_OWN})
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         if trial.trial_id not in self.helpers:
             result = trial.last_result or {}
             interrupted = result.get("status") == "interrupted"
-            self.desk.ended(_ours(trial), str(result.get("reason")) if interrupted else "")
+            self.desk.ended(study_id(trial), str(result.get("reason")) if interrupted else "")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        fault = reason_of(str(trial.get_error() or ""))
+        hung = trial.trial_id in self._hung
+        fault = "it hung, and its worker was killed" if hung else reason_of(str(trial.get_error() or ""))
         if trial.trial_id in self.helpers:
             self._helper_reported(trial.trial_id, "interrupted", fault)
         else:
-            self.desk.ended(_ours(trial), fault)
+            self.desk.ended(study_id(trial), fault)
 
     def _helper_reported(self, trial_id: str, status: str | None, reason: str) -> None:
         if status == "interrupted":
@@ -54,7 +70,7 @@ class TuneEvents(NotPickled, Callback):
         self.desk.note(self.helpers.note)
 
 
-def _ours(trial: Any) -> str:
+def study_id(trial: Any) -> str:
     """The study's id of one of Tune's trials: a trial that is tried again is another to Tune."""
     return str(trial.config["run"]["trial"])
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ctkd_study.errors import ClusterError
 from ctkd_study.spec import GpuShare
@@ -81,6 +83,24 @@ def cluster() -> Place:
     # One at a time, each in a process of its own: memory that others hold would count as needed.
     measure = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0)(gpu_memory)
     return Place(total.get("CPU", 1.0), total.get("GPU", 0.0), lambda config: ray.get(measure.remote(config)))
+
+
+def check_nodes(cpu: float, gpu: float) -> None:
+    """Check that some node of the current Ray session has what a trial asks for.
+
+    Raises:
+        ClusterError: none has, so the trial would wait for ever; names what the nodes have.
+    """
+    import ray
+
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    alive = [node for node in nodes if node["Alive"]]
+    have = [(each.get("CPU", 0.0), each.get("GPU", 0.0)) for node in alive if (each := node["Resources"])]
+    if not any(cpus >= cpu and gpus >= gpu for cpus, gpus in have):
+        listed = ", ".join(f"{count} x {kind[0]:g} CPU and {kind[1]:g} GPU" for kind, count in Counter(have).items())
+        raise ClusterError(
+            f"a trial asks for {cpu:g} CPU and {gpu:g} GPU (resources), which no node has; the cluster has {listed}"
+        )
 
 
 def gpu_memory(config: TrialConfig) -> tuple[int, int] | str:

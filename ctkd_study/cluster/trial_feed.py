@@ -5,6 +5,7 @@ finds what it goes on from in its record.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -12,7 +13,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from ctkd_study.cluster.tune_internals import new_trial, own_actor_is_starting
+from ctkd_study.cluster.tune_internals import kill_worker, new_trial, own_actor_is_starting
+
+_LOOK_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +83,27 @@ class InOrder(NotPickled, FIFOScheduler):
 
     Args:
         released: whether the trial with this id is to end now; asked at each of its results.
+        hung: whether the worker of a running trial is to be killed; asked every few seconds.
     """
 
-    def __init__(self, released: Callable[[str], bool]) -> None:
+    def __init__(self, released: Callable[[str], bool], hung: Callable[[], Callable[[Trial], bool]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._released = released
+        self._released, self._hung = released, hung
+        self._next_look = 0.0
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return TrialScheduler.STOP if self._released(str(trial.trial_id)) else TrialScheduler.CONTINUE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        self._kill_what_hangs(tune_controller)
         waiting: Iterable[Trial] = (each for each in tune_controller.get_trials() if each.status == Trial.PENDING)
         return next((each for each in waiting if not own_actor_is_starting(tune_controller, each)), None)
+
+    def _kill_what_hangs(self, tune_controller: Any) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        is_hung = self._hung()
+        for trial in tune_controller.get_trials():
+            if trial.status == Trial.RUNNING and is_hung(trial):
+                kill_worker(tune_controller, trial)

@@ -3,9 +3,13 @@
 ``tests/integration/test_tune_internals.py`` runs each function here in the installed Ray: look there after an upgrade.
 """
 
+import contextlib
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
+import ray
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 
@@ -15,6 +19,25 @@ def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any]) ->
     spec = {**spec, "config": config}
     trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id, evaluated_params=config)
     return trial
+
+
+def kill_worker(wrapped_controller: Any, trial: Trial) -> None:
+    """Kill the worker of a running trial, whatever it does; Tune then reports the trial as failed."""
+    result = trial.last_result or {}
+    if {"pid", "node_ip"} <= result.keys():
+        # Ray asks a process to end itself, which one that is stopped, or holds Python's lock, does not do.
+        on_its_node = {f"node:{result['node_ip']}": 0.001}
+        ray.remote(num_cpus=0, resources=on_its_node)(_kill).remote(result["pid"])
+    controller = wrapped_controller._tune_controller
+    actor = controller._trial_to_actor.get(trial)
+    live = controller._actor_manager._live_actors_to_ray_actors_resources
+    if actor in live:
+        ray.kill(live[actor][0])
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def own_actor_is_starting(wrapped_controller: Any, trial: Trial) -> bool:

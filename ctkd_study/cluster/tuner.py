@@ -11,7 +11,7 @@ from ray import tune
 from ctkd_study.cluster.desk import Brief, Desk
 from ctkd_study.cluster.events import TuneEvents
 from ctkd_study.cluster.helper_trials import HelperTrials
-from ctkd_study.cluster.placement import cluster
+from ctkd_study.cluster.placement import check_nodes, cluster
 from ctkd_study.cluster.trial_feed import InOrder, NotPickled, TrialFeed
 from ctkd_study.cluster.trial_source import DueTrials
 from ctkd_study.errors import TeacherError
@@ -33,16 +33,18 @@ def run_trials(desk: Desk, brief: Brief) -> None:
     """
     place, due = cluster(), brief.waiting
     gpu = place.gpu_share(brief.gpu, due, brief.cpu)
+    check_nodes(brief.cpu, gpu)
     needing = [config for config in due if config.uses_teacher]
     slots = max(place.slots(brief.cpu, gpu), 1)
     helpers = HelperTrials(needing, len(due) - len(needing), min(slots, brief.concurrency or slots))
     desk.devices(place.devices(gpu))
+    events = TuneEvents(desk, helpers)
     with tempfile.TemporaryDirectory(prefix="ctkd-study-") as nothing_of_worth:
         tune.Tuner(
             tune.with_resources(CTKDTrainable, {"cpu": brief.cpu, "gpu": gpu}),
             tune_config=tune.TuneConfig(
                 search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency),
-                scheduler=InOrder(helpers.released),
+                scheduler=InOrder(helpers.released, events.hung),
                 reuse_actors=True,
                 trial_name_creator=operator.attrgetter("trial_id"),
                 trial_dirname_creator=operator.attrgetter("trial_id"),
@@ -52,7 +54,7 @@ def run_trials(desk: Desk, brief: Brief) -> None:
                 # What Tune keeps of its own; nobody reads it.
                 storage_path=nothing_of_worth,
                 verbose=0,
-                callbacks=[TuneEvents(desk, helpers)],
+                callbacks=[events],
                 stop=Stop(desk.stopping),
                 # A trial that was interrupted is still due: the queue hands it out again.
                 failure_config=tune.FailureConfig(max_failures=0),

@@ -35,6 +35,8 @@ class LaunchContext:
     cpu: float
     """CPU cores of a trial."""
     gpu: GpuShare
+    stall: float | None = None
+    """Seconds after which a silent trial is taken for hung; None: by the pace of the study."""
     lost: threading.Event = dataclasses.field(default_factory=threading.Event)
     """Set when another driver has taken the study over: the runner is to end."""
 
@@ -142,7 +144,9 @@ def launch(
                 if watch is not None:
                     stack.enter_context(watch(progress))
                 cores, gpu = spec.cores_per_trial, spec.resources.gpu
-                runner(queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu, lost=held.lost))
+                runner(
+                    queue, LaunchContext(folder, progress, saved, spec.concurrency, cores, gpu, spec.stall, held.lost)
+                )
                 queue.stop()
     except KeyboardInterrupt as signal:
         if queue is None or progress is None:

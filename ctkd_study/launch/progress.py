@@ -1,6 +1,7 @@
 """Where a launch stands: counted by the runner, shown to the user, stored with the lease's heartbeat."""
 
 import dataclasses
+import math
 import os
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from ctkd_study.spec import PlannedTrial
 from trainables.record import Manifest, Row, Status
 
+_STALL_EPOCHS, _STALL_SECONDS, _QUIET_SECONDS, _SETUP_SECONDS = 10, 600.0, 30.0, 20.0
 _PACE_SECONDS = 3.0  # short epochs are reported in bursts; a pace seen for less would be a burst's
 
 
@@ -48,6 +50,7 @@ class LaunchProgress:
         """Device-seconds of all work of this launch's trials: training, evaluation, and the teacher's share."""
         self._unsaved: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
+        self._heard: dict[str, float] = {}
         self.wasted: dict[str, float] = {}
         """Device-seconds lost to faults in this launch, by trial id."""
         self.devices = float(len(os.sched_getaffinity(0)))
@@ -74,6 +77,7 @@ class LaunchProgress:
         others = float(row.get("eval_seconds") or 0.0) + float(row.get("teacher_seconds") or 0.0)
         with self._lock:
             self._status[trial_id] = "running"
+            self._heard[trial_id] = time.monotonic()
             self._epochs[trial_id] = int(row.get("epoch") or 0)
             self.device_seconds += share_seconds
             self.busy_seconds += share_seconds + others * share
@@ -82,6 +86,22 @@ class LaunchProgress:
             self._longest = max(self._longest, seconds + others)
             if self._since is None and not self._note:
                 self._since, self._trained_since = time.monotonic(), 0
+
+    def begun(self, trial_id: str) -> None:
+        """A trial was handed out; its worker may have to start, and read data, before it reports anything."""
+        with self._lock:
+            self._heard[trial_id] = time.monotonic() + _SETUP_SECONDS
+
+    def silent(self, seconds: float | None) -> dict[str, float]:
+        """Return since how many seconds trials have reported nothing, by id, where that is too long.
+
+        Args:
+            seconds: what is too long; None: ten of the longest epochs so far, and at least ten minutes.
+        """
+        with self._lock:
+            limit = seconds or (max(_STALL_EPOCHS * self._longest, _STALL_SECONDS) if self._longest else math.inf)
+            now = time.monotonic()
+            return {key: now - heard for key, heard in self._heard.items() if now - heard > limit}
 
     def saved(self, trial_id: str) -> None:
         """A checkpoint is complete."""
@@ -96,11 +116,14 @@ class LaunchProgress:
             if lost := self._unsaved.pop(trial_id, 0.0):
                 self.wasted[trial_id] = self.wasted.get(trial_id, 0.0) + lost
             self._status[trial_id] = None
+            self._heard.pop(trial_id, None)
             self._troubles[trial_id] = reason
 
     def trouble(self, trial_id: str, reason: str) -> None:
         """A trial goes on, but something is wrong; an empty reason says that it is over."""
         with self._lock:
+            if trial_id in self._heard:
+                self._heard[trial_id] = time.monotonic()
             if reason:
                 self._troubles[trial_id] = reason
             else:
@@ -108,12 +131,14 @@ class LaunchProgress:
 
     def troubles(self) -> dict[str, str]:
         """What is wrong now with trials that are not finished, by trial id."""
+        slow = self.silent(max(_QUIET_SECONDS, _STALL_EPOCHS * self._longest))
         with self._lock:
-            return dict(self._troubles)
+            return {key: f"nothing heard for {seconds:.0f} s" for key, seconds in slow.items()} | self._troubles
 
     def ended(self, trial_id: str, status: Status) -> None:
         with self._lock:
             self._status[trial_id] = status
+            self._heard.pop(trial_id, None)
             self._unsaved.pop(trial_id, None)
             self._troubles.pop(trial_id, None)
 

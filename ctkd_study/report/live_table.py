@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ctkd_study.launch import LaunchProgress
 from ctkd_study.report.formatting import duration
 
 _PLAIN_SECONDS = 10.0
+_NAMED = 3
 
 
 @contextlib.contextmanager
@@ -31,7 +33,7 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
 
     def print_lines() -> None:
         while not stop.wait(_PLAIN_SECONDS):
-            console.print(line(progress, price), highlight=False, soft_wrap=True)
+            console.print(line(progress, price), markup=False, highlight=False, soft_wrap=True)
 
     thread = threading.Thread(target=print_lines, name="progress", daemon=True)
     thread.start()
@@ -45,7 +47,8 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
 
 def table(progress: LaunchProgress, price: float | None) -> Table:
     """A table of trials by arm and state, with time and cost so far below."""
-    view = Table(title=None, caption=_status(progress, price), caption_justify="left")
+    caption = "\n".join([_status(progress, price), *_troubles(progress)])
+    view = Table(title=None, caption=Text(caption), caption_justify="left")
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
         view.add_column(name, justify="right")
@@ -60,7 +63,14 @@ def line(progress: LaunchProgress, price: float | None) -> str:
     arms = progress.arms()
     counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
     failed = sum(state.failed for state in arms.values())
-    return f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
+    text = f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
+    return "\n".join([text, *_troubles(progress)])
+
+
+def _troubles(progress: LaunchProgress) -> list[str]:
+    """What is wrong with which trial, in a few lines."""
+    found = [f"  {trial_id}: {text}" for trial_id, text in progress.troubles().items()]
+    return found[:_NAMED] + ([f"  and {len(found) - _NAMED} more"] if len(found) > _NAMED else [])
 
 
 def _status(progress: LaunchProgress, price: float | None) -> str:

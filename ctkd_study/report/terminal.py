@@ -67,6 +67,11 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         _print(console, f"failed: {trial_id}: {reason}")
     if len(outcome.failed) > _NAMED_FAILURES:
         _print(console, f"failed: {len(outcome.failed) - _NAMED_FAILURES} more")
+    interrupted = {trial_id: reason for trial_id, reason in outcome.unfinished.items() if reason}
+    for trial_id, reason in list(interrupted.items())[:_NAMED_FAILURES]:
+        _print(console, f"unfinished: {trial_id}: {reason}")
+    if len(interrupted) > _NAMED_FAILURES:
+        _print(console, f"unfinished: {len(interrupted) - _NAMED_FAILURES} more")
 
 
 def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Console) -> None:

@@ -108,6 +108,13 @@ class StudySpec(TrialParts, _Heading):
     concurrency: int | None = Field(
         None, ge=1, le=100_000, description="Trials at once, at most; default: as many as fit."
     )
+    stall: float | None = Field(
+        None,
+        ge=1,
+        le=1e7,
+        description="Seconds without a word from a trial after which it is taken for hung, and tried again elsewhere; "
+        "default: ten of the study's longest epochs, and at least ten minutes.",
+    )
     bank: BankOptions = Field(BankOptions(), description="The bank of the teacher's outputs.")
     checkpoint: CheckpointOptions = Field(CheckpointOptions(), description="When a trial saves itself.")
 
