@@ -72,6 +72,7 @@ def set_in(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("arms.new", {"temperature": {"kind": "instance", "hidden": {"grid": [None, 4]}}}),
         ("arms.new", {"student": {"widths": [4, {"grid": [4, 8]}, 8, 8]}}),
         ("arms.new", {"temperature": None}),
+        ("arms.new", {"recipe": {"schedule": {"milestones": [{"grid": [1, 2]}, 3]}}}),
     ],
 )
 def test_right_files_validate(path: str, value: Any, validator: jsonschema.Draft202012Validator) -> None:
@@ -103,6 +104,8 @@ def test_right_files_validate(path: str, value: Any, validator: jsonschema.Draft
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"grid": [1, 1]}}}),
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [1, 8]}}}),
         ("arms.new", {"temperature": {"grid": [1]}}),
+        ("arms.new", {"temperature": {"kind": {"grid": [1]}}}),
+        ("arms.new", 4),
     ],
 )
 def test_wrong_files_do_not(path: str, value: Any, validator: jsonschema.Draft202012Validator) -> None:
