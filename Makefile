@@ -47,7 +47,8 @@ $(addprefix mutants-in-,$(ROOM)): mutants-in-%:
 	@rm -rf build/mutants/$* && mkdir -p build/mutants/$*/mutants
 	@ln -s $(addprefix $(CURDIR)/,ctkd_study trainables tests studies pyproject.toml) build/mutants/$*
 	@printf '%s\n' '[mutmut]' 'source_paths =' ' ctkd_study' ' trainables' 'only_mutate = $*$(if $(filter %.py,$*),,/*)' \
-	  'also_copy = studies' 'use_git_change_detection = false' 'pytest_add_cli_args = -pno:cacheprovider' \
+	  'also_copy = studies' 'use_git_change_detection = false' \
+	  'pytest_add_cli_args =' ' -pno:cacheprovider' ' -m' ' not bench and not thorough and not slow' \
 	  'pytest_add_cli_args_test_selection =' $(patsubst %,' %',$(tests_of)) >build/mutants/$*/setup.cfg
 	@cd build/mutants/$* && export PYTHONPATH=$$PWD/mutants OMP_NUM_THREADS=1 && $(abspath $(BIN))/mutmut run >log 2>&1 \
 	  || { tail -n 30 log; exit 1; }

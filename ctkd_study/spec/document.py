@@ -28,6 +28,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufef
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LONGEST_INTEGER = 40
+_TOO_LARGE = 2**63
 
 _TOO_DEEP = f"a study is at most {MAX_DEPTH} levels deep"
 _NO_CONTROL = "text must hold no control characters and no half surrogates"
@@ -82,7 +83,7 @@ class Document:
         below = len(path)
         self.places = {at: where for at, where in self.places.items() if at[:below] != path}
         self.places |= {(*path, *at): place for at in value.places} | {path: place}
-        for depth in range(1, below):  # blocks that the override opened
+        for depth in range(below):  # blocks that the override opened
             self.places.setdefault(path[:depth], place)
         self.broken = {at for at in self.broken if at[:below] != path} | {(*path, *at) for at in value.broken}
         return None
@@ -110,7 +111,7 @@ def parse(content: bytes | str, name: str | None = None) -> Document:
     Raises:
         SpecError: as for ``read``.
     """
-    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    data = content.encode(errors="surrogatepass") if isinstance(content, str) else content
     if len(data) > MAX_BYTES:
         raise SpecError(
             [Fault("", None, f"a study file has at most {MAX_BYTES:,} bytes, but this one has more", Place(name))]
@@ -118,11 +119,11 @@ def parse(content: bytes | str, name: str | None = None) -> Document:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = Place(name, data.count(b"\n", 0, error.start) + 1)
+        place = Place(name, data[: error.start].count(b"\n") + 1)
         message = f"a study file must be in UTF-8, but got byte {data[error.start]:#04x}"
         raise SpecError([Fault("", None, message, place)]) from error
     if found := _UNPRINTABLE.search(text):
-        place = Place(name, text.count("\n", 0, found.start()) + 1)
+        place = Place(name, text[: found.start()].count("\n") + 1)
         message = f"a study file must hold no control characters, but got U+{ord(found.group()):04X}"
         raise SpecError([Fault("", None, message, place)])
     document = _compose(text, name)
@@ -172,7 +173,7 @@ def _copied(value: Any, path: KeyPath, document: Document) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, int):
-        return int(value) if abs(value) < 2**63 else document.refuse(path, None, _TOO_LONG)
+        return int(value) if abs(value) < _TOO_LARGE else document.refuse(path, None, _TOO_LONG)
     message = f"must be text, a number, true, false, null, a list or a mapping, but got {type(value).__name__}"
     return document.refuse(path, None, message)
 
@@ -207,7 +208,7 @@ class _Composer(Composer):
         self.line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
             self.parser.get_event()
-            node = ScalarNode(None, "", event.start_mark, event.end_mark)
+            node = ScalarNode(None, "", event.start_mark)
             self.refused[node] = (f"*{event.anchor}", _NO_ALIAS)
             return node
         node = super().compose_node(parent, index)
@@ -295,8 +296,8 @@ class _Nodes:
             return text.lower() == "true" if node.tag.endswith("bool") else None
         if _INTEGER.fullmatch(text):
             base = 0 if text[:2] in ("0o", "0x") else 10
-            number = int(text, base) if len(text) <= _LONGEST_INTEGER else 2**63
-            return number if abs(number) < 2**63 else self._document.refuse(path, text[:60], _TOO_LONG, place)
+            number = int(text, base) if len(text) <= _LONGEST_INTEGER else _TOO_LARGE
+            return number if abs(number) < _TOO_LARGE else self._document.refuse(path, text[:60], _TOO_LONG, place)
         if _FLOAT.fullmatch(text):
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return text

@@ -1,5 +1,6 @@
 """From plan to verdict in seconds: the inline runner with tabulated results, and small studies trained for real."""
 
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -8,12 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from ctkd_study import Study, StudyError, grid
 from ctkd_study.errors import LeaseError
 from ctkd_study.launch.inline import InlineRunner, tabulated
 from ctkd_study.records.lease import Lease
+from ctkd_study.report import terminal
+from ctkd_study.report.html import page
 from tests.support import settings
+from tests.support.studies import plain
 from trainables import record
 from trainables.config import TrialConfig
 from trainables.models import MODELS
@@ -124,6 +129,28 @@ def test_a_failed_setting_is_not_selected_but_its_cost_counts_and_a_crash_is_rec
     assert again.trained == 0, "a failed trial is not retried by itself"
     retried = study.run(storage, retry=True, runner=InlineRunner(tabulated(table)))
     assert (retried.trained, retried.failed) == (1, {})
+
+
+def test_published_accuracies_stand_beside_the_studys_own(tmp_path: Path) -> None:
+    def by_seed(config: TrialConfig) -> list[Row]:
+        return rows(70.0, 70.5 + config.seed / 10, 1.0)[1:]
+
+    study = Study(
+        **{
+            **plain(arms={"alone": {"distiller": {"name": "none"}}}),
+            "teacher": None,
+            "protocol": "paper",
+            "data": {"name": "digits", "validation": 0},
+            "published": {"source": "Somebody, 2023", "student": 70.1},
+        }
+    )
+    storage = str(tmp_path / "results")
+    study.run(storage, runner=InlineRunner(tabulated(by_seed)))
+    console = Console(file=io.StringIO(), width=120)
+    terminal.show(study.compare(storage), console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "- alone: published 70.10 / here 70.60 ± 0.25 (Somebody, 2023)." in printed
+    assert "published 70.10 / here 70.60" in page(study.compare(storage))
 
 
 def test_yaml_and_python_give_the_same_trials(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ctkd_study.errors import SpecError
+from ctkd_study.errors import Place, SpecError
 from ctkd_study.spec.document import MAX_BYTES, MAX_DEPTH, Document, from_plain, parse, read
 from tests.support.studies import Expected, assert_faults
 
@@ -66,6 +66,16 @@ def test_keys_are_text_whatever_they_look_like() -> None:
     }
 
 
+def test_whole_numbers_have_at_most_63_bits() -> None:
+    largest = 2**63 - 1
+    assert parse(f"a: {largest}\nb: -{largest}\n").data == {"a": largest, "b": -largest}
+    assert parse(f"a: {'0' * 30}9\n").data == {"a": 9}
+    assert from_plain({"a": [largest, -largest]}).data == {"a": [largest, -largest]}
+    for number in (2**63, -(2**63)):
+        for document in (parse(f"a: {number}\n"), from_plain({"a": number})):
+            assert [fault.message for fault in document.faults] == ["whole numbers have at most 63 bits"]
+
+
 def test_a_study_may_be_as_deep_as_the_limit() -> None:
     depth = "".join("{a: " for _ in range(MAX_DEPTH)) + "1" + "}" * MAX_DEPTH
     data = parse(depth).data
@@ -97,7 +107,10 @@ LESSER: dict[str, tuple[str, Expected]] = {
     "local tag": ("a:\n  - !thing {b: 1}\n", [(2, "a[0]", "tags are not allowed, but got !thing")]),
     "list as key": ("a: 1\n? [b, c]\n: 2\n", [(2, "", "keys must be plain text")]),
     "directive": ("%YAML 1.1\n---\na: no\n", [(2, "", "YAML 1.2, but got 1.1")]),
-    "tag directive": ("%TAG ! tag:x,2000:\n---\na: 1\n", [(2, "", "tags are not allowed")]),
+    "tag directive": (
+        "%TAG ! tag:x,2000:\n%TAG !e! tag:y:\n---\na: 1\n",
+        [(3, "", "tags are not allowed, but got a %TAG directive for !, !e!")],
+    ),
     "control character": ('a: 1\nb: "x\\0"\n', [(2, "b", "no control characters")]),
     "half surrogate": ('a: "\\ud800"\n', [(1, "a", "no half surrogates")]),
     "half surrogate as key": ('"\\ud800": 1\n', [(1, "", "keys must be text without control characters")]),
@@ -111,16 +124,16 @@ FATAL: dict[str, tuple[str, Expected]] = {
     "only a comment": ("# nothing\n", [(None, "", "but got nothing")]),
     "a list": ("- 1\n- 2\n", [(1, "", "must be a mapping of keys to values, but got a list")]),
     "text": ("\nhello\n", [(2, "", "must be a mapping of keys to values, but got text")]),
-    "unclosed list": ("a: 1\nb: [1, 2\n", [(3, "", "this is not YAML")]),
+    "unclosed list": ("a: 1\nb: [1, 2\n", [(3, "", "this is not YAML: while parsing a flow sequence, expected ',' ")]),
     "unclosed quote": ("a: 1\nb: 'x\n", [(3, "", "this is not YAML")]),
     "tab": ("a:\n\tb: 1\n", [(2, "", "this is not YAML")]),
     "colon": ("a: b: c\n", [(1, "", "mapping values are not allowed")]),
     "beyond Unicode": ('a: 1\nb: "\\U00110000"\n', [(2, "", "this is not YAML")]),
-    "unknown version": ("%YAML 1.99\n---\na: 1\n", [(1, "", "this is not YAML")]),
-    "deep": ("a: 1\nb: " + "[" * 5000, [(2, "", f"at most {MAX_DEPTH} levels deep")]),
+    "unknown version": ("%YAML 1.99\n---\na: 1\n", [(1, "", "this is not YAML: version minor part can only be ")]),
+    "deep": ("a: 1\nb: " + "[" * 400, [(2, "", f"at most {MAX_DEPTH} levels deep")]),
     "deep mapping": ("\n".join(f"{' ' * level}a:" for level in range(200)), [(MAX_DEPTH + 1, "", "levels deep")]),
     "bell": ("a: 1\nb: \a\n", [(2, "", "no control characters, but got U+0007")]),
-    "line separator": ("a: 1\nb: x\u2028y\n", [(2, "", "no control characters, but got U+2028")]),
+    "line separator": ("\nb: x\u2028y\n", [(2, "", "no control characters, but got U+2028")]),
     "syntax after a lesser fault": ("a: !x 1\nb: ]\n", [(2, "", "this is not YAML")]),
     "two documents": ("a: 1\n---\nb: 2\n", [(2, "", "one document, but another begins here")]),
     "tagged root": ("!!map\na: 1\n", [(1, "", "tags are not allowed")]),
@@ -141,6 +154,33 @@ def test_fatal_faults_have_lines(case: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse(text, "s.yaml")
     assert_faults(caught.value.faults, expected)
+    assert all(fault.file == "s.yaml" for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: &x 1\n", "&x"),
+        ("a: *x\n", "*x"),
+        ("a: !t 1\n", "!t"),
+        ('a: "\\a"\n', r"'\x07'"),
+        ('"\\a": 1\n', r"'\x07'"),
+        (f"a: {'9' * 70}\n", "9" * 60),
+    ],
+)
+def test_faults_of_the_writing_show_what_is_written(text: str, value: str) -> None:
+    (fault,) = parse(text).faults
+    assert fault.value == value
+
+
+def test_an_anchor_that_is_there_twice_gives_faults_and_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    assert [fault.line for fault in parse("a: &x 1\nb: &x 2\n").faults] == [1, 2]
+    assert list(recwarn) == []
+
+
+def test_a_file_may_say_that_it_is_yaml_12() -> None:
+    document = parse("%YAML 1.2\n---\na: no\n")
+    assert (document.data, document.faults) == ({"a": "no"}, [])
 
 
 def test_the_first_of_two_equal_keys_counts() -> None:
@@ -155,7 +195,9 @@ def test_what_could_not_be_read_is_marked() -> None:
 
 def test_text_in_another_encoding_names_the_byte() -> None:
     with pytest.raises(SpecError, match=r"s\.yaml:2: a study file must be in UTF-8, but got byte 0xfc"):
-        parse("a: 1\nb: für".encode("latin-1"), "s.yaml")
+        parse("a: 1\nb: für\n".encode("latin-1"), "s.yaml")
+    with pytest.raises(SpecError, match=r"s\.yaml:1: a study file must be in UTF-8, but got byte 0xed"):
+        parse("a: \ud800", "s.yaml")
 
 
 def test_a_byte_order_mark_is_no_fault() -> None:
@@ -164,18 +206,26 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 
 def test_files_have_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
-    path.write_text("a: 1\n#" + "x" * MAX_BYTES)
-    with pytest.raises(SpecError, match=f"at most {MAX_BYTES:,} bytes"):
-        read(path)
+    path.write_text("\a".ljust(MAX_BYTES, "x"))
+    assert "control characters" in refused(path)[0], "it is read, which ends at once"
+    path.write_text("\a".ljust(MAX_BYTES + 1, "x"))
+    assert refused(path) == (f"a study file has at most {MAX_BYTES:,} bytes, but this one has more", Place(str(path)))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="cannot be read: No such file"):
-        read(tmp_path / "absent.yaml")
-    with pytest.raises(SpecError, match="cannot be read: Is a directory"):
-        read(tmp_path)
-    with pytest.raises(SpecError, match="cannot be read"):
-        read("nul\0.yaml")
+    absent = tmp_path / "absent.yaml"
+    assert refused(absent) == ("the study file cannot be read: No such file or directory", Place(str(absent)))
+    assert refused(tmp_path) == ("the study file cannot be read: Is a directory", Place(str(tmp_path)))
+    assert refused("nul\0.yaml") == ("the study file cannot be read: embedded null byte", Place("nul\0.yaml"))
+
+
+def refused(path: str | Path) -> tuple[str, Place]:
+    """The one fault of a file as a whole: what is said, and where."""
+    with pytest.raises(SpecError) as caught:
+        read(path)
+    (fault,) = caught.value.faults
+    assert fault.key == ""
+    return fault.message, fault.place
 
 
 # -- overrides -------------------------------------------------------------------------------------------------------
@@ -196,7 +246,7 @@ def test_overrides_replace_add_and_are_named() -> None:
     assert document.faults == []
     assert document.broken == set()
     assert str(document.place(("b", "d", "x"))) == "--set b.d={x: 1}"
-    assert str(document.place(("new", "deep"))) == "--set new.deep.key=no"
+    assert {str(document.place(path)) for path in [("new",), ("new", "deep")]} == {"--set new.deep.key=no"}
     assert document.place(("b",)).line == 2
 
 
@@ -224,6 +274,17 @@ def test_wrong_overrides(text: str, key: str, fragment: str) -> None:
     assert (fault.key, fault.line) == (key, None)
     assert fragment in fault.message
     assert str(fault).encode().startswith(b"--set ")
+
+
+@pytest.mark.parametrize(("text", "value"), [("a=!x 1", "!x"), ("a.b=[1]", [1])])
+def test_a_fault_of_an_override_holds_what_is_written(text: str, value: Any) -> None:
+    (fault,) = overridden(text).faults
+    assert fault.value == value
+
+
+def test_an_override_with_control_characters_is_shown_escaped() -> None:
+    (fault,) = overridden("a=\a").faults
+    assert fault.place.override == r"'a=\x07'"
 
 
 # -- Python values ---------------------------------------------------------------------------------------------------
@@ -261,7 +322,21 @@ def test_python_values_that_no_file_could_hold(data: dict[str, Any], key: str, f
     assert fragment in fault.message
 
 
-@pytest.mark.parametrize("data", [[], "text", 3, None])
-def test_a_study_is_a_mapping(data: Any) -> None:
-    with pytest.raises(SpecError, match="must be a mapping"):
+@pytest.mark.parametrize(
+    ("data", "value", "message"),
+    [
+        ({"a": "\a"}, r"'\x07'", "text must hold no control characters and no half surrogates"),
+        ({("x",) * 20: 2}, None, f"keys must be text without control characters, but got {('x',) * 20!s:.60}"),
+    ],
+)
+def test_python_values_that_cannot_be_written_are_shown(data: Any, value: str | None, message: str) -> None:
+    (fault,) = from_plain(data).faults
+    assert (fault.value, fault.message) == (value, message)
+
+
+@pytest.mark.parametrize(("data", "kind"), [([], "a list"), ("text", "text"), (3, "int"), (None, "null")])
+def test_a_study_is_a_mapping(data: Any, kind: str) -> None:
+    with pytest.raises(SpecError) as caught:
         from_plain(data)
+    (fault,) = caught.value.faults
+    assert (fault.key, fault.message) == ("", f"a study must be a mapping of keys to values, but got {kind}")

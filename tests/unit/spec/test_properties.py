@@ -21,6 +21,7 @@ from trainables.temperatures import TEMPERATURES
 QUICKSTART = Path(__file__).parents[3] / "studies" / "digits" / "quickstart.yaml"
 TEXT = QUICKSTART.read_text()
 BASE = document.read(QUICKSTART).data
+pytestmark = pytest.mark.slow
 RELAXED = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

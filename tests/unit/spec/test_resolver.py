@@ -172,6 +172,7 @@ def test_labels_say_what_varies() -> None:
     learned = {"kind": "global"}
     assert labels({"temperature": {"kind": "fixed", "value": 4.5}}) == ["T=4.5"]
     assert labels({"temperature": learned}) == ["a"]
+    assert labels({"distiller": {"name": "none"}, "temperature": None}) == ["a"]
     assert labels({"temperature": learned, "curriculum": {"kind": "cosine", "end": grid(0.5, 1.0)}}) == [
         "end=0.5",
         "end=1",

@@ -22,10 +22,9 @@ STUDIES = sorted((Path(__file__).parents[3] / "studies").rglob("*.yaml"))
 REGISTRIES = (DATASETS, MODELS, TEACHERS, DISTILLERS, TEMPERATURES, CURRICULA, SCHEDULES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def validator() -> jsonschema.Draft202012Validator:
-    """Of the schema, which is a schema itself."""
-    jsonschema.Draft202012Validator.check_schema(json_schema())
+    """Of the schema, made anew for each test: docs/mutants.md says why."""
     return jsonschema.Draft202012Validator(json_schema())
 
 
@@ -33,6 +32,15 @@ def quickstart() -> dict[str, Any]:
     """The shipped example, to be changed."""
     (path,) = (path for path in STUDIES if path.name == "quickstart.yaml")
     return copy.deepcopy(document.read(path).data)
+
+
+def test_it_is_a_schema_and_says_which() -> None:
+    full = json_schema()
+    jsonschema.Draft202012Validator.check_schema(full)
+    assert (full["$schema"], full["title"]) == (
+        "https://json-schema.org/draft/2020-12/schema",
+        "A study file of ctkd-study",
+    )
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -64,6 +72,7 @@ def set_in(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("arms.new", {"temperature": {"kind": "instance", "hidden": {"grid": [None, 4]}}}),
         ("arms.new", {"student": {"widths": [4, {"grid": [4, 8]}, 8, 8]}}),
         ("arms.new", {"temperature": None}),
+        ("arms.new", {"recipe": {"schedule": {"milestones": [{"grid": [1, 2]}, 3]}}}),
     ],
 )
 def test_right_files_validate(path: str, value: Any, validator: jsonschema.Draft202012Validator) -> None:
@@ -95,6 +104,8 @@ def test_right_files_validate(path: str, value: Any, validator: jsonschema.Draft
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"grid": [1, 1]}}}),
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [1, 8]}}}),
         ("arms.new", {"temperature": {"grid": [1]}}),
+        ("arms.new", {"temperature": {"kind": {"grid": [1]}}}),
+        ("arms.new", 4),
     ],
 )
 def test_wrong_files_do_not(path: str, value: Any, validator: jsonschema.Draft202012Validator) -> None:
@@ -128,6 +139,7 @@ def test_every_registered_part_is_in_it_with_what_it_means(registry: Any) -> Non
         definition = definitions[options.__name__]
         assert definition["description"]
         assert registry.tag in definition["required"]
+        assert "default" not in definition["properties"][registry.tag], "a file has to say it"
         for key, value in definition["properties"].items():
             assert key == registry.tag or value.get("description"), f"{options.__name__}.{key}"
 
@@ -137,6 +149,34 @@ def test_keys_of_a_study_are_explained() -> None:
     for key, value in full["properties"].items():
         referred = full["$defs"].get(str(value.get("$ref")).rpartition("/")[2], {})
         assert value.get("description") or referred.get("description"), key
+
+
+def test_an_option_of_an_arm_is_a_value_or_a_grid_of_values() -> None:
+    definitions = json_schema()["$defs"]
+    assert "merged key by key" in definitions["Arm"]["description"]
+    written = definitions["FixedOptions"]["properties"]["value"]
+    limits = {key: value for key, value in written.items() if key not in ("title", "description")}
+    assert definitions["FixedOptionsInArm"]["properties"]["value"] == {
+        "title": written["title"],
+        "description": written["description"],
+        "anyOf": [
+            limits,
+            {
+                "type": "object",
+                "description": "One setting for each value; several grids in an arm make a product.",
+                "additionalProperties": False,
+                "required": ["grid"],
+                "properties": {"grid": {"type": "array", "items": limits, "minItems": 1, "uniqueItems": True}},
+            },
+        ],
+    }
+
+
+def test_what_is_left_out_of_a_merged_block_has_no_default() -> None:
+    definitions = json_schema()["$defs"]
+    for name in ("GlobalOptionsInArm", "StepScheduleTaught"):
+        assert [key for key, value in definitions[name]["properties"].items() if "default" in value] == []
+        assert definitions[name]["title"] == name
 
 
 def test_references_lead_somewhere() -> None:
