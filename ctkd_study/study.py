@@ -281,7 +281,7 @@ def _tracked(projection: Projection, console: Console) -> Iterator[Callable[[str
     try:
         yield tracker.changed
     finally:
-        console.print(str(tracker.finish()), highlight=False, soft_wrap=True)
+        console.print(str(tracker.finish()), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _storage(location: str) -> Storage:
