@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -288,8 +289,10 @@ def _storage(location: str) -> Storage:
     """The storage at a location.
 
     Raises:
-        StudyError: it is no location.
+        StudyError: it is no location, or holds keys, which would be shown by `ps` and in messages.
     """
+    if re.match(r"\w+://[^/]*(@|:.*@)", location):
+        raise StudyError("--storage must not hold access keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
     try:
         return Storage.at(location)
     except (OSError, ValueError) as fault:
