@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 _OPEN = "anyone who reaches this address can read, change and delete runs, because MLflow has no login here"
 
+#: Seconds that a server gets to end; it takes about four.
+_PATIENCE = 10.0
+
 #: Reads the number of a process group, and ends the group once its standard input is closed: because we were killed.
 _WATCHDOG = """
 read -r group && { read -r _; kill -s TERM -- "-$group"; sleep 10; kill -s KILL -- "-$group"; }
@@ -146,4 +149,4 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(10)  # it takes about four seconds
+            server.wait(_PATIENCE)
