@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ctkd_study.launch import LaunchProgress
 from ctkd_study.report.formatting import duration
+from ctkd_study.safe_text import visible
 
 _PLAIN_SECONDS = 10.0
 
@@ -31,7 +33,7 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
 
     def print_lines() -> None:
         while not stop.wait(_PLAIN_SECONDS):
-            console.print(line(progress, price), highlight=False, soft_wrap=True)
+            console.print(Text(line(progress, price)), soft_wrap=True)
 
     thread = threading.Thread(target=print_lines, name="progress", daemon=True)
     thread.start()
@@ -40,18 +42,19 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
     finally:
         stop.set()
         thread.join()
-        console.print(line(progress, price), highlight=False, soft_wrap=True)
+        console.print(Text(line(progress, price)), soft_wrap=True)
 
 
 def table(progress: LaunchProgress, price: float | None) -> Table:
     """A table of trials by arm and state, with time and cost so far below."""
-    view = Table(title=None, caption=_status(progress, price), caption_justify="left")
+    caption = Text(visible(_status(progress, price)), style="table.caption")
+    view = Table(title=None, caption=caption, caption_justify="left")
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
         view.add_column(name, justify="right")
     for arm, state in progress.arms().items():
-        failed = f"[red]{state.failed}[/]" if state.failed else "0"
-        view.add_row(arm, str(state.waiting), str(state.running), str(state.finished), failed)
+        failed = Text.assemble((str(state.failed), "red" if state.failed else ""))
+        view.add_row(Text(visible(arm)), str(state.waiting), str(state.running), str(state.finished), failed)
     return view
 
 
@@ -60,7 +63,7 @@ def line(progress: LaunchProgress, price: float | None) -> str:
     arms = progress.arms()
     counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
     failed = sum(state.failed for state in arms.values())
-    return f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
+    return visible(f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}")
 
 
 def _status(progress: LaunchProgress, price: float | None) -> str:

@@ -1,19 +1,23 @@
 """The command line's surface: which options each command has, and how commands end."""
 
+import io
 import logging
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from ctkd_study.cli import _SafeFormatter, main
 from ctkd_study.errors import StudyError
-from ctkd_study.study import Study, _storage
+from ctkd_study.study import Study, _storage, _tracked
+from ctkd_study.tracking import Projection, TrackingOutcome
 from tests.support import studies
 from trainables.storage import Storage
 
@@ -142,6 +146,17 @@ def test_no_control_codes_and_no_passwords_in_the_log() -> None:
     text = _SafeFormatter("%(message)s").format(record)
     assert "\\x1b[31mhttp://me:***@h\\x1b[0m" in text
     assert "\x1b" not in text
+
+
+def test_what_mlflow_says_is_neither_markup_nor_control_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = TrackingOutcome(complete=False, failures=("[/x] :warning: \x1b[31m",))
+    tracker = SimpleNamespace(start=int, changed=str, finish=lambda: outcome)
+    monkeypatch.setattr("ctkd_study.study.Tracker", lambda _: tracker)
+    stream = io.StringIO()
+    with _tracked(Projection("http://me:s3cret@h", "s", "u", Storage.at(".")), Console(file=stream)):
+        pass
+    assert "behind the records: [/x] :warning: \\x1b[31m. " in stream.getvalue()
+    assert "s3cret" not in repr(Projection("http://me:s3cret@h", "s", "u", Storage.at(".")))
 
 
 def test_a_signal_stops_a_command_quietly(tmp_path: Path) -> None:
