@@ -16,6 +16,7 @@ from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner
 from ctkd_study.report import effects as report
 from ctkd_study.report import show, show_outcome
+from ctkd_study.safe_text import visible, without_passwords
 from ctkd_study.spec import load
 from ctkd_study.study import Study
 
@@ -106,7 +107,7 @@ def main(
     try:
         outcome = run(build(options), options, measured, runner)
     except (StudyError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(visible(without_passwords(str(error))), file=sys.stderr)
         sys.exit(error.exit_status if isinstance(error, StudyError) else 2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

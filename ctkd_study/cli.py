@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from ctkd_study.errors import StudyError, Terminated
+from ctkd_study.safe_text import visible, without_passwords
 
 _FAILED, _INVALID, _UNFINISHED = 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 
@@ -33,7 +35,7 @@ class _Commands(click.Group):
         except (StudyError, OSError) as error:
             # OSError: a folder that cannot be read or written, a full disk, an unknown host.
             logging.getLogger(__name__).info("the whole error", exc_info=True)
-            click.echo(f"ctkd-study: {error}", err=True)
+            click.echo(f"ctkd-study: {visible(without_passwords(str(error)))}", err=True)
             ctx.exit(error.exit_status if isinstance(error, StudyError) else _INVALID)
         except KeyboardInterrupt as stop:
             click.echo("ctkd-study: stopped", err=True)
@@ -51,10 +53,36 @@ def _status_of(stop: KeyboardInterrupt) -> int:
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
+class _SafeFormatter(logging.Formatter):
+    """Keeps passwords and terminal codes out of the log, also those in other libraries' exceptions."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(without_passwords(super().format(record)))
+
+
+def _warn_of_password(context: click.Context, option: click.Parameter, uri: str | None) -> str | None:
+    from ctkd_study.tracking import password_advice
+
+    given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    if uri is not None and given and (advice := password_advice(uri)):
+        # Not refused: the password is in the list of processes already, and to stop would not take it back.
+        click.echo(
+            f"warning: all users of this machine can read the password in --tracking-uri (`ps`); {advice}", err=True
+        )
+    return uri
+
+
 _storage = click.option(
     "--storage", default="results", show_default=True, metavar="DIR|s3://...", help="Where the records of studies lie."
 )
-_tracking_uri = click.option("--tracking-uri", metavar="URI", help="MLflow; by default mlflow.db in the storage.")
+_tracking_uri = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    envvar="CTKD_STUDY_TRACKING_URI",
+    show_envvar=True,
+    callback=_warn_of_password,
+    help="MLflow, without its password; by default mlflow.db in the storage.",
+)
 _overrides = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Changes one value of the file; may be repeated."
 )
@@ -66,9 +94,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 @click.option("--verbose", "-v", is_flag=True, help="Print what is logged.")
 def main(verbose: bool) -> None:
     """Compares ways to set the distillation temperature: grids, searches, and one curriculum run (CTKD)."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 @main.command()
@@ -100,7 +128,7 @@ def run(
     console = Console()
     loaded = Study.from_file(study, overrides)
     for warning in warnings(loaded.spec):
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {visible(warning)}", err=True)
     outcome = loaded.run(
         storage=storage, tracking_uri=tracking_uri, address=address, fresh=fresh, retry=retry, console=console
     )
@@ -208,7 +236,12 @@ def sync(study: str, storage: str, tracking_uri: str | None) -> int | None:
 @_storage
 @_tracking_uri
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to listen on.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. MLflow has no login here: whoever reaches another address can delete runs.",
+)
 @click.option("--browser/--no-browser", default=True, help="Open a browser.")
 def ui(study: str, storage: str, tracking_uri: str | None, port: int, host: str, browser: bool) -> None:
     """Serve MLflow and open it at the study's comparison."""
@@ -230,7 +263,7 @@ def check(study: str, overrides: tuple[str, ...]) -> None:
     if teacher is not None and teacher.checkpoint is not None and not Path(teacher.checkpoint).is_file():
         raise StudyError(f"teacher.checkpoint must be a file, but got {teacher.checkpoint}")
     for warning in warnings(loaded.spec):
-        click.echo(f"warning: {warning}")
+        click.echo(f"warning: {visible(warning)}")
     settings, trials = len(loaded.spec.settings()), len(loaded.plan().trials)
     click.echo(f"{study} is a study: {len(loaded.spec.arms)} arms, {settings} settings, {trials} trials.")
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -288,15 +289,17 @@ def _tracked(projection: Projection, console: Console) -> Iterator[Callable[[str
         patience = _MLFLOW_SECONDS_WHEN_STOPPED
         raise
     finally:
-        console.print(str(tracker.finish(patience)), highlight=False, soft_wrap=True)
+        console.print(str(tracker.finish(patience)), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _storage(location: str) -> Storage:
     """The storage at a location.
 
     Raises:
-        StudyError: it is no location.
+        StudyError: it is no location, or holds keys, which would be shown by `ps` and in messages.
     """
+    if re.match(r"\w+://[^/]*(@|:.*@)", location):
+        raise StudyError("--storage must not hold access keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
     try:
         return Storage.at(location)
     except (OSError, ValueError) as fault:

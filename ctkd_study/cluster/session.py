@@ -5,10 +5,15 @@ import gc
 import logging
 import os
 import re
+import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from ctkd_study.errors import ClusterError
+
+_log = logging.getLogger(__name__)
 
 #: Set before Ray is imported; a user's own setting wins.
 QUIET = {
@@ -55,6 +60,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _protect_token(create=address is None)
     try:
         if address is not None:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -76,6 +82,32 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[None]:
             ray.shutdown()
         finally:
             gc.enable()
+
+
+def _protect_token(create: bool) -> None:
+    """Make the file of Ray's token readable by its owner only, which Ray writes readable by everybody.
+
+    Args:
+        create: create the token where Ray would; a umask around Ray's start would also apply to what trials write.
+    """
+    mode, path = os.environ.get("RAY_AUTH_MODE", "token").lower(), Path.home() / ".ray" / "auth_token"
+    if create and mode == "disabled":
+        _log.warning(
+            "RAY_AUTH_MODE=disabled: while the study runs, everybody who reaches this machine over the network can run "
+            "code on it in your name, because Ray listens on all of its addresses"
+        )
+    # An OSError is left to Ray, which says what it misses.
+    with contextlib.suppress(OSError):
+        if path.exists():
+            status = path.stat()
+            if status.st_uid == os.getuid() and status.st_mode & 0o077:
+                path.chmod(0o600)
+        elif create and mode == "token" and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # has mode 0600
+                file.write(secrets.token_hex(32))
+                file.flush()
+                path.hardlink_to(file.name)  # whole or not at all; fails if another process was faster
 
 
 def check_address(address: str) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ctkd_study.errors import StudyError
 from ctkd_study.report.files import STYLE, save
+from ctkd_study.safe_text import visible
 from ctkd_study.spec import Setting, StudySpec
 from trainables.temperatures.schedule import ScheduleOptions
 
@@ -97,4 +98,5 @@ def _label(users: Sequence[Setting], parted: Sequence[str]) -> str:
     names: dict[str, list[str]] = {}
     for setting in users:
         names.setdefault(setting.arm, []).append(setting.label)
-    return "; ".join(f"{arm}: {' / '.join(labels)}" if parted.count(arm) > 1 else arm for arm, labels in names.items())
+    named = (f"{arm}: {' / '.join(labels)}" if parted.count(arm) > 1 else arm for arm, labels in names.items())
+    return visible("; ".join(named))

@@ -12,6 +12,7 @@ from ctkd_study.errors import StudyError
 from ctkd_study.report import markdown
 from ctkd_study.report.files import STYLE, save
 from ctkd_study.report.formatting import NOTHING, signed
+from ctkd_study.safe_text import visible
 
 
 def table(effects: Sequence[Effect]) -> str:
@@ -76,6 +77,6 @@ def _panel(axes: Axes, option: str, effects: Sequence[Effect]) -> None:
         if effect.low is not None and effect.high is not None:
             axes.plot([place, place], [effect.low, effect.high], color="C0", lw=3, solid_capstyle="butt", alpha=0.6)
         axes.plot([place], [effect.difference], "D", color="C0")
-    axes.set_xticks(range(len(effects)), [effect.value for effect in effects])
+    axes.set_xticks(range(len(effects)), [visible(effect.value) for effect in effects])
     axes.set_xlim(-0.6, len(effects) - 0.4)
     axes.set_xlabel(option)

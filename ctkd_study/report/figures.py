@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from ctkd_study.analysis import Comparison, PairedDifference
 from ctkd_study.records import History
 from ctkd_study.report.files import STYLE
+from ctkd_study.safe_text import visible
 
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
 _COLOURS = ("#0f8fc4", "#d97706", "#2a9d6f", "#c2649a", "#8b7bd8", "#a08a2c")
@@ -53,9 +54,9 @@ def differences(comparison: Comparison) -> Figure | None:
             _difference(axes, pair, len(pairs) - 1 - line, colours[pair.a])
         above: Any = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9}
         axes.annotate(f"margin -{margin:g}", (-margin, 1), **above)
-        axes.set_yticks(range(len(pairs)), [pair.a for pair in reversed(pairs)])
+        axes.set_yticks(range(len(pairs)), [visible(pair.a) for pair in reversed(pairs)])
         axes.set_ylim(-0.6, len(pairs) - 0.4)
-        axes.set_xlabel(f"test accuracy minus {comparison.baseline}, points")
+        axes.set_xlabel(f"test accuracy minus {visible(str(comparison.baseline))}, points")
         return figure
 
 
@@ -85,7 +86,7 @@ def accuracy_by_cost(comparison: Comparison) -> Figure | None:
         style: dict[str, Any] = {"ms": 7, "capsize": 4, "mfc": "none", "mew": 2}
         for (arm, seconds, mean, high), marker in zip(points, markers, strict=False):
             half = None if high is None else [high - mean]
-            axes.errorbar([seconds], [mean], yerr=half, fmt=marker, label=arm, color=colours[arm], **style)
+            axes.errorbar([seconds], [mean], yerr=half, fmt=marker, label=visible(arm), color=colours[arm], **style)
         axes.margins(x=0.1, y=0.15)
         axes.set_xlim(left=0)
         axes.set_xlabel("device-seconds to carry the strategy out once")
@@ -108,7 +109,7 @@ def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
         dashes = {arm: itertools.cycle(_DASHES) for arm in colours}
         for (arm, setting), members in groups.items():
-            label = arm if setting == arm else f"{arm}, {setting}"
+            label = visible(arm if setting == arm else f"{arm}, {setting}")
             style = {"color": colours[arm], "ls": next(dashes[arm]), "label": label}
             _curve(upper, members, "temperature", style)
             _curve(lower, members, "lambda", style)

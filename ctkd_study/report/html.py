@@ -1,7 +1,7 @@
 """A comparison as one HTML page that needs nothing else: no script, no request, readable on light and dark."""
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from ctkd_study.analysis import Comparison
 from ctkd_study.records import History
@@ -9,6 +9,7 @@ from ctkd_study.report import columns, figures
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
+from ctkd_study.safe_text import visible
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f23; --paper: #fff; --quiet: #5b636d; --line: #d5d9de; --box: #f3f5f7; }
@@ -67,6 +68,11 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         + "\n".join(part for part in parts if part)
         + "\n</body>\n</html>\n"
     )
+
+
+def escape(text: str) -> str:
+    """Escape what HTML would read as markup, and control codes, which it forbids."""
+    return html.escape(visible(text))
 
 
 def _table(table: columns.Table) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ctkd_study.launch import LaunchProgress
 from ctkd_study.report.formatting import duration
+from ctkd_study.safe_text import visible
 
 _PLAIN_SECONDS = 10.0
 _NAMED = 3
@@ -33,7 +34,7 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
 
     def print_lines() -> None:
         while not stop.wait(_PLAIN_SECONDS):
-            console.print(line(progress, price), markup=False, highlight=False, soft_wrap=True)
+            console.print(Text(line(progress, price)), soft_wrap=True)
 
     thread = threading.Thread(target=print_lines, name="progress", daemon=True)
     thread.start()
@@ -42,19 +43,19 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
     finally:
         stop.set()
         thread.join()
-        console.print(line(progress, price), highlight=False, soft_wrap=True)
+        console.print(Text(line(progress, price)), soft_wrap=True)
 
 
 def table(progress: LaunchProgress, price: float | None) -> Table:
     """A table of trials by arm and state, with time and cost so far below."""
-    caption = "\n".join([_status(progress, price), *_troubles(progress)])
-    view = Table(title=None, caption=Text(caption), caption_justify="left")
+    text = "\n".join([_status(progress, price), *_troubles(progress)])
+    view = Table(title=None, caption=Text(text, style="table.caption"), caption_justify="left")
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
         view.add_column(name, justify="right")
     for arm, state in progress.arms().items():
-        failed = f"[red]{state.failed}[/]" if state.failed else "0"
-        view.add_row(arm, str(state.waiting), str(state.running), str(state.finished), failed)
+        failed = Text.assemble((str(state.failed), "red" if state.failed else ""))
+        view.add_row(Text(visible(arm)), str(state.waiting), str(state.running), str(state.finished), failed)
     return view
 
 
@@ -64,12 +65,12 @@ def line(progress: LaunchProgress, price: float | None) -> str:
     counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
     failed = sum(state.failed for state in arms.values())
     text = f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
-    return "\n".join([text, *_troubles(progress)])
+    return "\n".join([visible(text), *_troubles(progress)])
 
 
 def _troubles(progress: LaunchProgress) -> list[str]:
     """What is wrong with which trial, in a few lines."""
-    found = [f"  {trial_id}: {text}" for trial_id, text in progress.troubles().items()]
+    found = [f"  {trial_id}: {visible(text)}" for trial_id, text in progress.troubles().items()]
     return found[:_NAMED] + ([f"  and {len(found) - _NAMED} more"] if len(found) > _NAMED else [])
 
 

@@ -10,6 +10,7 @@ from ctkd_study.report import columns
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
+from ctkd_study.safe_text import visible
 
 
 def document(comparison: Comparison, histories: Sequence[History] = ()) -> str:
@@ -43,5 +44,6 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequenc
 
 
 def escape(text: str) -> str:
-    """Escape what Markdown, GitHub's formulas and HTML would read as markup; line breaks become spaces."""
-    return re.sub(r"([\\`*_\[\]|$#~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    """Escape what Markdown, GitHub's formulas and HTML would read as markup or links; line breaks become spaces."""
+    text = html.escape(visible(" ".join(text.split())), quote=False)
+    return re.sub(r"[\\`*_\[\]|$#~@]|:(?=//)|(?<=www)\.", r"\\\g<0>", text, flags=re.IGNORECASE)

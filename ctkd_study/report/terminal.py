@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ctkd_study.analysis import Comparison
 from ctkd_study.launch import Outcome
@@ -15,6 +15,7 @@ from ctkd_study.report.formatting import duration
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
+from ctkd_study.safe_text import visible
 
 _NAMED_FAILURES = 10
 _TEXT_WIDTH = 13
@@ -34,18 +35,18 @@ def show(comparison: Comparison, console: Console, histories: Sequence[History] 
         console.print(_table(columns.table(comparison, part, "narrow")))
     _print(console, f"\n{sentence(comparison)}")
     for note in (*notes(comparison, histories), *published_notes(comparison)):
-        _print(console, f"- {note}")
+        _print(console, f"- {_one_line(note)}")
 
 
 def _table(content: columns.Table) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, is_text in zip(content.titles, content.is_text, strict=True):
         if is_text:
-            table.add_column(escape(title), overflow="fold", min_width=_TEXT_WIDTH)
+            table.add_column(_text(title), overflow="fold", min_width=_TEXT_WIDTH)
         else:
-            table.add_column(escape(title), justify="right", no_wrap=True)
+            table.add_column(_text(title), justify="right", no_wrap=True)
     for row in content.rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(_text, row))
     return table
 
 
@@ -55,7 +56,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
     _print(console, f"{settled} of {len(outcome.plan.trials)} trials have ended; {outcome.trained} ran in this launch.")
     for trial_id, damaged in outcome.damaged.items():
         for text in damaged:
-            _print(console, f"{trial_id}: {text}; it was passed over.")
+            _print(console, f"{_one_line(f'{trial_id}: {text}')}; it was passed over.")
     if outcome.trained and outcome.busy_seconds:
         share = outcome.busy_seconds / (outcome.wall_seconds * outcome.cores)
         _print(
@@ -64,7 +65,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
             f"training and evaluation fills {100 * share:.0f} % of that.",
         )
     for trial_id, reason in list(outcome.failed.items())[:_NAMED_FAILURES]:
-        _print(console, f"failed: {trial_id}: {reason}")
+        _print(console, f"failed: {_one_line(f'{trial_id}: {reason}')}")
     if len(outcome.failed) > _NAMED_FAILURES:
         _print(console, f"failed: {len(outcome.failed) - _NAMED_FAILURES} more")
     interrupted = {trial_id: reason for trial_id, reason in outcome.unfinished.items() if reason}
@@ -96,7 +97,7 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
     for basis in sorted({arm.basis for arm in estimate.arms}):
         _print(console, f"The span is that of {basis}; a machine with other work is slower.")
     for warning in warnings:
-        _print(console, f"warning: {warning}")
+        _print(console, f"warning: {_one_line(warning)}")
 
 
 def _span(span: Range) -> str:
@@ -104,4 +105,14 @@ def _span(span: Range) -> str:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(_text(text), soft_wrap=not console.is_terminal)
+
+
+def _text(text: str) -> Text:
+    """Text that rich prints as it is: as a string, it could hold markup, names of emojis, or terminal codes."""
+    return Text(visible(text))
+
+
+def _one_line(text: str) -> str:
+    """A text from a record, which must not look like several lines of ours."""
+    return " ".join(text.split())

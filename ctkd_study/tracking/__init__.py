@@ -5,9 +5,18 @@ while a study runs; ``sync``, which makes MLflow hold exactly what the records h
 at the study's comparison.
 """
 
-from ctkd_study.tracking.client import check_uri, default_uri
+from ctkd_study.tracking.client import check_uri, default_uri, password_advice
 from ctkd_study.tracking.projection import Projection, TrackingOutcome, sync
 from ctkd_study.tracking.server import serve
 from ctkd_study.tracking.tracker import Tracker
 
-__all__ = ["Projection", "Tracker", "TrackingOutcome", "check_uri", "default_uri", "serve", "sync"]
+__all__ = [
+    "Projection",
+    "Tracker",
+    "TrackingOutcome",
+    "check_uri",
+    "default_uri",
+    "password_advice",
+    "serve",
+    "sync",
+]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import filelock
 
 from ctkd_study.errors import StudyError
+from ctkd_study.safe_text import visible, without_passwords
 from trainables.storage import Storage
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+
+#: Packages of the drivers whose module has another name.
+_PACKAGES = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "mysql": "mysql-connector-python",
 }
 
 #: Error codes that concern one run; any other means that the whole store is unavailable.
@@ -73,14 +82,50 @@ def find_experiment(client: "MlflowClient", uid: str) -> "Experiment | None":
 
 
 def check_uri(uri: str) -> None:
-    """Check the form of a tracking URI.
+    """Check a tracking URI: its form, and that the driver of its database is installed.
 
     Raises:
-        StudyError: the URI can never work.
+        StudyError: the URI can never work here.
     """
+    file = sqlite_file(uri)
+    # Not shown, because nobody can tell where its password ends.
+    if file is None and (not uri.isprintable() or " " in uri):
+        raise StudyError("--tracking-uri must have no spaces or control characters; write a space as %20")
     if not re.fullmatch(r"sqlite:///.+|https?://.+|(postgresql|mysql|mssql)(\+\w+)?://.+", uri):
-        forms = "http(s)://..., sqlite:///FILE or postgresql+psycopg2://..."
+        forms = "http(s)://..., sqlite:///FILE or postgresql://..."
         raise StudyError(f"--tracking-uri must be {forms}, but got {without_passwords(uri)!r}")
+    if file is None and not uri.startswith(("http:", "https:")):
+        _check_driver(uri)
+
+
+def _check_driver(uri: str) -> None:
+    scheme = uri.partition("://")[0]
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        dialect = make_url(uri).get_dialect()
+        dialect.import_dbapi()
+    except ModuleNotFoundError as error:
+        package = _PACKAGES.get(str(error.name), error.name)
+        raise StudyError(
+            f"--tracking-uri {scheme}://... needs a Python package that is not installed: pip install {package}"
+        ) from None
+    except ValueError:  # its text quotes what it takes for the port, which may be a part of the password
+        raise StudyError(f"--tracking-uri {scheme}://... must have a number as its port") from None
+    except ArgumentError as error:  # an unknown driver, too
+        raise StudyError(f"--tracking-uri {without_passwords(uri)!r} is not usable: {first_line(error)}") from None
+    if dialect.is_async:
+        raise StudyError(f"--tracking-uri {scheme}://... must name a driver that is not asynchronous, as MLflow needs")
+
+
+def password_advice(uri: str) -> str | None:
+    """Say how to give the password of a URI instead, e.g. for one on a command line; None if it has no password."""
+    if without_passwords(uri) == uri:
+        return None
+    if uri.startswith(("http://", "https://")):
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+    return "put the whole URI into the environment variable CTKD_STUDY_TRACKING_URI instead"
 
 
 def default_uri(storage: Storage, otherwise: Path = Path("results")) -> str:
@@ -94,13 +139,7 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
-def without_passwords(text: str) -> str:
-    """Replace the password of every URI in a text by ``***``."""
-    text = re.sub(r"(//[^\s/:@]*):\S*@", r"\1:***@", text)
-    return re.sub(r"\b((?:password|pwd)=)[^\s&;'\"]+", r"\1***", text, flags=re.IGNORECASE)
-
-
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text without passwords, or the error's type if it has no text."""
-    text = without_passwords(str(error).strip())
+    """Return the first line of an error's text, safe to print, or the error's type if it has no text."""
+    text = visible(without_passwords(str(error).strip()))
     return text.splitlines()[0] if text else type(error).__name__

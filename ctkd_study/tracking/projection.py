@@ -15,7 +15,8 @@ from collections.abc import Iterator
 
 import filelock
 
-from ctkd_study.tracking.client import default_uri, first_line, is_outage, without_passwords
+from ctkd_study.safe_text import visible, without_passwords
+from ctkd_study.tracking.client import default_uri, first_line, is_outage
 from ctkd_study.tracking.snapshot import Role, snapshot_of
 from ctkd_study.tracking.store import StudyRuns, Tally
 from trainables.record import HISTORY, Manifest, Row, scan
@@ -30,8 +31,8 @@ _LOCK, _LOCK_TIMEOUT = ".tracking.lock", 120.0
 class Projection:
     """What to show, and where."""
 
-    uri: str
-    """MLflow's tracking URI: ``sqlite:///``, ``postgresql+psycopg2://``, ``http://`` or ``https://``."""
+    uri: str = dataclasses.field(repr=False)
+    """MLflow's tracking URI, which may hold a password: ``sqlite:///``, ``postgresql://``, ``http://``, ``https://``."""
     study: str
     uid: str
     """The study's identity, by which its experiment and runs are found in MLflow."""
@@ -67,7 +68,8 @@ class TrackingOutcome(Tally):
         if not self.complete:
             reason = self.failures[0] if self.failures else "it did not answer in time"
             more = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
-            return f"MLflow is behind the records: {reason}{more}. `{self.sync_command}` brings it up to date."
+            found = f"MLflow is behind the records: {reason}{more}. `{self.sync_command}` brings it up to date."
+            return visible(found)
         counts = {"rewritten": self.rewritten, "removed": self.removed}
         changes = "".join(f", {count} {change}" for change, count in counts.items() if count)
         return f"MLflow: {self.runs} runs, {self.rows} epochs sent{changes}."

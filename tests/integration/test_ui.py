@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,8 +37,12 @@ class Ui:
             )
 
     def servers(self) -> list[psutil.Process]:
-        """Its server and the server's workers."""
+        """Its server, the server's workers, and the watchdog."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def server(self) -> psutil.Process | None:
+        """MLflow's own process, once it is there."""
+        return next((each for each in psutil.Process(self.process.pid).children() if "mlflow" in each.cmdline()), None)
 
     def answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
@@ -63,7 +68,7 @@ def ui(results: Path) -> Iterator[Ui]:
     found = Ui(results)
     groups: list[int] = []
     try:
-        wait_for(lambda: bool(found.servers()))
+        wait_for(lambda: found.server() is not None)
         groups = [server.pid for server in found.servers()]
         yield found
     finally:
@@ -95,9 +100,21 @@ def _assert_ends(ui: Ui, end: Callable[[], object], status: int) -> str:
 
 def test_sigterm_ends_the_server_and_its_workers(ui: Ui) -> None:
     wait_for(ui.answers)
-    assert len(ui.servers()) > 1
+    assert len(ui.servers()) > 2
     output = _assert_ends(ui, ui.process.terminate, 143)
     assert f"http://127.0.0.1:{ui.port}/#/experiments/1/runs?workflowType=machine_learning" in output
+
+
+def test_sigterm_to_the_process_group_does_so_too(ui: Ui) -> None:
+    wait_for(ui.answers)
+    began = time.monotonic()
+    _assert_ends(ui, lambda: os.killpg(ui.process.pid, signal.SIGTERM), 143)
+    assert time.monotonic() - began < 15
+
+
+def test_a_killed_command_leaves_no_server(ui: Ui) -> None:
+    wait_for(ui.answers)
+    _assert_ends(ui, ui.process.kill, -signal.SIGKILL)
 
 
 def test_ctrl_c_ends_a_server_that_still_starts(ui: Ui) -> None:
@@ -106,7 +123,8 @@ def test_ctrl_c_ends_a_server_that_still_starts(ui: Ui) -> None:
 
 
 def test_a_server_that_dies_ends_the_command_and_leaves_no_worker(ui: Ui) -> None:
-    wait_for(lambda: len(ui.servers()) > 1)
-    (server,) = psutil.Process(ui.process.pid).children()
-    output = _assert_ends(ui, lambda: os.kill(server.pid, signal.SIGKILL), 1)
+    wait_for(lambda: len(ui.servers()) > 2)
+    server = ui.server()
+    assert server is not None
+    output = _assert_ends(ui, server.kill, 1)
     assert "MLflow's server ended by itself, with status -9" in output

@@ -1,12 +1,15 @@
 """Writes tiny data sets in the formats that the real ones have on disk."""
 
+import contextlib
 import dataclasses
 import gzip
+import http.server
 import io
 import pickle
 import struct
 import tarfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -87,6 +90,26 @@ def write_cifar(folder: Path, name: str, form: CifarForm = "python", train: int 
         for file, content in contents.items():
             (folder / inside / file).write_bytes(content)
     return data
+
+
+@contextlib.contextmanager
+def served(contents: dict[str, bytes]) -> Iterator[str]:
+    """The address of a web server on this machine that serves these contents by name."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = contents.get(self.path.removeprefix("/"))
+            self.send_response(404 if content is None else 200)
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def cifar_pickle(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> bytes:

@@ -7,10 +7,9 @@ read, as the published ``.tar.gz`` or unpacked.
 # N examples
 
 import dataclasses
+import gzip
 import io
 import tarfile
-import zlib
-from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -31,6 +30,10 @@ from trainables.registry import OneOf
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
 _TRAIN, _TEST = 50_000, 10_000
+
+_SERVER = "https://www.cs.toronto.edu/~kriz"
+_LARGEST = 2 * (_TRAIN + _TEST) * _PIXELS
+"""Bytes that a packed archive may hold: twice the published images."""
 
 #: Decodes one file, given its name (for messages) and content, into images, shape (N, 3072), and labels, shape (N,).
 Decode = Callable[[str, bytes], tuple[NDArray[np.uint8], NDArray[np.int64]]]
@@ -66,20 +69,40 @@ class Archive:
         members = {**self.train, **self.test}
         if found.is_dir():
             return {name: files.read(found / name, md5 if verify else None) for name, md5 in members.items()}
-        packed = found.read_bytes()
-        if verify:
-            files.require_md5(str(found), packed, self.md5)
+        return self.unpack(str(found), files.read(found, self.md5 if verify else None))
+
+    def unpack(self, name: str, packed: bytes) -> dict[str, bytes]:
+        """Return the contents of all files of the packed file, by name; nothing else of it is unpacked.
+
+        Args:
+            name: of the packed file, for messages.
+            packed: its content.
+
+        Raises:
+            ValueError: it is damaged, lacks a file, or holds more than ``_LARGEST`` bytes.
+        """
+        wanted = {f"{self.folder}/{member}": member for member in (*self.train, *self.test)}
+        contents: dict[str, bytes] = {}
         try:
-            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-                return {name: _member(archive, f"{self.folder}/{name}") for name in members}
-        except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError) as fault:
-            raise ValueError(f"{found} must be the whole archive, but: {fault}") from None
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as unpacked:
+                bounded: Any = files.Bounded(unpacked, _LARGEST)
+                with tarfile.open(fileobj=bounded, mode="r|") as archive:
+                    for entry in archive:
+                        if entry.name in wanted:
+                            contents[wanted[entry.name]] = _content(archive, entry)
+                while bounded.read(2**16):  # to the end, where the checksum is
+                    pass
+            if missing := [path for path, member in wanted.items() if member not in contents]:
+                raise KeyError(f"{missing[0]} is not in it")
+        except Exception as fault:  # a damaged archive can raise any exception
+            raise ValueError(f"{name} must be the whole archive, but: {fault or type(fault).__name__}") from None
+        return contents
 
 
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    if file is None:
-        raise KeyError(f"{name} is not a file")
+def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(entry) if entry.isreg() and not entry.issparse() else None
+    if file is None:  # a link, or a sparse file, which may claim any length
+        raise ValueError(f"{entry.name} is not a plain file")
     return file.read()
 
 
@@ -103,9 +126,13 @@ class _CifarOptions(DataOptions):
     std: ClassVar[tuple[float, ...]]
     archives: ClassVar[tuple[Archive, ...]]
 
-    @abstractmethod
-    def _fetch(self, folder: Path) -> object:
-        """Download into this folder."""
+    def _fetch(self, folder: Path) -> None:
+        """Download Python's archive into this folder, unpacked."""
+        archive = self.archives[0]
+        packed = files.fetch(f"{_SERVER}/{archive.file}", archive.md5, _LARGEST)
+        (folder / archive.folder).mkdir(parents=True)
+        for name, content in archive.unpack(archive.file, packed).items():
+            (folder / archive.folder / name).write_bytes(content)
 
     def load(self) -> Arrays:
         found, archive = self._find()
@@ -230,11 +257,6 @@ class Cifar10Options(_CifarOptions):
         ),
     )
 
-    def _fetch(self, folder: Path) -> object:
-        from torchvision.datasets import CIFAR10  # only a download needs it, and it takes a second to import
-
-        return CIFAR10(str(folder), download=True)
-
 
 class Cifar100Options(_CifarOptions):
     """50,000 training and 10,000 test images, 32x32, colour, a hundred classes (the fine labels)."""
@@ -263,8 +285,3 @@ class Cifar100Options(_CifarOptions):
             decode=_from_records(2, 100),
         ),
     )
-
-    def _fetch(self, folder: Path) -> object:
-        from torchvision.datasets import CIFAR100
-
-        return CIFAR100(str(folder), download=True)

@@ -1,7 +1,12 @@
 """Tracking URIs, passwords, and which errors mean that the whole store is unavailable."""
 
 import os
+import re
+import sys
+import traceback
+import types
 from pathlib import Path
+from typing import Any
 
 import pyarrow.fs as pafs
 import pytest
@@ -16,8 +21,8 @@ from ctkd_study.tracking.client import (
     find_experiment,
     first_line,
     is_outage,
+    password_advice,
     set_environment,
-    without_passwords,
 )
 from tests.support.tracking_cases import free_port
 from trainables.storage import Storage
@@ -60,14 +65,58 @@ def test_a_server_that_does_not_listen_is_an_outage() -> None:
         "sqlite:////tmp/mlflow.db",
         "http://localhost:5000",
         "https://mlflow.example.org/path",
-        "postgresql://me:secret@db/mlflow",
-        "postgresql+psycopg2://me@db/mlflow",
-        "mysql+pymysql://db/mlflow",
-        "mssql://db/mlflow",
+        "sqlite:////home/me/my results/mlflow.db",
     ],
 )
 def test_uris_that_mlflow_takes(uri: str) -> None:
     check_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "module", "package"),
+    [
+        ("postgresql://me:s3cret@db/mlflow", "psycopg", "'psycopg[binary]'"),
+        ("postgresql+psycopg2://me:s3cret@db/mlflow", "psycopg2", "psycopg2-binary"),
+        ("mysql://me:s3cret@db/mlflow", "MySQLdb", "mysqlclient"),
+        ("mysql+pymysql://me:s3cret@db/mlflow", "pymysql", "pymysql"),
+        ("mssql://me:s3cret@db/mlflow", "pyodbc", "pyodbc"),
+    ],
+)
+def test_a_database_needs_its_driver(uri: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(StudyError, match=re.escape(f"not installed: pip install {package}")) as error:
+        check_uri(uri)
+    assert "s3cret" not in str(error.value)
+    monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    check_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "rule"),
+    [
+        ("postgresql+nodriver://me:s3cret@db/mlflow", "is not usable: Can't load plugin"),
+        ("postgresql+asyncpg://me:s3cret@db/mlflow", "must name a driver that is not asynchronous"),
+        ("postgresql://me:p@x:s3cret/mlflow", "must have a number as its port"),
+        ("http://me:s3 s3cret@host", "must have no spaces"),
+        ("http://me:s3\ns3cret@host", "must have no spaces or control characters"),
+    ],
+)
+def test_uris_that_cannot_work_are_refused(uri: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncpg: Any = types.ModuleType("asyncpg")
+    monkeypatch.setitem(sys.modules, "asyncpg", asyncpg)
+    with pytest.raises(StudyError, match=rule) as error:
+        check_uri(uri)
+    assert "s3cret" not in "".join(traceback.format_exception(error.value))
+
+
+def test_how_to_give_a_password_instead() -> None:
+    assert password_advice("http://localhost:5000") is None
+    assert password_advice("postgresql://me@db/mlflow") is None
+    assert password_advice("https://me:s3cret@h") == (
+        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+    )
+    for uri in ("postgresql://me:s3cret@db/mlflow", "mysql://db/x?password=s3cret"):
+        assert "CTKD_STUDY_TRACKING_URI" in (password_advice(uri) or "")
 
 
 @pytest.mark.parametrize(
@@ -84,31 +133,13 @@ def test_a_refused_uri_is_shown_without_its_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://localhost:5000/api", "http://localhost:5000/api"),
-        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
-        ("postgresql://me@db/mlflow", "postgresql://me@db/mlflow"),
-        ("postgresql://me:s3cret@db:5432/mlflow", "postgresql://me:***@db:5432/mlflow"),
-        ("http://:s3cret@host", "http://:***@host"),
-        ("mysql://me:s3/cr@et:x@db/mlflow", "mysql://me:***@db/mlflow"),
-        ("postgresql://db/mlflow?user=me&password=s3cret&x=1", "postgresql://db/mlflow?user=me&password=***&x=1"),
-        ("mssql://db/x?PWD=s3cret", "mssql://db/x?PWD=***"),
-        ("Invalid url: http://me:s3cret@h/x (http://h:1/y)", "Invalid url: http://me:***@h/x (http://h:1/y)"),
-        ("no password supplied: retry", "no password supplied: retry"),
-    ],
-)
-def test_passwords_are_not_shown(text: str, shown: str) -> None:
-    assert without_passwords(text) == shown
-
-
-@pytest.mark.parametrize(
     ("error", "line"),
     [
         (ValueError("  one\ntwo"), "one"),
         (ValueError(), "ValueError"),
         (ValueError(" \n"), "ValueError"),
         (OSError("http://me:s3cret@h\nmore"), "http://me:***@h"),
+        (OSError("\x1b[31mred"), r"\x1b[31mred"),
     ],
 )
 def test_the_first_line_of_an_error(error: Exception, line: str) -> None:

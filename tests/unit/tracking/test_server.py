@@ -1,14 +1,20 @@
 """How MLflow's server is started, and what is said when it cannot be."""
 
+import os
 import socket
+import subprocess
+import sys
+import traceback
 
+import psutil
 import pytest
 
 from ctkd_study.errors import StudyError, TrackingError
+from ctkd_study.tracking import server
 from ctkd_study.tracking.client import client_of
 from ctkd_study.tracking.projection import sync
-from ctkd_study.tracking.server import comparison_url, serve, server_command, server_environment
-from tests.support.tracking_cases import Study, free_port
+from ctkd_study.tracking.server import _is_loopback, _running, comparison_url, serve, server_command, server_environment
+from tests.support.tracking_cases import Study, free_port, wait_for
 
 
 def test_the_servers_command_holds_no_password() -> None:
@@ -44,12 +50,17 @@ def test_the_address_of_a_comparison(study: Study, database: str) -> None:
         comparison_url(database, study.uid)
 
 
-def test_a_dead_server_is_named_without_its_password() -> None:
+def test_a_dead_server_is_named_without_its_password(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ctkd_study")
     port = free_port()
+    uri = f"http://me:s3cret@127.0.0.1:{port}"
     with pytest.raises(TrackingError) as caught:
-        comparison_url(f"http://me:s3cret@127.0.0.1:{port}", "u")
+        comparison_url(uri, "u")
     assert str(caught.value).startswith(f"MLflow at http://me:***@127.0.0.1:{port} does not answer: ")
-    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    (logged,) = [entry.getMessage() for entry in caplog.records if entry.name == "ctkd_study.tracking.server"]
+    assert "Traceback" in logged
+    assert "s3cret" not in logged
 
 
 def test_a_port_that_is_taken(database: str) -> None:
@@ -64,3 +75,62 @@ def test_a_port_that_is_taken(database: str) -> None:
 def test_a_wrong_uri_is_refused() -> None:
     with pytest.raises(StudyError, match="--tracking-uri must be"):
         serve("garbage", "u", "127.0.0.1", free_port(), browser=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.5", False),
+        ("mlflow.example.org", False),
+    ],
+)
+def test_which_hosts_are_this_machine_alone(host: str, loopback: bool) -> None:
+    assert _is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_an_open_address_is_warned_of(
+    host: str, warned: bool, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TrackingError, match="no experiment of this study"):
+        serve(database, "u", host, free_port(), browser=False)
+    warning = (
+        f"warning: --host {host}: anyone who reaches this address can read, change and delete runs, because MLflow has "
+        "no login here\n"
+    )
+    assert capsys.readouterr().err == (warning if warned else "")
+
+
+def test_a_server_that_ignores_signals_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_PATIENCE", 0.5)
+    stubborn = "trap '' TERM; sleep 1000 & wait; sleep 1000"
+    with pytest.raises(ValueError, match="of the block"), _running(["/bin/sh", "-c", stubborn], {}) as process:
+        raise ValueError("of the block")
+    assert process.returncode == -9
+
+
+def test_the_watchdog_ends_a_server_whose_command_was_killed() -> None:
+    code = (
+        "import os, signal\n"
+        "from ctkd_study.tracking.server import _running\n"
+        "with _running(['/bin/sh', '-c', 'sleep 1000 & wait'], {}) as server:\n"
+        "    print(server.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    group = int(killed.stdout)
+    wait_for(lambda: not [each for each in psutil.process_iter() if _group(each) == group], 30)
+
+
+def _group(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid) if process.status() != psutil.STATUS_ZOMBIE else None
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return None

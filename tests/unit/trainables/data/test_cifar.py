@@ -1,8 +1,14 @@
 """CIFAR's archives: published forms are read alike, no pickle runs anything, damage is refused with path and rule."""
 
+import dataclasses
+import gzip
+import hashlib
+import io
 import os
 import pickle
 import re
+import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +17,8 @@ import numpy as np
 import pytest
 import torchvision.datasets
 
-from tests.support.data_files import CIFAR_FORMS, CifarForm, cifar_records, python2_pickle, write_cifar
-from trainables.data import DATASETS, Arrays
+from tests.support.data_files import CIFAR_FORMS, CifarForm, cifar_records, python2_pickle, served, write_cifar
+from trainables.data import DATASETS, Arrays, cifar
 from trainables.data.cifar import Cifar10Options, Cifar100Options
 from trainables.data.safe_pickle import unpickle_arrays
 
@@ -58,6 +64,7 @@ def test_checksums_are_the_published_ones(options: Any, published: Any) -> None:
     assert list(python.train.items()) == [tuple(pair) for pair in published.train_list]
     assert list(python.test.items()) == [tuple(pair) for pair in published.test_list]
     assert (python.file, python.md5, python.folder) == (published.filename, published.tgz_md5, published.base_folder)
+    assert f"{cifar._SERVER}/{python.file}" == published.url
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -183,6 +190,146 @@ def test_damaged_archives_are_refused(tmp_path: Path, damage: Callable[[bytes], 
     archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(ValueError, match=r"cifar-10-python\.tar\.gz must be the whole archive, but: "):
         load(tmp_path, "cifar10")
+
+
+class Download:
+    """A server that serves an archive of its own making under the published name, with a cache of its own."""
+
+    def __init__(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch, self.place = monkeypatch, cache / "ctkd-study" / "datasets" / "cifar-100"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+    def load(self, packed: bytes, md5: str | None = None) -> Arrays:
+        """Load the data set by a download; ``md5`` is the published checksum, by default that of the archive."""
+        digest = md5 or hashlib.md5(packed, usedforsecurity=False).hexdigest()
+        python = dataclasses.replace(Cifar100Options.archives[0], md5=digest)
+        self._patch.setattr(Cifar100Options, "archives", (python,))
+        with served({"cifar-100-python.tar.gz": packed}) as address:
+            self._patch.setattr(cifar, "_SERVER", address)
+            return DATASETS.parse({"name": "cifar100", "validation": 10, "verify": False}).load()
+
+
+@pytest.fixture
+def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Download:
+    return Download(tmp_path / "cache", monkeypatch)
+
+
+def packed(contents: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    """An archive of these files, by path, and of symbolic links, each with its target; links come first."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, target in (links or {}).items():
+            entry = tarfile.TarInfo(path)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            archive.addfile(entry)
+        for path, content in contents.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def batches(tmp_path: Path) -> dict[str, bytes]:
+    """The content of CIFAR-100's archive for Python, by path."""
+    write_cifar(tmp_path / "written", "cifar100")
+    return {
+        f"cifar-100-python/{n}": (tmp_path / "written/cifar-100-python" / n).read_bytes() for n in ("train", "test")
+    }
+
+
+def test_a_download_is_unpacked_once(tmp_path: Path, download: Download) -> None:
+    contents = batches(tmp_path)
+    assert len(download.load(packed(contents)).train_labels) == 250
+    unpacked = download.place / "cifar-100-python"
+    assert sorted(path.name for path in download.place.iterdir()) == ["cifar-100-python"]
+    assert {f"cifar-100-python/{path.name}": path.read_bytes() for path in unpacked.iterdir()} == contents
+    assert len(download.load(b"is not asked for").train_labels) == 250
+
+
+def test_another_download_than_the_published_one_is_refused(tmp_path: Path, download: Download) -> None:
+    with pytest.raises(FileNotFoundError, match=r"cannot be downloaded: .* must have the published MD5 checksum 0+"):
+        download.load(packed(batches(tmp_path)), md5="0" * 32)
+    assert not download.place.exists()
+
+
+def test_a_pickle_of_a_download_runs_nothing(tmp_path: Path, download: Download) -> None:
+    trace = tmp_path / "intruder was here"
+    batch = pickle.dumps({"data": Intruder(trace), "fine_labels": [0]}, protocol=2)
+    meta = pickle.dumps(Intruder(trace), protocol=2)
+    with pytest.raises(ValueError, match=r"it names posix\.mkdir, and only numpy arrays are read"):
+        download.load(packed({**batches(tmp_path), "cifar-100-python/train": batch, "cifar-100-python/meta": meta}))
+    assert not trace.exists()
+    pickle.loads(meta)
+    assert trace.is_dir(), "the pickle is armed"
+
+
+def test_a_download_is_unpacked_nowhere_else(tmp_path: Path, download: Download) -> None:
+    evil = {"../../evil": b"1", "cifar-100-python/../../evil": b"2", f"{tmp_path}/evil": b"3", "evil": b"4"}
+    into = {"cifar-100-python": str(tmp_path)}
+    assert len(download.load(packed({**batches(tmp_path), **evil}, into)).train_labels) == 250
+    assert [path for path in tmp_path.rglob("*") if path.name in ("evil", "train") and "written" not in path.parts] == [
+        download.place / "cifar-100-python" / "train"
+    ]
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "test"])
+def test_a_link_is_no_batch(tmp_path: Path, download: Download, target: str) -> None:
+    contents = batches(tmp_path)
+    del contents["cifar-100-python/train"]
+    with pytest.raises(FileNotFoundError, match=r"cifar-100-python/train is not a plain file"):
+        download.load(packed(contents, {"cifar-100-python/train": target}))
+
+
+def _sparse(size: int) -> bytes:
+    """An archive with a file of zeros that is stored as a hole."""
+    entry = tarfile.TarInfo("cifar-100-python/train")
+    entry.type, entry.size = tarfile.GNUTYPE_SPARSE, 0
+    header = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return gzip.compress(bytes(header) + bytes(1024))
+
+
+def _long_header(size: int) -> bytes:
+    """An archive with a header that is as long as this."""
+    entry = tarfile.TarInfo("long")
+    entry.type, entry.size = tarfile.XHDTYPE, size
+    return gzip.compress(entry.tobuf() + bytes(size), 1)
+
+
+@pytest.mark.parametrize(
+    ("bomb", "rule"),
+    [
+        (packed({"cifar-100-python/train": bytes(50_000_000)}), "holds more than 2,000,000 bytes"),
+        (packed({"another": bytes(50_000_000)}), "holds more than 2,000,000 bytes"),
+        (_long_header(50_000_000), "holds more than 2,000,000 bytes"),
+        (_sparse(50_000_000), "train is not a plain file"),
+    ],
+    ids=["a batch", "another file", "a header", "a sparse file"],
+)
+def test_an_archive_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, bomb: bytes, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(bomb) < 300_000
+    monkeypatch.setattr(cifar, "_LARGEST", 2_000_000)
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(bomb)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"must be the whole archive, but: .*{rule}"):
+        load(tmp_path, "cifar100")
+    assert tracemalloc.get_traced_memory()[1] < 15_000_000
+    tracemalloc.stop()
+
+
+def test_a_download_without_end_is_refused(download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar, "_LARGEST", 2_000_000)
+    with pytest.raises(FileNotFoundError, match="holds more than 2,000,000 bytes, which is too much"):
+        download.load(bytes(3_000_000))
+
+
+def test_the_published_archives_are_within_the_bound() -> None:
+    # Their files have 186,214,224 and 186,299,836 bytes, and their headers and paddings some more.
+    assert cifar._LARGEST > 1.5 * 186_300_000
 
 
 def test_an_archive_of_other_files_is_refused(tmp_path: Path) -> None:

@@ -1,18 +1,24 @@
 """Fashion-MNIST's files: read as written, and refused with path and rule where they are not what they should be."""
 
+import contextlib
 import gzip
 import hashlib
 import re
+import socket
+import struct
+import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision.datasets
 
-from tests.support.data_files import idx, write_fashion_mnist
-from trainables.data import DATASETS, Arrays
+from tests.support.data_files import idx, served, write_fashion_mnist
+from trainables.data import DATASETS, Arrays, fashion_mnist
 from trainables.data.fashion_mnist import read_idx
-from trainables.data.files import download, read
+from trainables.data.files import download, fetch, read
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -110,6 +116,62 @@ def test_damaged_packing_is_refused(tmp_path: Path, damage: Callable[[bytes], by
     path.write_bytes(damage(gzip.compress(idx(np.arange(200, dtype=np.uint8)))))
     with pytest.raises(ValueError, match=r"array\.gz must be a whole gzip file, but: "):
         read_idx(path, 1)
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_fashion_mnist(tmp_path)
+    bomb = gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 60_000, 28, 28) + bytes(60_000 * 784))
+    (tmp_path / f"{IMAGES}.gz").write_bytes(bomb)
+    monkeypatch.setattr(fashion_mnist, "_LARGEST", 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"\.gz must be a whole gzip file, but: it holds more than 1,000,000 bytes"):
+        load(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_the_published_files_are_within_the_bound() -> None:
+    assert fashion_mnist._LARGEST > 1.5 * (16 + 60_000 * 784)
+
+
+def test_the_published_files_are_torchvisions() -> None:
+    published = torchvision.datasets.FashionMNIST
+    assert list(fashion_mnist._PUBLISHED.items()) == published.resources
+    assert [f"{fashion_mnist._SERVER}/"] == published.mirrors
+
+
+def test_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = write_fashion_mnist(tmp_path / "written")
+    contents = {path.name: path.read_bytes() for path in (tmp_path / "written").iterdir()}
+    digests = {name: hashlib.md5(each, usedforsecurity=False).hexdigest() for name, each in contents.items()}
+    monkeypatch.setattr(fashion_mnist, "_DEBIAN", tmp_path / "none")
+    monkeypatch.setattr(fashion_mnist, "_PUBLISHED", digests)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = DATASETS.parse({"name": "fashion_mnist", "validation": 10})
+    damaged = {**contents, f"{LABELS}.gz": b"damaged"}
+    for served_contents, reason in ((damaged, "must have the published MD5 checksum"), ({}, "HTTP Error 404")):
+        with served(served_contents) as address:
+            monkeypatch.setattr(fashion_mnist, "_SERVER", address)
+            with pytest.raises(FileNotFoundError, match=rf"downloaded: .*{reason}.* install Debian's package"):
+                options.load()
+        assert not options.at_hand()
+    with served(contents) as address:
+        monkeypatch.setattr(fashion_mnist, "_SERVER", address)
+        np.testing.assert_array_equal(options.load().train_labels.numpy(), written.train_labels)
+    assert options.at_hand()
+
+
+def test_a_server_that_speaks_another_protocol() -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(b"220 hello\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(OSError, match="does not answer as a web server"):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}/x", "0" * 32, 100)
 
 
 @pytest.mark.parametrize("gone", ["t10k-labels-idx1-ubyte.gz", "train-images-idx3-ubyte.gz"])
