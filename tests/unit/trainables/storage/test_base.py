@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stores import bucket_in_memory
+from tests.support.stores import KINDS, storage_of
 from trainables.storage import Storage
 
 
-@pytest.fixture(params=["local", "objects"])
+@pytest.fixture(params=KINDS)
 def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    return Storage.at(str(tmp_path / "results")) if request.param == "local" else bucket_in_memory(monkeypatch)
+    return storage_of(request.param, tmp_path, monkeypatch)
 
 
 def test_what_is_written_is_read(storage: Storage) -> None:
