@@ -62,11 +62,11 @@ class TuneEvents(NotPickled, Callback):
 
     def _helper_reported(self, trial_id: str, status: str | None, reason: str) -> None:
         if status == "interrupted":
-            self.helpers.interrupted(trial_id, reason)
-            self.progress.trouble(trial_id, reason if self.helpers.teacher != "failed" else "")
+            again = self.helpers.interrupted(trial_id, reason)
+            self.progress.trouble(self.helpers.job(trial_id), reason if again else "")
         elif status in ("finished", "failed"):
             self.helpers.ended(trial_id, reason if status == "failed" else "")
-            self.progress.trouble(trial_id, "")
+            self.progress.trouble(self.helpers.job(trial_id), "")
         if self.progress.note != self.helpers.note:  # to set it starts a new estimate of the pace
             self.progress.note = self.helpers.note
 

@@ -29,7 +29,8 @@ class DueTrials:
             return preparation
         teacher = self._helpers.teacher
         pending = self._queue.pull(lambda due: teacher == "bank filled" or not due.setting.config.uses_teacher)
-        self._stuck = pending is None and teacher == "failed"
+        others = bool(self._queue.running) or self._queue.seconds_to_wait() is not None
+        self._stuck = pending is None and teacher == "failed" and not others
         if pending is None:
             return self._helpers.next_standing_by()
         run = pending.config.run.model_copy(update={"device_share": self._gpu or None})
