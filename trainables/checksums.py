@@ -65,11 +65,14 @@ def unsealed(text: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is not JSON, or has changed since.
     """
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError("it is no JSON object")
-    if content.pop(CHECKSUM, None) != _seal(content):
-        raise ValueError("it has changed since it was written")
+    try:
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        if content.pop(CHECKSUM, None) != _seal(content):
+            raise ValueError("it has changed since it was written")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return content
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from trainables.record import Superseded
+from trainables.record import Damaged, Superseded
 
 Kind = Literal["infrastructure", "program"]
 
@@ -28,7 +28,7 @@ class Interrupted(Exception):
 
 def kind(error: BaseException) -> Kind:
     """Return the kind of fault that an exception shows."""
-    passing = (OSError, MemoryError, Interrupted, Superseded)
+    passing = (OSError, MemoryError, Interrupted, Superseded, Damaged)
     return "infrastructure" if isinstance(error, passing) or ends_process(error) else "program"
 
 

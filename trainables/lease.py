@@ -109,18 +109,22 @@ class Lease:
 
     def renew(self) -> None:
         """Store a sign of life, unless a later term was begun."""
-        if max(terms(self.folder), default=0) > self.term:
-            self.lost.set()
-        else:
+        if not self._overtaken():
             self.folder.write(_name(self.term, "renewed"), _packed({"sign": uuid.uuid4().hex, **self._status()}))
 
     def release(self) -> None:
         """End the term; one that was lost is left alone."""
-        if not self.lost.is_set():
-            try:
+        try:
+            if not self._overtaken():
                 self.folder.write(_name(self.term, "ended"), _packed(dict(self._status())))
-            except OSError as fault:
-                log.warning("%s stays taken until this process has ended: %s", self.folder.location, fault)
+        except OSError as fault:
+            log.warning("%s stays taken until this process has ended: %s", self.folder.location, fault)
+
+    def _overtaken(self) -> bool:
+        """Whether a later term was begun."""
+        if max(terms(self.folder), default=0) > self.term:
+            self.lost.set()
+        return self.lost.is_set()
 
     def _keep(self) -> None:
         while not self._stop.wait(self._renew_seconds) and not self.lost.is_set():
@@ -177,7 +181,7 @@ def read(folder: Storage, term: int, kind: str = "") -> dict[str, Any]:
     """
     try:
         content = json.loads(folder.read(_name(term, kind)))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -136,7 +136,7 @@ class RecordedTrial:
                 if self._run.note_fault(self._epoch, faults.words(error)):
                     self._fail(self._run, error)
                     return Step("failed", reason=reason, saved=True)
-            except OSError as fault:
+            except Exception as fault:  # of the storage, or of a part of the trial that is no longer sound
                 log.warning("the fault of trial %s is not recorded: %s", self._config.run.trial, fault)
         return Step("interrupted", reason=reason, ends_process=faults.ends_process(error))
 

@@ -70,6 +70,10 @@ class Desk:
         """Whether nothing more will be handed out."""
         return self._queue.exhausted
 
+    def goes_on(self) -> bool:
+        """Whether trials run, or will be tried again."""
+        return bool(self._queue.running) or self._queue.seconds_to_wait() is not None
+
     def stopping(self) -> bool:
         """Whether all trials are to end now."""
         return self._queue.stopped.is_set() or self._context.lost.is_set()

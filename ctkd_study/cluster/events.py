@@ -62,11 +62,11 @@ class TuneEvents(NotPickled, Callback):
 
     def _helper_reported(self, trial_id: str, status: str | None, reason: str) -> None:
         if status == "interrupted":
-            self.helpers.interrupted(trial_id, reason)
-            self.desk.trouble("the teacher", reason if self.helpers.teacher != "failed" else "")
+            again = self.helpers.interrupted(trial_id, reason)
+            self.desk.trouble(self.helpers.job(trial_id), reason if again else "")
         elif status in ("finished", "failed"):
             self.helpers.ended(trial_id, reason if status == "failed" else "")
-            self.desk.trouble("the teacher", "")
+            self.desk.trouble(self.helpers.job(trial_id), "")
         self.desk.note(self.helpers.note)
 
 

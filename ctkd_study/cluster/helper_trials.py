@@ -84,26 +84,26 @@ class HelperTrials:
 
     def ended(self, trial_id: str, fault: str) -> None:
         """Note that a helper trial has ended, and why if it failed; one that stands by changes nothing."""
-        if self._unfinished.pop(_named(trial_id), None) is not None:
+        if self._unfinished.pop(self.job(trial_id), None) is not None:
             self.fault = self.fault or fault
             self.teacher = "failed" if self.fault else "trained" if self._unfinished else "bank filled"
 
-    def interrupted(self, trial_id: str, fault: str) -> None:
-        """Note that a helper trial was ended by a fault that may pass: it is handed out again after a pause."""
-        if (trial := self._unfinished.get(_named(trial_id))) is None:
-            return
+    def interrupted(self, trial_id: str, fault: str) -> bool:
+        """Note that a fault that may pass has ended a helper trial; returns whether it is handed out again."""
+        if (trial := self._unfinished.get(self.job(trial_id))) is None:
+            return False
         self._interruptions[trial.id] += 1
         if (pause := self._policy.pause(self._interruptions[trial.id])) is None:
             self.ended(trial_id, fault)
-        else:
-            again = QueuedTrial(f"{trial.id}.{self._interruptions[trial.id] + 1}", trial.config)
-            self._resting.append((self._now() + pause, again))
+            return False
+        again = QueuedTrial(f"{trial.id}.{self._interruptions[trial.id] + 1}", trial.config)
+        self._resting.append((self._now() + pause, again))
+        return True
+
+    def job(self, trial_id: str) -> str:
+        """Return the id of a helper trial's first try."""
+        return "." + trial_id[1:].partition(".")[0]
 
     def released(self, trial_id: str) -> bool:
         """Whether a trial stands by and is to end: the teacher is trained or has failed, so its actor gets work."""
         return trial_id.startswith(_STAND_BY) and self.teacher != "not trained"
-
-
-def _named(trial_id: str) -> str:
-    """Without the number of a further try."""
-    return "." + trial_id[1:].partition(".")[0]

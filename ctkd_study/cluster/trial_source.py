@@ -27,7 +27,7 @@ class DueTrials:
             return preparation
         teacher = self._helpers.teacher
         assigned = self._desk.pull(teacher == "bank filled")
-        self._stuck = assigned is None and teacher == "failed"
+        self._stuck = assigned is None and teacher == "failed" and not self._desk.goes_on()
         if assigned is None:
             return self._helpers.next_standing_by()
         run = assigned.config.run.model_copy(update={"device_share": self._gpu or None})

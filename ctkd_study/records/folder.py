@@ -12,7 +12,7 @@ from ctkd_study.spec import StudySpec, from_mapping
 from trainables.storage import Storage
 
 STUDY = "study.json"
-_VERSION = 1
+_VERSION = 2
 
 
 class StudyFolder:
@@ -51,7 +51,7 @@ class StudyFolder:
 
         Raises:
             UnknownStudyError: no study is stored here.
-            StudyError: it is damaged, or of a newer version.
+            StudyError: it is damaged, or of another version.
         """
         content = self._study()
         if content is None:
@@ -92,11 +92,18 @@ class StudyFolder:
 
     def _study(self) -> dict[str, Any] | None:
         def fits(content: Any) -> bool:
-            return isinstance(content, dict) and isinstance(content.get("uid"), str) and "study" in content
+            known = {"uid": str, "version": int}
+            typed = isinstance(content, dict) and all(isinstance(content.get(key), known[key]) for key in known)
+            return typed and "study" in content
 
         content: dict[str, Any] | None = self._read_json(STUDY, fits)
-        if content is not None and content.get("version", 0) > _VERSION:
+        if content is not None and content["version"] > _VERSION:
             raise StudyError(f"{self.root.path(STUDY)} was written by a newer version of ctkd-study: use that one")
+        if content is not None and content["version"] < _VERSION:
+            raise StudyError(
+                f"{self.root.path(STUDY)} was written by an earlier version of ctkd-study, whose records this one does "
+                "not read: give the study another name, or start anew with --fresh (which keeps the old folder)"
+            )
         return content
 
     def _read_json(self, name: str, fits: Callable[[Any], bool]) -> Any:

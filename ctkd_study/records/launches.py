@@ -86,6 +86,8 @@ def wasted(folder: StudyFolder) -> dict[str, float]:
         is_over = bool(last) or number < numbers[-1]
         last = last or lease.read(place, number, "renewed")
         for kind in ("wasted", "unsaved") if is_over else ("wasted",):
-            for trial_id, seconds in dict(last.get(kind, {})).items():
-                total[trial_id] = total.get(trial_id, 0.0) + float(seconds)
+            losses = last.get(kind)
+            for trial_id, seconds in losses.items() if isinstance(losses, dict) else ():
+                if isinstance(seconds, int | float):
+                    total[trial_id] = total.get(trial_id, 0.0) + seconds
     return total

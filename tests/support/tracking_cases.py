@@ -18,7 +18,8 @@ import torch
 from ctkd_study.tracking.client import client_of, find_experiment
 from ctkd_study.tracking.projection import Projection
 from ctkd_study.tracking.server import server_command, server_environment
-from trainables.record import Manifest, Row, Start, Status, Summary, write_checkpoint
+from tests.support.records import saved
+from trainables.record import Manifest, Row, Start, Status, Summary
 from trainables.storage import Storage
 
 START_MS = 1_760_000_000_000
@@ -43,16 +44,14 @@ class Study:
         return Projection(uri, self.name, self.uid, storage, Storage.at(str(self.teacher)), note="# A question")
 
     def save(self, trial: str, rows: list[Row], status: Status = "running", reason: str | None = None) -> Path:
-        """Adds a checkpoint with these rows; ``trial`` is ``<arm>-<hash>-s<seed>`` or ``teacher-<hash>``."""
+        """Adds a run with a checkpoint of these rows; ``trial`` is ``<arm>-<hash>-s<seed>`` or ``teacher-<hash>``."""
         root = self.teacher if trial.startswith("teacher") else self.folder / trial
-        folder = root / f"checkpoint_{10_000 + len(rows):06d}"
-        folder.mkdir(parents=True)
         weights = {"weight": torch.zeros(4)}
         described = manifest(trial, rows, status, reason)
         if root != self.teacher:
             described = described.model_copy(update={"study": self.name, "uid": self.uid})
-        write_checkpoint(Storage.at(str(folder)), described, rows, weights, weights, np.ones(10, dtype=np.bool_))
-        return folder
+        right = np.ones(10, dtype=np.bool_)
+        return root / saved(Storage.at(str(root)), described, rows, state=weights, best=weights, correct=right)
 
     def fill(self, trials: int, epochs: int) -> None:
         """A teacher and this many finished trials."""

@@ -19,6 +19,7 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,8 @@ from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
 
-_START, _FAULT, _ORIGIN = "start.json", "fault.json", "goes_on_from"
+_START, _FAULT = "start.json", "fault.json"
+_ORIGIN, _TOKEN = "goes_on_from", "token"  # the token tells two runs apart that begin at once
 _RUN, _SAVE = re.compile(r"run-(\d{6,})-(\d{3,})"), re.compile(r"checkpoint_(\d{6,})")
 _KEPT = 2  # checkpoints: should the newest be damaged, there is one before it
 
@@ -161,7 +163,7 @@ class Run:
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        content = {**start.model_dump(), _ORIGIN: origin.name if origin is not None else None}
+        content = {**start.model_dump(), _ORIGIN: origin.name if origin is not None else None, _TOKEN: uuid.uuid4().hex}
         if run < last or not trial.create(f"{run}/{_START}", checksums.sealed(content)):
             raise Superseded(f"{trial.path(str(run))} is not the newest run of its trial")
         paths = [_save_path(each, number) for each, numbers in found.saves.items() for number in numbers]
@@ -178,14 +180,13 @@ class Run:
             Superseded: a newer run has begun.
             OSError: it could not be written; it may be tried again.
         """
-        newest = max(filter(None, map(RunId.of, self.trial.names())), default=self.id)
-        if newest > self.id:
-            raise Superseded(f"{self.trial.path(str(self.id))} was superseded by {newest}")
+        self._refuse_if_superseded()
         self._number += 1
         path = _save_path(self.id, self._number)
         self._stale.append(path)  # should it fail halfway
         self.trial.write_folder(path, packed(manifest, contents))
         self._stale.remove(path)
+        self._refuse_if_superseded()  # else what it removes may be what its successor goes on from
         self._kept.append(path)
         self._stale += self._kept[:-_KEPT]
         del self._kept[:-_KEPT]
@@ -202,6 +203,11 @@ class Run:
         fault = {"epoch": epoch, "words": words}
         self.trial.write(f"{self.id}/{_FAULT}", checksums.sealed(fault))
         return fault == self._before
+
+    def _refuse_if_superseded(self) -> None:
+        newest = max(filter(None, map(RunId.of, self.trial.names())), default=self.id)
+        if newest > self.id:
+            raise Superseded(f"{self.trial.path(str(self.id))} was superseded by {newest}")
 
     def _tidy(self) -> None:
         for path in list(self._stale):

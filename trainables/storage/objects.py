@@ -99,7 +99,7 @@ class ObjectStore(Storage):
         """Turn the store's faults into ``OSError``, with one line of text and the path."""
         try:
             yield
-        except exceptions.NotFoundError:
+        except (FileNotFoundError, exceptions.NotFoundError):
             raise FileNotFoundError(f"{self.scheme}{self.path(path)} does not exist") from None
         except exceptions.BaseError as fault:
             raise OSError(f"{self.scheme}{self.path(path)}: {str(fault).splitlines()[0]}") from None

@@ -13,12 +13,23 @@ from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
 from tests.support.banks import banked
+from tests.support.records import saved
 from tests.support.studies import plain
-from trainables import record
+from trainables.record import Status
 from trainables.storage import Storage
 from trainables.trial import describe
 
 ROW: dict[str, Any] = {"epoch": 1, "epoch_seconds": 2.0, "device_seconds": 4.0, "status": "running"}
+
+
+class Clock:
+    """Stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Launch:
@@ -27,18 +38,28 @@ class Launch:
     def __init__(self, folder: Path) -> None:
         self.state = StudyState(from_mapping(plain()), Storage.at(str(folder)))
         self.progress = LaunchProgress(self.state.plan.trials, {})
-        self.queue = TrialQueue(self.state, "uid", 1)
+        self.clock = Clock()
+        self.queue = TrialQueue(self.state, self.state.stored(), 1, now=self.clock)
         self.ids = [pending.id for pending in iter(self.queue.pull, None) if pending is not None]
         self.saved: list[str] = []
-        self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2)
+        self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2, now=self.clock)
         context = LaunchContext(self.state.folder, self.progress, self.saved.append, None, 1.0, 0.0)
         self.events = TuneEvents(context, self.queue, self.helpers)
 
     def result(self, trial_id: str, **result: Any) -> None:
         self.events.on_trial_result(1, [], _trial(trial_id), result)
 
+    def complete(self, trial_id: str, **last: Any) -> None:
+        """Tune is done with a trial, whose last result was this one."""
+        self.events.on_trial_complete(1, [], _trial(trial_id, last=last))
+
     def error(self, trial_id: str, text: str | None) -> None:
         self.events.on_trial_error(1, [], _trial(trial_id, text))
+
+    def record(self, trial_id: str, status: Status) -> None:
+        """What a worker writes."""
+        manifest = describe(self.queue.handed_out[trial_id].config, [{"epoch": 1}], None, status=status)
+        saved(self.state.folder.trial(trial_id), manifest, [{"epoch": 1}], 1)
 
     def arm(self) -> ArmProgress:
         (arm,) = self.progress.arms().values()
@@ -49,8 +70,12 @@ class Launch:
         return {key: m.reason for key, m in self.state.manifests.items() if m.status == "failed"}
 
 
-def _trial(trial_id: str, error: str | None = None) -> SimpleNamespace:
-    return SimpleNamespace(trial_id=trial_id, get_error=lambda: error)
+def _trial(trial_id: str, error: str | None = None, last: dict[str, Any] | None = None) -> SimpleNamespace:
+    """Tune's trial: its id is ours with the number of the try."""
+    helps = trial_id.startswith(".")
+    config = {"run": {"trial": trial_id}}
+    tunes = trial_id if helps else f"{trial_id}.1"
+    return SimpleNamespace(trial_id=tunes, config=config, get_error=lambda: error, last_result=last)
 
 
 @pytest.fixture
@@ -73,31 +98,69 @@ def test_epochs_and_ends_of_trials_are_counted(launch: Launch) -> None:
 def test_a_trial_that_is_complete_is_taken_back(launch: Launch) -> None:
     for trial_id in launch.ids:
         assert not launch.queue.exhausted
-        manifest = describe(launch.queue.handed_out[trial_id].config, [{"epoch": 1}], None, status="finished")
-        record.write_into(launch.state.folder.trial(trial_id), 10_000, manifest, [{"epoch": 1}], {}, None, None)
-        launch.events.on_trial_complete(1, [], _trial(trial_id))
+        launch.record(trial_id, "finished")
+        launch.complete(trial_id, status="finished", reason="")
     assert launch.queue.exhausted
+    assert launch.arm() == ArmProgress(finished=3)
+    assert launch.saved == launch.ids
 
 
 def test_a_checkpoint_is_passed_on(launch: Launch) -> None:
     first = launch.ids[0]
-    launch.result(first, **ROW)
-    launch.events.on_checkpoint(1, [], _trial(first), None)
+    launch.result(first, **ROW, saved=False)
+    assert launch.saved == []
+    launch.result(first, **ROW, saved=True)
     assert launch.saved == [first]
     assert launch.progress.unsaved() == {}
 
 
-def test_a_lost_worker_wastes_what_was_not_saved(launch: Launch) -> None:
+def test_a_trial_that_cannot_be_saved_is_told_of_until_it_is(launch: Launch) -> None:
+    first = launch.ids[0]
+    launch.result(first, **{**ROW, "saved": False, "reason": "OSError: no space left on device"})
+    launch.result(first, status="saving", saved=False, reason="OSError: still none")
+    assert launch.progress.troubles() == {first: "OSError: still none"}
+    assert launch.arm() == ArmProgress(waiting=2, running=1)
+    launch.result(first, status="finished", saved=True, reason="")
+    assert launch.progress.troubles() == {}
+    assert launch.arm() == ArmProgress(waiting=2, finished=1)
+
+
+def test_an_interrupted_trial_wastes_what_was_not_saved_and_is_tried_again(launch: Launch) -> None:
     first = launch.ids[0]
     launch.result(first, **ROW)
-    launch.events.on_trial_recover(1, [], _trial(first))
+    launch.complete(first, status="interrupted", reason="OSError: Stale file handle")
+    assert launch.progress.wasted == {first: 4.0}
+    assert launch.queue.unfinished == launch.progress.troubles() == {first: "OSError: Stale file handle"}
+    assert launch.arm() == ArmProgress(waiting=3)
+    launch.clock.now += 1
+    again = launch.queue.pull()
+    assert again is not None
+    assert (again.id, again.tries) == (first, 2)
     launch.result(first, **ROW)
+    launch.error(first, "Traceback (most recent call last):\n  File\nray.exceptions.ActorDiedError: killed\n")
+    assert launch.progress.wasted == {first: 8.0}
+    assert launch.queue.unfinished == {first: "ray.exceptions.ActorDiedError: killed"}
+    assert launch.reasons() == {}, "it has not failed"
+    assert launch.saved == [first, first]
+
+
+def test_a_lost_worker_that_had_recorded_its_end_has_ended(launch: Launch) -> None:
+    first, second, _ = launch.ids
+    for trial_id, status in ((first, "finished"), (second, "failed")):
+        launch.result(trial_id, **ROW)
+        launch.record(trial_id, status)  # type: ignore[arg-type]
+        launch.error(trial_id, "ray.exceptions.ActorDiedError: killed")
+    assert launch.arm() == ArmProgress(waiting=1, finished=1, failed=1)
+    assert launch.progress.wasted == launch.queue.unfinished == {}
+
+
+def test_a_trial_that_tune_stopped_is_interrupted(launch: Launch) -> None:
+    first = launch.ids[0]
     launch.result(first, **ROW)
-    launch.error(first, "Traceback (most recent call last):\n  File\nOSError: [Errno 28] No space left on device\n")
-    assert launch.progress.wasted == {first: 12.0}
-    assert launch.arm().failed == 1
-    assert launch.reasons() == {first: "OSError: [Errno 28] No space left on device"}
-    assert launch.saved == [first], "its record has changed"
+    launch.complete(first, **ROW)
+    assert launch.queue.unfinished == {first: "it ended without a record of its end"}
+    launch.events.on_trial_complete(1, [], _trial(launch.ids[1]))
+    assert len(launch.queue.unfinished) == 2, "it had not even begun"
 
 
 def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:
@@ -105,8 +168,6 @@ def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:
     launch.result(".stand-by-0", status="running")
     launch.result(".teacher", status="finished", reason="")
     assert launch.progress.note == "the teacher's bank is being filled"
-    launch.events.on_checkpoint(1, [], _trial(".bank-1"), None)
-    launch.events.on_trial_recover(1, [], _trial(".bank-1"))
     launch.result(".bank-1", status="finished", reason="")
     launch.result(".bank-2", status="finished", reason="")
     assert (launch.helpers.teacher, launch.progress.note) == ("bank filled", "")
@@ -121,10 +182,35 @@ def test_a_helper_that_fails_is_the_teachers_fault(launch: Launch) -> None:
     assert launch.progress.note == ""
 
 
-def test_a_helper_that_crashes_is_the_teachers_fault(launch: Launch) -> None:
+def test_a_helper_that_is_interrupted_is_tried_again(launch: Launch) -> None:
+    assert launch.helpers.next_preparation() is not None
     launch.error(".teacher", None)
-    assert (launch.helpers.teacher, launch.helpers.fault) == ("failed", "the worker died")
+    assert (launch.helpers.teacher, launch.progress.troubles()) == ("not trained", {".teacher": "the worker died"})
+    launch.clock.now += 1
+    again = launch.helpers.next_preparation()
+    assert again is not None
+    launch.result(again.id, status="interrupted", reason="OSError: gone")
+    assert launch.progress.troubles() == {".teacher": "OSError: gone"}
+    launch.clock.now += 2
+    third = launch.helpers.next_preparation()
+    assert third is not None
+    launch.result(third.id, status="finished", reason="")
+    assert (launch.helpers.teacher, launch.progress.troubles()) == ("trained", {})
     assert launch.reasons() == {}
+
+
+def test_a_helper_that_is_interrupted_too_often_is_the_teachers_fault(launch: Launch) -> None:
+    for _ in range(20):
+        launch.clock.now += 100
+        if (helper := launch.helpers.next_preparation()) is not None:
+            launch.error(helper.id, "ray.exceptions.ActorDiedError: killed")
+    assert (launch.helpers.teacher, launch.helpers.fault) == ("failed", "ray.exceptions.ActorDiedError: killed")
+    assert (launch.progress.note, launch.progress.troubles()) == ("", {})
+
+
+def test_nobody_is_told_of_an_actor_that_stood_by(launch: Launch) -> None:
+    launch.error(".stand-by-0", "ray.exceptions.ActorDiedError: killed")
+    assert launch.progress.troubles() == {}
 
 
 def test_a_helper_that_still_stands_by_does_not_disturb_the_estimate(

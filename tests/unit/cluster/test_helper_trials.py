@@ -8,6 +8,7 @@ import pytest
 
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.trial_feed import QueuedTrial
+from ctkd_study.launch import RetryPolicy
 from tests.support.banks import banked
 from trainables.config import TrialConfig
 
@@ -135,3 +136,75 @@ def test_helpers_are_told_from_the_trials_of_a_study(tmp_path: Path) -> None:
     helpers = HelperTrials(seeds(tmp_path), 0, slots=2)
     assert all(trial_id in helpers for trial_id in (".teacher", ".bank-2", ".stand-by-0"))
     assert "teacher-0123abcd-s0" not in helpers
+
+
+class Clock:
+    """Stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_was_interrupted_is_handed_out_again_after_growing_pauses(tmp_path: Path) -> None:
+    clock = Clock()
+    helpers = HelperTrials(seeds(tmp_path), 0, slots=2, now=clock)
+    first = helpers.next_preparation()
+    assert first is not None
+    for number, pause in enumerate((1, 2, 4), start=2):
+        given = f".teacher.{number - 1}" if number > 2 else ".teacher"
+        assert helpers.interrupted(given, "the worker died")
+        assert (helpers.teacher, helpers.fault) == ("not trained", "")
+        clock.now += pause - 0.001
+        assert taken(helpers.next_preparation) == []
+        clock.now += 0.002
+        (again,) = taken(helpers.next_preparation)
+        assert (again.id, again.config) == (f".teacher.{number}", first.config)
+        assert (again.id in helpers, helpers.job(again.id), helpers.released(again.id)) == (True, ".teacher", False)
+    helpers.ended(".teacher.4", "")
+    assert (helpers.teacher, ids(helpers.next_preparation)) == ("trained", [".bank-1", ".bank-2"])
+
+
+def test_each_part_of_a_bank_is_tried_again_by_itself(tmp_path: Path) -> None:
+    clock = Clock()
+    helpers = HelperTrials(seeds(tmp_path), 0, slots=2, now=clock)
+    taken(helpers.next_preparation)
+    helpers.ended(".teacher", "")
+    taken(helpers.next_preparation)
+    for part in (".bank-2", ".bank-1"):
+        assert helpers.interrupted(part, "gone")
+    clock.now += 1
+    assert ids(helpers.next_preparation) == [".bank-2.2", ".bank-1.2"]
+    helpers.ended(".bank-1.2", "")
+    assert helpers.teacher == "trained"
+    assert helpers.interrupted(".bank-2.2", "gone")
+    clock.now += 2
+    assert ids(helpers.next_preparation) == [".bank-2.3"]
+    helpers.ended(".bank-2.3", "")
+    assert (helpers.teacher, helpers.fault) == ("bank filled", "")
+
+
+def test_the_teacher_fails_when_a_helper_was_interrupted_too_often(tmp_path: Path) -> None:
+    clock = Clock()
+    helpers = HelperTrials(seeds(tmp_path), 0, slots=2, policy=RetryPolicy(tries=2), now=clock)
+    taken(helpers.next_preparation)
+    assert helpers.interrupted(".teacher", "gone")
+    clock.now += 1
+    taken(helpers.next_preparation)
+    assert not helpers.interrupted(".teacher.2", "gone for good")
+    assert (helpers.teacher, helpers.fault) == ("failed", "gone for good")
+    clock.now += 100
+    assert ids(helpers.next_preparation) == []
+
+
+def test_one_that_stands_by_is_not_tried_again(tmp_path: Path) -> None:
+    clock = Clock()
+    helpers = HelperTrials(seeds(tmp_path), 0, slots=4, now=clock)
+    taken(helpers.next_preparation)
+    taken(helpers.next_standing_by)
+    assert not helpers.interrupted(".stand-by-0", "gone")
+    clock.now += 100
+    assert ids(helpers.next_preparation) == ids(helpers.next_standing_by) == []
+    assert helpers.teacher == "not trained"

@@ -9,9 +9,19 @@ from ctkd_study.launch import TrialQueue
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
 from tests.support.banks import BASE
-from trainables import record
+from tests.support.records import saved
 from trainables.storage import Storage
 from trainables.trial import describe
+
+
+class Clock:
+    """Stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Launch:
@@ -21,7 +31,8 @@ class Launch:
         arms = {"two": BASE["arms"]["two"], "alone": BASE["arms"]["alone"]}
         changes: dict[str, Any] = {"arms": arms, "teacher_source": "bank32"}
         self.state = StudyState(from_mapping({**BASE, **changes}), Storage.at(str(folder)))
-        self.queue = TrialQueue(self.state, "uid", 2)
+        self.clock = Clock()
+        self.queue = TrialQueue(self.state, self.state.stored(), 2, now=self.clock)
         configs = [pending.config for pending in self.queue.waiting]
         needing = [config for config in configs if config.uses_teacher]
         self.helpers = HelperTrials(needing, len(configs) - len(needing), slots)
@@ -36,12 +47,15 @@ class Launch:
         for trial_id, pending in list(self.queue.handed_out.items()):
             if _short(trial_id) in names:
                 manifest = describe(pending.config, [{"epoch": 1}], None, status="finished")
-                record.write_into(self.state.folder.trial(trial_id), 20_000, manifest, [{"epoch": 1}], {}, None, None)
+                saved(self.state.folder.trial(trial_id), manifest, [{"epoch": 1}], 2)
                 self.queue.ended(trial_id)
 
 
 def _short(trial_id: str) -> str:
-    return trial_id if trial_id.startswith(".") else f"{trial_id.split('-')[0]} {trial_id[-2:]}"
+    if trial_id.startswith("."):
+        return trial_id
+    trial_id = trial_id.partition(".")[0]
+    return f"{trial_id.split('-')[0]} {trial_id[-2:]}"
 
 
 def test_trials_that_wait_for_the_teacher_are_overtaken(tmp_path: Path) -> None:
@@ -78,32 +92,38 @@ def test_trials_whose_teacher_failed_never_start_and_are_not_waited_for(tmp_path
         assert trial.id.startswith("alone")
         assert not launch.source.exhausted, "that is known once it has nothing to give"
     assert launch.source.next() is None
+    assert not launch.source.exhausted, "those that run may be interrupted"
+    launch.finish("alone s0")
+    (other,) = launch.queue.running
+    launch.queue.ended(other, "the worker died")
+    assert launch.source.next() is None
+    assert not launch.source.exhausted, "it is tried again"
+    launch.clock.now += 1
+    assert launch.taken() == ["alone s1"]
+    launch.finish("alone s1")
+    assert launch.source.next() is None
     assert launch.source.exhausted
 
 
-def test_a_trial_knows_its_share_of_a_gpu_and_the_number_of_its_first_checkpoint(tmp_path: Path) -> None:
+def test_a_trial_knows_its_share_of_a_gpu_and_tune_s_trials_differ(tmp_path: Path) -> None:
     for gpu, share in ((0.25, 0.25), (0.0, None)):
         launch = Launch(tmp_path / str(gpu), gpu=gpu)
         launch.source.next()
         trial = launch.source.next()
         assert trial is not None
-        assert trial.config["run"]["device_share"] == share
-        assert trial.config["run"]["trial"] == trial.id
-        assert (trial.first_index, trial.checkpoint) == (20_000, None)
+        run = trial.config["run"]
+        assert run["device_share"] == share
+        assert (run["folder"], run["attempt"]) == (launch.state.folder.trial(run["trial"]).location, 2)
+        assert trial.id == f"{run['trial']}.1"
+        launch.queue.ended(run["trial"], "the worker died")
+        launch.clock.now += 1
+        again = launch.source.next()
+        assert again is not None
+        assert (again.id, again.config) == (f"{run['trial']}.2", trial.config), "to Tune it is another trial"
 
 
-def test_a_trial_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
-    before = Launch(tmp_path)
-    trial_id = next(pending.id for pending in before.queue.waiting if not pending.config.uses_teacher)
-    pending = next(pending for pending in before.queue.waiting if pending.id == trial_id)
-    manifest = describe(pending.config, [{"epoch": 1}], None, status="running")
-    folder = before.state.folder.trial(trial_id)
-    record.write_into(folder, 10_000, manifest, [{"epoch": 1}], {}, None, None)
+def test_nothing_starts_once_the_launch_is_stopped(tmp_path: Path) -> None:
     launch = Launch(tmp_path)
-    launch.state.read()
-    launch.source.next()
-    trial = launch.source.next()
-    assert trial is not None
-    assert trial.id == trial_id
-    assert trial.checkpoint is not None
-    assert (trial.checkpoint.name, trial.first_index) == ("checkpoint_010000", 20_000)
+    launch.queue.stop()
+    assert launch.source.next() is None
+    assert launch.source.exhausted

@@ -76,8 +76,44 @@ def test_a_row_is_counted_in_device_seconds_and_lost_with_its_worker(plan: Plan)
     progress.saved(trial)
     progress.row(trial, row(2))
     assert progress.unsaved() == {trial: 4}
-    progress.recovered(trial)
+    progress.interrupted(trial, "the worker died")
     assert (progress.wasted, progress.unsaved()) == ({trial: 4}, {})
+    progress.interrupted(trial, "the worker died")
+    assert progress.wasted == {trial: 4}, "it had done nothing since"
+    progress.row(trial, row(2))
+    progress.ended(trial, "finished")
+    assert (progress.wasted, progress.unsaved()) == ({trial: 4}, {})
+
+
+def test_an_interrupted_trial_waits_and_goes_on(plan: Plan) -> None:
+    progress = LaunchProgress(plan.trials, {})
+    first, second, _ = (trial.id for trial in plan.trials)
+    progress.row(first, row(1))
+    progress.interrupted(first, "gone")
+    (arm,) = progress.arms().values()
+    assert (arm.waiting, arm.running, arm.failed) == (3, 0, 0)
+    progress.row(first, row(1))
+    progress.row(second, row(1))
+    (arm,) = progress.arms().values()
+    assert (arm.waiting, arm.running, arm.failed) == (1, 2, 0)
+
+
+def test_what_is_wrong_is_told_until_it_is_over(plan: Plan) -> None:
+    progress = LaunchProgress(plan.trials, {})
+    first, second, third = (trial.id for trial in plan.trials)
+    progress.interrupted(first, "the worker died")
+    progress.trouble(second, "no space left on device")
+    progress.trouble(third, "no space left on device")
+    progress.trouble(third, "Stale file handle")
+    told = {first: "the worker died", second: "no space left on device", third: "Stale file handle"}
+    assert progress.troubles() == told
+    progress.row(first, row(1))
+    assert progress.troubles() == told, "it has not saved yet"
+    progress.saved(first)
+    progress.ended(second, "failed")
+    progress.trouble(third, "")
+    progress.trouble(third, "")
+    assert progress.troubles() == {}
 
 
 def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from ctkd_study.launch import TrialQueue
+from ctkd_study.launch import RetryPolicy, TrialQueue
 from ctkd_study.plan import StudyState, due
 from ctkd_study.spec import PlannedTrial, StudySpec, from_mapping
+from tests.support.records import saved
 from tests.support.studies import plain
-from trainables import record
 from trainables.record import Manifest, Row, Status
 from trainables.storage import Storage
+from trainables.storage.local import Folder
 from trainables.trial import describe
 
 ARMS = {
@@ -29,12 +30,32 @@ def row(epoch: int) -> Row:
     return {"epoch": epoch, "time_ms": epoch, "epoch_seconds": 1.0, "device_seconds": 1.0, "val_top1": 50.0}
 
 
-def write(queue: TrialQueue, trial_id: str, status: Status, epochs: int = 1, index: int = 10_000) -> None:
+def write(queue: TrialQueue, trial_id: str, status: Status, epochs: int = 1) -> None:
     """What a worker would have recorded."""
-    pending = queue.handed_out[trial_id]
+    config = queue.handed_out[trial_id].config
     rows = [row(epoch) for epoch in range(1, epochs + 1)]
-    manifest = describe(pending.config, rows, rows[-1], status=status)
-    record.write_into(queue.state.folder.trial(trial_id), index, manifest, rows, {}, None, None)
+    manifest = describe(config, rows, rows[-1], status=status)
+    saved(queue.state.folder.trial(trial_id), manifest, rows, config.run.attempt)
+
+
+class Clock:
+    """Stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def begun(here: StudyState, launch: int = 1, **more: Any) -> TrialQueue:
+    """The queue of a launch."""
+    return TrialQueue(here, here.stored(), launch, **more)
 
 
 def pulled(queue: TrialQueue) -> list[str]:
@@ -46,7 +67,7 @@ def pulled(queue: TrialQueue) -> list[str]:
 
 def test_everything_is_due_at_once_seed_by_seed_and_handed_out_once(tmp_path: Path) -> None:
     here = state(tmp_path)
-    queue = TrialQueue(here, "uid", 1)
+    queue = begun(here)
     ids = [trial.id for trial in due(here.spec, {})]
     assert [(i.split("-")[0], i[-2:]) for i in ids] == [
         ("two", "s5"),
@@ -69,7 +90,7 @@ def test_everything_is_due_at_once_seed_by_seed_and_handed_out_once(tmp_path: Pa
 
 
 def test_what_is_wanted_overtakes(tmp_path: Path) -> None:
-    queue = TrialQueue(state(tmp_path), "uid", 1)
+    queue = begun(state(tmp_path))
     first = queue.pull(lambda trial: trial.arm == "alone")
     assert first is not None
     assert (first.trial.arm, first.trial.seed) == ("alone", 5)
@@ -80,80 +101,187 @@ def test_what_is_wanted_overtakes(tmp_path: Path) -> None:
 
 def test_a_pending_trial_knows_its_launch(tmp_path: Path) -> None:
     changes = {"checkpoint": {"epochs": 7}, "resources": {"cpu": 2.0}}
-    pending = TrialQueue(state(tmp_path, **changes), "the-uid", 3).pull()
+    pending = begun(here := state(tmp_path, **changes), 3).pull()
     assert pending is not None
     run = pending.config.run
-    assert (run.study, run.uid, run.trial, run.arm) == ("small", "the-uid", pending.id, "two")
+    assert (run.study, run.uid, run.trial, run.arm) == ("small", here.stored(), pending.id, "two")
     assert (run.setting, run.attempt, run.teachers, run.cores) == ("T=2", 3, str(tmp_path), 2.0)
     assert run.checkpoint.epochs == 7
-    assert (pending.checkpoint, pending.first_index) == (None, 30_000)
+    assert (run.folder, run.retry) == (f"{tmp_path}/small/{pending.id}", False)
+    assert pending.tries == 1
     assert pending.config.seed == 5
 
 
-def test_an_unfinished_trial_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
-    first = TrialQueue(state(tmp_path), "uid", 1)
+def test_what_has_no_final_record_is_due_again_in_the_next_launch(tmp_path: Path) -> None:
+    first = begun(state(tmp_path))
     ids = pulled(first)
-    write(first, ids[0], "running", epochs=2, index=10_007)
+    write(first, ids[0], "running", epochs=2)
     write(first, ids[1], "failed")
     write(first, ids[2], "finished")
     again = state(tmp_path).read()
-    queue = TrialQueue(again, "uid", 2)
-    assert [pending.id for pending in queue.waiting] == [ids[0], *ids[3:]]
-    pending = queue.pull()
-    assert pending is not None
-    assert pending.checkpoint is not None
-    assert (pending.checkpoint.name, pending.first_index) == ("checkpoint_010007", 20_000)
-
-    again.forget_failures()
-    retried = TrialQueue(again, "uid", 3)
-    assert ids[1] in [pending.id for pending in retried.waiting]
+    assert [pending.id for pending in begun(again, 2).waiting] == [ids[0], *ids[3:]]
+    again.forget_failures(3)
+    retried = begun(again, 3, retry=True)
+    assert [pending.id for pending in retried.waiting] == [*ids[:2], *ids[3:]]
+    assert all(pending.config.run.retry for pending in retried.waiting)
 
 
-def test_a_retry_goes_back_to_before_the_failure(tmp_path: Path) -> None:
-    queue = TrialQueue(state(tmp_path), "uid", 1)
+# -- interrupted trials ----------------------------------------------------------------------------------------------
+
+
+def waits(queue: TrialQueue, clock: Clock, trial_id: str) -> float:
+    """Seconds until a trial that was interrupted is handed out again, which it then is."""
+    assert pulled(queue) == []
+    pause = queue.seconds_to_wait()
+    assert pause is not None
+    clock.now += pause - 0.001
+    assert pulled(queue) == []
+    clock.now += 0.002
+    assert pulled(queue) == [trial_id]
+    return round(pause, 2)
+
+
+def test_pauses_double_until_the_trial_gets_further(tmp_path: Path, clock: Clock) -> None:
+    queue = begun(state(tmp_path, seeds=[5]), now=clock)
+    trial_id, *others = pulled(queue)
+    for other in others:
+        write(queue, other, "finished")
+        queue.ended(other)
+    pauses = []
+    for epochs in (0, 0, 0, 1, 1, 1, 2, 2):
+        if epochs:
+            write(queue, trial_id, "running", epochs)
+        assert queue.ended(trial_id, "OSError: gone") in ("running", None)
+        pauses.append(waits(queue, clock, trial_id))
+    assert pauses == [1, 2, 4, 1, 2, 4, 1, 2]
+    assert queue.handed_out[trial_id].tries == 9
+    write(queue, trial_id, "finished", 3)
+    assert queue.ended(trial_id) == "finished"
+    assert queue.exhausted
+    assert (queue.unfinished, queue.seconds_to_wait()) == ({}, None)
+
+
+def test_a_trial_that_never_gets_further_stays_unfinished_with_its_reason(tmp_path: Path, clock: Clock) -> None:
+    queue = begun(state(tmp_path, seeds=[5], arms={"alone": ARMS["alone"]}), now=clock)
+    (trial_id,) = pulled(queue)
+    pauses = []
+    for number in range(1, 10):
+        assert queue.ended(trial_id, f"OSError: gone {number} times") is None
+        assert not queue.exhausted
+        assert queue.unfinished == {trial_id: f"OSError: gone {number} times"}
+        pauses.append(waits(queue, clock, trial_id))
+        assert queue.running == {trial_id}
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    queue.ended(trial_id, "OSError: gone for good")
+    assert queue.exhausted
+    assert (queue.pull(), queue.seconds_to_wait()) == (None, None)
+    assert queue.unfinished == {trial_id: "OSError: gone for good"}
+    assert queue.state.manifests == {}, "an interruption is never recorded"
+    next_launch = begun(state(tmp_path, seeds=[5], arms={"alone": ARMS["alone"]}).read(), 2, now=clock)
+    assert pulled(next_launch) == [trial_id]
+
+
+def test_the_policy_is_the_launch_s(tmp_path: Path, clock: Clock) -> None:
+    policy = RetryPolicy(tries=3, first_pause=0.5, longest_pause=0.75)
+    queue = begun(state(tmp_path, seeds=[5], arms={"alone": ARMS["alone"]}), policy=policy, now=clock)
+    (trial_id,) = pulled(queue)
+    pauses = []
+    for _ in range(2):
+        queue.ended(trial_id, "gone")
+        pauses.append(waits(queue, clock, trial_id))
+    assert pauses == [0.5, 0.75]
+    queue.ended(trial_id, "gone")
+    assert queue.exhausted
+
+
+def test_others_run_while_an_interrupted_trial_rests(tmp_path: Path, clock: Clock) -> None:
+    queue = begun(state(tmp_path), now=clock)
+    first = queue.pull()
+    assert first is not None
+    queue.ended(first.id, "gone")
+    second = queue.pull()
+    assert second is not None
+    assert second.id != first.id
+    clock.now += 1
+    assert queue.pull(lambda trial: trial.id != first.id) is not None
+    again = queue.pull()
+    assert again is not None
+    assert (again.id, again.tries, again.config) == (first.id, 2, first.config), "it has waited longest"
+    assert [pending.tries for pending in queue.waiting] == [1, 1, 1]
+
+
+def test_the_shortest_pause_is_waited_for(tmp_path: Path, clock: Clock) -> None:
+    queue = begun(state(tmp_path), now=clock)
+    ids = pulled(queue)
+    for trial_id in (ids[0], ids[0], ids[1]):
+        queue.ended(trial_id, "gone")
+    assert queue.seconds_to_wait() == 1
+    clock.now += 5
+    assert queue.seconds_to_wait() == 0
+    assert pulled(queue) == ids[:2]
+    assert queue.seconds_to_wait() is None
+
+
+def test_a_trial_that_ends_without_a_record_of_its_end_is_interrupted(tmp_path: Path, clock: Clock) -> None:
+    queue = begun(state(tmp_path), now=clock)
     trial_id = pulled(queue)[0]
-    write(queue, trial_id, "running", epochs=2, index=10_000)
-    write(queue, trial_id, "failed", epochs=3, index=10_001)
-    write(queue, trial_id, "failed", epochs=3, index=10_002)
-    again = state(tmp_path).read()
-    again.forget_failures()
-    assert again.manifests[trial_id].epoch == 2
-    assert queue.state.folder.trial(trial_id).names() == ["checkpoint_010000"]
-    pending = TrialQueue(again, "uid", 2).pull()
-    assert pending is not None
-    assert pending.checkpoint is not None
-    assert pending.checkpoint.index == 10_000
+    write(queue, trial_id, "running", epochs=2)
+    assert queue.ended(trial_id) == "running"
+    assert queue.unfinished == {trial_id: "it ended without a record of its end"}
 
 
-def test_a_crash_is_recorded_with_the_rows_and_costs_so_far(tmp_path: Path) -> None:
-    queue = TrialQueue(state(tmp_path), "uid", 1)
-    trial_id, other = pulled(queue)[:2]
-    write(queue, trial_id, "running", epochs=2, index=10_004)
-    queue.crashed(trial_id, "RuntimeError: the disk is full")
-    found = record.scan(queue.state.folder.trial(trial_id)).newest
-    assert found is not None
-    manifest = found.manifest
-    assert (found.index, manifest.status, manifest.reason) == (10_005, "failed", "RuntimeError: the disk is full")
-    assert (manifest.epoch, len(found.rows())) == (2, 2)
-    assert (manifest.summary.device_seconds, manifest.summary.val_top1) == (2.0, 50.0)
-    assert queue.state.manifests[trial_id] == manifest
+def test_a_record_that_cannot_be_read_now_is_an_interruption(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = begun(state(tmp_path), now=clock)
+    trial_id = pulled(queue)[0]
+    write(queue, trial_id, "finished", epochs=3)
 
-    queue.crashed(other, "ValueError: at once")
-    found = record.scan(queue.state.folder.trial(other)).newest
-    assert found is not None
-    assert (found.index, found.manifest.epoch, found.manifest.reason) == (10_000, 0, "ValueError: at once")
-    assert trial_id not in [pending.id for pending in queue.waiting], "a failure is final until it is retried"
+    def stale(*arguments: Any) -> Any:
+        raise OSError("Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "tree", stale)
+        assert queue.ended(trial_id) is None
+    assert queue.unfinished == {trial_id: "its record cannot be read: Stale file handle"}
+    clock.now += 1
+    assert pulled(queue) == [trial_id]
+    assert queue.ended(trial_id) == "finished"
+    assert queue.unfinished == {}
+
+
+@pytest.mark.parametrize("status", ["finished", "failed"])
+def test_a_final_record_counts_whatever_the_runner_says(tmp_path: Path, clock: Clock, status: Status) -> None:
+    """A worker may be lost just after it has written."""
+    queue = begun(state(tmp_path), now=clock)
+    trial_id = pulled(queue)[0]
+    write(queue, trial_id, status)
+    assert queue.ended(trial_id, "the worker died") == status
+    assert (queue.unfinished, queue.seconds_to_wait()) == ({}, None)
+
+
+def test_nothing_is_handed_out_or_tried_again_once_the_launch_is_stopped(tmp_path: Path, clock: Clock) -> None:
+    queue = begun(state(tmp_path), now=clock)
+    first, second = queue.pull(), queue.pull()
+    assert first is not None
+    assert second is not None
+    queue.ended(first.id, "gone")
+    queue.stop()
+    queue.ended(second.id, "stopped")
+    clock.now += 100
+    assert (queue.pull(), queue.exhausted) == (None, True)
+    assert queue.unfinished == {first.id: "gone"}, "what was stopped met no fault"
 
 
 def test_a_stopped_launch_reads_what_its_trials_recorded(tmp_path: Path) -> None:
     here = state(tmp_path)
-    queue = TrialQueue(here, "uid", 1)
+    queue = begun(here)
     trial_id = pulled(queue)[0]
     write(queue, trial_id, "running", epochs=2)
     assert trial_id not in here.manifests
     queue.stop()
     assert here.manifests[trial_id].epoch == 2
-    assert not queue.exhausted
+    assert queue.exhausted
 
 
 def test_the_rule_is_asked_again_only_when_nothing_is_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +292,7 @@ def test_the_rule_is_asked_again_only_when_nothing_is_waiting(tmp_path: Path, mo
         return due(study, records)
 
     monkeypatch.setattr("ctkd_study.launch.queue.due", counted)
-    queue = TrialQueue(state(tmp_path), "uid", 1)
+    queue = begun(state(tmp_path))
     while (pending := queue.pull()) is not None:
         write(queue, pending.id, "finished")
         queue.ended(pending.id)

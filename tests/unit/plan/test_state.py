@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from ctkd_study.errors import ChangedStudyError
+from ctkd_study.errors import ChangedStudyError, StudyError
 from ctkd_study.plan import StudyState
 from ctkd_study.records import StudyFolder
 from ctkd_study.spec import StudySpec, from_mapping
+from tests.support.records import saved
 from tests.support.studies import plain
 from trainables import record
-from trainables.record import Manifest, Row, Status
+from trainables.record import Manifest, Row, RunId, Status
 from trainables.storage import Storage
+from trainables.storage.local import Folder
 from trainables.trial import describe
 
 
@@ -25,14 +27,15 @@ def state(folder: Path, **changes: Any) -> StudyState:
     return StudyState(study(**changes), Storage.at(str(folder)))
 
 
-def write(here: StudyState, number: int, status: Status, epoch: int, index: int) -> Path:
+def write(here: StudyState, number: int, status: Status, epoch: int, launch: int = 1, uid: str = "") -> Path:
     """Record an epoch of one of the planned trials as a worker does; returns the checkpoint's folder."""
     trial = here.plan.trials[number]
-    run = trial.config.run.model_copy(update={"trial": trial.id, "study": here.spec.name, "uid": "uid", "attempt": 1})
+    options = {"trial": trial.id, "study": here.spec.name, "uid": uid or here.stored(), "attempt": launch}
+    run = trial.config.run.model_copy(update=options)
     rows: list[Row] = [{"epoch": e, "time_ms": e, "val_top1": 50.0} for e in range(1, epoch + 1)]
     manifest = describe(trial.config.model_copy(update={"run": run}), rows, rows[-1], status=status)
-    record.write_into(here.folder.trial(trial.id), index, manifest, rows, {}, None, None)
-    return Path(here.folder.trial(trial.id).root) / f"checkpoint_{index:06d}"
+    folder = here.folder.trial(trial.id)
+    return Path(folder.root) / saved(folder, manifest, rows, launch)
 
 
 def seen(manifests: Any) -> dict[str, tuple[str, int]]:
@@ -42,13 +45,13 @@ def seen(manifests: Any) -> dict[str, tuple[str, int]]:
 def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     here = state(tmp_path)
     first, second = (trial.id for trial in here.plan.trials)
-    write(here, 0, "running", 1, 10_000)
+    write(here, 0, "running", 1)
     assert here.manifests == {}
-    assert here.scan_of(first) == record.Scan(None, 0, ())
+    assert here.scan_of(first) == record.Scan()
     assert here.read() is here
     assert seen(here.manifests) == {first: ("running", 1)}
-    assert here.scan_of(first).next_index == 10_001
-    assert here.scan_of(second) == record.Scan(None, 0, ())
+    assert here.scan_of(first).last_run == RunId(1, 1)
+    assert here.scan_of(second) == record.Scan()
 
 
 def test_the_folder_has_the_studys_name_and_lies_in_the_storage(tmp_path: Path) -> None:
@@ -62,15 +65,15 @@ def test_the_folder_has_the_studys_name_and_lies_in_the_storage(tmp_path: Path) 
 def test_a_trial_is_read_again_when_it_has_gone_on_or_is_gone(tmp_path: Path) -> None:
     here = state(tmp_path)
     first = here.plan.trials[0].id
-    write(here, 0, "running", 1, 10_000)
+    write(here, 0, "running", 1)
     here.read()
-    write(here, 0, "finished", 3, 10_002)
-    assert here.scan_of(first).next_index == 10_001
+    write(here, 0, "finished", 3)
+    assert here.scan_of(first).last_run == RunId(1, 1)
     found = here.read_trial(first)
     assert found is not None
     assert (found.status, found.epoch) == ("finished", 3)
     assert seen(here.manifests) == {first: ("finished", 3)}
-    assert here.scan_of(first).next_index == 10_003
+    assert here.scan_of(first).last_run == RunId(1, 2)
     here.folder.root.remove_folder(first)
     assert here.read_trial(first) is None
     assert here.manifests == {}
@@ -80,17 +83,19 @@ def test_a_trial_is_read_again_when_it_has_gone_on_or_is_gone(tmp_path: Path) ->
 @pytest.mark.parametrize("check_hashes", [False, True])
 def test_every_file_is_read_only_where_that_is_asked_for(tmp_path: Path, check_hashes: bool) -> None:
     here = state(tmp_path)
-    history = write(here, 0, "running", 1, 10_000) / "history.jsonl"
+    history = write(here, 0, "running", 1) / "history.jsonl"
     history.write_bytes(bytes(len(history.read_bytes())))
     first = here.plan.trials[0].id
     assert (first in here.read(check_hashes).manifests) is not check_hashes
     assert (here.read_trial(first, check_hashes) is not None) is not check_hashes
-    assert here.scan_of(first).damaged == ((f"checkpoint_010000: {history.name} has changed",) if check_hashes else ())
+    assert here.scan_of(first).damaged == (
+        ("run-000001-001/checkpoint_000001: history.jsonl has changed",) if check_hashes else ()
+    )
 
 
 def test_sizes_alone_are_compared_by_default(tmp_path: Path) -> None:
     here = state(tmp_path)
-    history = write(here, 0, "running", 1, 10_000) / "history.jsonl"
+    history = write(here, 0, "running", 1) / "history.jsonl"
     history.write_bytes(bytes(len(history.read_bytes())))
     first = here.plan.trials[0].id
     assert first in here.read().manifests
@@ -110,7 +115,7 @@ def test_a_choice_made_at_the_first_run_is_kept_unless_the_study_starts_afresh(t
 
 def test_another_configuration_of_a_recorded_trial_is_refused(tmp_path: Path) -> None:
     here = state(tmp_path)
-    write(here, 0, "running", 1, 10_000)
+    write(here, 0, "running", 1)
     assert here.read().refuse_changes() is here
     here.folder.store(here.spec)
     other = state(tmp_path, recipe={"epochs": 4})
@@ -119,42 +124,64 @@ def test_another_configuration_of_a_recorded_trial_is_refused(tmp_path: Path) ->
         other.read().refuse_changes()
 
 
-def test_failures_are_forgotten_back_to_the_last_whole_checkpoint(tmp_path: Path) -> None:
+def test_records_of_another_study_do_not_count(tmp_path: Path) -> None:
+    """Its folder was set aside, and a worker of it still runs."""
+    here = state(tmp_path)
+    write(here, 0, "finished", 3, uid="of-the-study-before")
+    assert here.read().manifests == {}
+    assert here.scan_of(here.plan.trials[0].id).last_run == RunId(1, 1)
+    write(here, 0, "running", 1)
+    assert seen(state(tmp_path).read().manifests) == {here.plan.trials[0].id: ("running", 1)}
+
+
+def test_a_record_that_cannot_be_read_now_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = state(tmp_path)
+    write(here, 1, "finished", 3)
+
+    def stale(*arguments: Any) -> Any:
+        raise OSError("Stale file handle")
+
+    monkeypatch.setattr(Folder, "tree", stale)
+    with pytest.raises(StudyError, match=f"the record of {here.plan.trials[1].id} cannot be read: Stale file handle"):
+        here.read()
+
+
+def test_failures_of_earlier_launches_are_forgotten_back_to_the_last_whole_checkpoint(tmp_path: Path) -> None:
     here = state(tmp_path)
     first, second = (trial.id for trial in here.plan.trials)
-    write(here, 0, "running", 1, 10_000)
-    write(here, 0, "failed", 2, 10_001)
-    write(here, 0, "failed", 2, 10_002)
-    write(here, 1, "failed", 1, 10_000)
+    write(here, 0, "running", 1)
+    write(here, 0, "failed", 2)
+    write(here, 1, "failed", 1)
     here.read()
     assert seen(here.manifests) == {first: ("failed", 2), second: ("failed", 1)}
-    here.forget_failures()
+    before = here.folder.root.tree()
+    here.forget_failures(2)
     assert seen(here.manifests) == {first: ("running", 1)}
-    assert here.folder.trial(first).names() == ["checkpoint_010000"]
-    assert here.folder.trial(second).names() == []
-    assert here.scan_of(first).next_index == 10_001
-    here.forget_failures()
-    assert seen(state(tmp_path).read().manifests) == {first: ("running", 1)}
+    assert here.folder.root.tree() == before, "they are only passed over"
+    here.forget_failures(2)
+    write(here, 1, "failed", 1, launch=2)
+    assert here.read_trial(second) is not None, "it has failed again"
+    assert seen(state(tmp_path).read().manifests) == {first: ("failed", 2), second: ("failed", 1)}
 
 
 def test_what_lies_before_a_failure_is_read_with_care(tmp_path: Path) -> None:
     """Training goes on from there: sizes alone would not do."""
     here = state(tmp_path)
     first = here.plan.trials[0].id
-    write(here, 0, "running", 1, 10_000)
-    history = write(here, 0, "running", 2, 10_001) / "history.jsonl"
+    write(here, 0, "running", 1)
+    history = write(here, 0, "running", 2) / "history.jsonl"
+    write(here, 0, "failed", 3)
     history.write_bytes(bytes(len(history.read_bytes())))
-    write(here, 0, "failed", 3, 10_002)
-    here.read().forget_failures()
-    assert seen(here.manifests) == {first: ("running", 1)}
+    here.read().forget_failures(2)
+    assert here.manifests == {}, "the first was removed when the third was saved"
+    assert here.scan_of(first).damaged == ("run-000001-002/checkpoint_000001: history.jsonl has changed",)
 
 
 @pytest.mark.parametrize("status", ["running", "finished"])
 def test_only_failures_are_forgotten(tmp_path: Path, status: Status) -> None:
     here = state(tmp_path)
-    write(here, 0, "failed", 1, 10_000)
-    write(here, 0, status, 2, 10_001)
-    here.read().forget_failures()
+    write(here, 0, "failed", 1)
+    write(here, 0, status, 2)
+    here.read().forget_failures(2)
     manifest: Manifest = here.manifests[here.plan.trials[0].id]
     assert manifest.status == status
-    assert len(here.folder.trial(here.plan.trials[0].id).names()) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctkd_study.errors import StudyError, UnknownStudyError
-from ctkd_study.records import StudyFolder, begin_launch, end_launch, record_look, wasted
+from ctkd_study.records import StudyFolder, record_look
 from ctkd_study.spec import from_mapping
 from tests.support.studies import plain
 from trainables.storage import Storage
@@ -36,24 +36,47 @@ def test_an_unknown_study_names_the_known_ones(folder: StudyFolder) -> None:
         folder.stored()
     StudyFolder(folder.storage, "alpha").store(from_mapping(plain()))
     StudyFolder(folder.storage, "beta").store(from_mapping(plain()))
-    folder.storage.write("gamma/lease.json", b"{}")
+    folder.storage.write("gamma/launches/000001.json", b"{}")
     with pytest.raises(UnknownStudyError, match=r"it holds alpha, beta\. Run its file first"):
         folder.stored()
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b'{"uid": 3, "study": {}}', b'{"uid": "x"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'{"version": 2, "uid": 3, "study": {}}',
+        b'{"version": 2, "uid": "x"}',
+        b'{"version": "2", "uid": "x", "study": {}}',
+        b'{"uid": "x", "study": {}}',
+    ],
+)
 def test_a_damaged_study_is_told_by_its_path(folder: StudyFolder, content: bytes) -> None:
     folder.root.write("study.json", content)
     with pytest.raises(StudyError, match=r"small/study.json is damaged: restore it from a copy, or start anew"):
         folder.stored()
 
 
-def test_a_study_of_a_newer_version_or_of_no_version_is_refused(folder: StudyFolder) -> None:
+def test_a_study_of_another_version_is_refused(folder: StudyFolder) -> None:
     folder.store(from_mapping(plain()))
     content = json.loads(folder.root.read("study.json"))
-    folder.root.write("study.json", json.dumps({**content, "version": 2}).encode())
+    assert content["version"] == 2
+    folder.root.write("study.json", json.dumps({**content, "version": 3}).encode())
     with pytest.raises(StudyError, match="was written by a newer version of ctkd-study"):
         folder.stored()
+    folder.root.write("study.json", json.dumps({**content, "version": 1}).encode())
+    earlier = r"small/study\.json was written by an earlier version .* another name, or start anew with --fresh"
+    for act in (folder.stored, lambda: folder.store(from_mapping(plain()))):
+        with pytest.raises(StudyError, match=earlier):
+            act()
+    assert folder.set_aside() == "small.1", "a fresh start reads nothing of it"
+
+
+def test_a_study_that_this_version_cannot_mean_is_refused(folder: StudyFolder) -> None:
+    folder.store(from_mapping(plain()))
+    content = json.loads(folder.root.read("study.json"))
     content["study"]["student"] = {"model": "gone"}
     folder.root.write("study.json", json.dumps(content).encode())
     with pytest.raises(StudyError, match=r"is not a study of this version:\nstudent.model: must be one of"):
@@ -62,48 +85,16 @@ def test_a_study_of_a_newer_version_or_of_no_version_is_refused(folder: StudyFol
 
 def test_setting_aside_never_overwrites(folder: StudyFolder) -> None:
     assert folder.set_aside() is None
-    folder.root.write("lease.json", b"{}")
-    folder.root.write(".lease.lock", b"")
-    assert folder.set_aside() is None, "a lease alone is nothing to keep"
+    folder.root.write("launches/000001.json", b"{}")
+    assert folder.set_aside() is None, "a launch alone is nothing to keep"
     names = []
     for content in (b"first", b"second"):
-        folder.root.write("launches.json", content)
+        folder.root.write("study.json", content)
         names.append(folder.set_aside())
     assert names == ["small.1", "small.2"]
-    assert [folder.storage.read(f"{name}/launches.json") for name in names if name] == [b"first", b"second"]
+    assert [folder.storage.read(f"{name}/study.json") for name in names if name] == [b"first", b"second"]
+    assert folder.storage.exists("small.1/launches/000001.json")
     assert not folder.root.exists()
-
-
-# -- launches --------------------------------------------------------------------------------------------------------
-
-
-def test_launches_are_numbered_and_what_they_lost_is_added_up(folder: StudyFolder) -> None:
-    assert begin_launch(folder, {"ignored": 9.0}) == 1, "there was no launch before"
-    end_launch(folder, {"a": 1.0, "b": 2.0})
-    assert begin_launch(folder, {}) == 2
-    # The second launch dies: it never says what it lost, but its lease did.
-    assert begin_launch(folder, {"b": 4.0, "c": 8.0}) == 3
-    end_launch(folder, {"a": 16.0})
-    assert wasted(folder) == {"a": 17.0, "b": 6.0, "c": 8.0}
-    launches = json.loads(folder.root.read("launches.json"))
-    assert [launch["wasted"] for launch in launches] == [{"a": 1.0, "b": 2.0}, {"b": 4.0, "c": 8.0}, {"a": 16.0}]
-    assert [launch["attempt"] for launch in launches] == [1, 2, 3]
-    assert ["ended_ms" in launch for launch in launches] == [True, False, True]
-    assert launches[0]["started_ms"] <= launches[0]["ended_ms"] <= launches[1]["started_ms"]
-
-
-def test_what_a_dead_launch_lost_adds_to_what_it_had_told(folder: StudyFolder) -> None:
-    begin_launch(folder, {})
-    end_launch(folder, {"a": 1.0, "b": 2.0})
-    begin_launch(folder, {"a": 4.0})
-    assert wasted(folder) == {"a": 5.0, "b": 2.0}
-
-
-@pytest.mark.parametrize("content", [b"{}", b"[1]", b'[{"attempt": 1}]', b"[{]"])
-def test_damaged_launches_are_refused(folder: StudyFolder, content: bytes) -> None:
-    folder.root.write("launches.json", content)
-    with pytest.raises(StudyError, match=r"launches\.json is damaged"):
-        wasted(folder)
 
 
 # -- looks -----------------------------------------------------------------------------------------------------------
@@ -142,7 +133,7 @@ def test_a_look_at_a_storage_that_can_t_be_written_still_counts(
     def refuse(self: Storage, path: str, content: bytes) -> None:
         raise OSError(30, "Read-only file system", path)
 
-    monkeypatch.setattr(Storage, "write", refuse)
+    monkeypatch.setattr(type(folder.root), "write", refuse)
     with caplog.at_level(logging.WARNING):
         assert record_look(folder, 5, {}) == 2
     assert "this look is not recorded" in caplog.text

@@ -8,7 +8,6 @@ import types
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs as pafs
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ErrorCode
@@ -149,7 +148,7 @@ def test_the_first_line_of_an_error(error: Exception, line: str) -> None:
 def test_the_default_store_lies_in_a_local_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert default_uri(Storage.at("records")) == f"sqlite:///{tmp_path}/records/mlflow.db"
-    remote = Storage(pafs.SubTreeFileSystem("/", pafs.LocalFileSystem()), "bucket/x", "s3://")
+    remote = Storage.at("s3://bucket/x")
     assert default_uri(remote) == f"sqlite:///{tmp_path}/results/mlflow.db"
     assert default_uri(remote, tmp_path / "else") == f"sqlite:///{tmp_path}/else/mlflow.db"
 

@@ -18,6 +18,7 @@ from ctkd_study.tracking.view import VIEW_TAG
 from tests.support.tracking_cases import START_MS, Study, contents, epochs_sent, held, history, run_names
 from trainables.record import Row
 from trainables.storage import Storage
+from trainables.storage.local import Folder
 
 #: A whole record, by its manifest, of rows that this version does not know.
 UNREADABLE: list[Row] = [{"epoch": 1, "val_top1": 50.0, "test_top1": 50.0, "device_seconds": 1.0, "tflop": 1.0}]
@@ -189,24 +190,20 @@ def test_a_damaged_checkpoint(study: Study, database: str, file: str, thorough: 
     assert epochs_sent(database, study.uid, FIRST) == expected
 
 
-class Racing(Storage):
-    """A storage that loses a trial's second checkpoint just before its history is read."""
-
-    def within(self, *parts: str) -> "Racing":
-        return Racing(self.filesystem, self.path(*parts), self.scheme)
+class Racing(Folder):
+    """A folder that loses a trial's second checkpoint just before its history is read."""
 
     def read(self, path: str) -> bytes:
-        folder = Path(self.path("checkpoint_010002"))
-        if path.endswith("010002/history.jsonl") and folder.exists():
-            shutil.rmtree(folder)
+        file = Path(self.path(path))
+        if path == "run-000001-002/checkpoint_000001/history.jsonl" and file.exists():
+            shutil.rmtree(file.parent)
         return super().read(path)
 
 
 def test_a_checkpoint_may_vanish_while_it_is_read(study: Study, database: str) -> None:
     study.save(FIRST, history(FIRST, 1))
     study.save(FIRST, history(FIRST, 2))
-    storage = Storage.at(str(study.folder))
-    racing = dataclasses.replace(study.projection(database), trials=Racing(storage.filesystem, storage.root))
+    racing = dataclasses.replace(study.projection(database), trials=Racing(str(study.folder)))
     projector = Projector(racing, thorough=False)
     assert projector.attempt(None)
     assert epochs_sent(database, study.uid, FIRST) == [1]

@@ -8,8 +8,9 @@ import torch
 
 from tests.support import settings
 from tests.support.banks import banked
-from trainables import jobs
+from trainables import jobs, preparation
 from trainables.bank import BANKS, unbanked
+from trainables.faults import Interrupted
 
 CPU = torch.device("cpu")
 
@@ -24,20 +25,23 @@ def unused(*arguments: Any) -> Any:
         ({"stand_by": True}, jobs.StandBy),
         ({"prepare": [{}]}, jobs.Prepare),
         ({"prepare": [{}], "shard": (1, 2)}, jobs.Prepare),
-        ({"stand_by": False}, jobs.TrainStudent),
-        ({}, jobs.TrainStudent),
+        ({"stand_by": False}, jobs.TrainUnrecorded),
+        ({"run": {"folder": "/nowhere"}}, jobs.TrainRecorded),
     ],
 )
 def test_the_keys_of_a_configuration_choose_the_job(tmp_path: Path, config: dict[str, Any], kind: type) -> None:
     plain = settings.trial(tmp_path, arm="alone").plain()
-    config = {**plain, **config} if kind is jobs.TrainStudent and not config else config
     if "prepare" in config:
         config = {**config, "prepare": [plain]}
-    if config == {"stand_by": False}:
-        with pytest.raises(ValueError, match="this configuration is not a trial's"):
-            jobs.choose(config, unused)
-        return
-    assert type(jobs.choose(config, jobs.KeptMaterials())) is kind
+    elif not config.get("stand_by"):
+        config = {**plain, **{key: value for key, value in config.items() if key in plain}}
+    assert type(job := jobs.choose(config, jobs.KeptMaterials())) is kind
+    assert job.is_recorded == (kind is jobs.TrainRecorded)
+
+
+def test_other_configurations_are_refused() -> None:
+    with pytest.raises(ValueError, match="this configuration is not a trial's"):
+        jobs.choose({"stand_by": False}, unused)
 
 
 def test_a_shard_fills_its_part_of_the_bank(tmp_path: Path) -> None:
@@ -53,9 +57,31 @@ def test_a_shard_fills_its_part_of_the_bank(tmp_path: Path) -> None:
 def test_a_fault_in_preparing_is_reported_not_raised(tmp_path: Path) -> None:
     (tmp_path / BANKS).write_text("a file where a folder must be")
     report = jobs.choose({"prepare": [banked(tmp_path).plain()]}, unused).step()
-    assert report.ended
-    assert report.values["status"] == "failed"
+    assert (report.ended, report.ends_process) == (True, False)
+    assert report.values["status"] == "interrupted", "it may pass"
     assert BANKS in report.values["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "ends_process"),
+    [
+        (OSError("gone"), "interrupted", False),
+        (Interrupted("OSError: gone"), "interrupted", False),
+        (MemoryError("gone"), "interrupted", True),
+        (RuntimeError("gone"), "failed", False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_what_preparing_raises_is_told_by_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, status: str, ends_process: bool
+) -> None:
+    def broken(config: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(preparation, "ensure_trained", broken)
+    report = jobs.choose({"prepare": [banked(tmp_path).plain()]}, unused).step()
+    assert (report.ended, report.values["status"], report.ends_process) == (True, status, ends_process)
+    assert "gone (" in report.values["reason"]
 
 
 def test_materials_are_kept_for_the_next_trial_that_reads_the_same(tmp_path: Path) -> None:

@@ -1,36 +1,36 @@
 """The Trainable without Ray: steps, reports, checkpoints, and other jobs in the same actor."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.support import settings
 from tests.support.banks import banked
 from trainables import jobs, record
 from trainables.bank import BANKS
+from trainables.storage import Storage
 from trainables.trainable import CTKDTrainable
+from trainables.trainer import Trainer
 
 
-def config(folder: Path, epochs: int = 3, every: int = 1, **changes: Any) -> dict[str, Any]:
+def config(teachers: Path, epochs: int = 3, every: int = 1, **run: Any) -> dict[str, Any]:
     """A trial without a teacher that saves every so many epochs."""
     recipe = {**settings.RECIPE, "epochs": epochs}
-    run = {"teachers": str(folder), "checkpoint": {"epochs": every, "seconds": None}}
-    plain = settings.trial(folder, arm="alone", recipe=recipe, **changes).plain()
-    return {**plain, "run": run}
+    plain = settings.trial(teachers, arm="alone", recipe=recipe).plain()
+    return {**plain, "run": {"teachers": str(teachers), "checkpoint": {"epochs": every, "seconds": None}, **run}}
 
 
 class EightEpochs(CTKDTrainable):
-    """Epochs of 0.15 seconds by a clock of its own; the sixth and the last save."""
+    """Epochs of 0.15 seconds by a clock of its own."""
 
-    def setup(self, config: dict[str, Any]) -> None:
-        self.epoch = 0
+    epoch = 0
 
     def step(self) -> dict[str, Any]:
         self.epoch += 1
-        return {"epoch": self.epoch, "done": self.epoch == 8, "should_checkpoint": self.epoch in (6, 8)}
+        return {"epoch": self.epoch, "done": self.epoch == 8}
 
     def clock(self) -> float:
         return self.epoch * 0.15
@@ -63,13 +63,19 @@ def test_a_number_that_is_not_finite_ends_the_trial_without_an_exception(tmp_pat
     [((1000, 0), {}), ((0, 1000), {}), ((), {"buffer_time_s": 0.0, "max_buffer_length": 1000})],
     ids=["as Ray 2.60 passes them", "as Ray means them", "by name"],
 )
-def test_epochs_are_reported_together_until_one_saves(
-    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, ...], named: dict[str, float]
+@pytest.mark.parametrize("recorded", [True, False])
+def test_epochs_are_reported_together_where_ray_need_not_save(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: tuple[int, ...],
+    named: dict[str, float],
+    recorded: bool,
 ) -> None:
-    trial = EightEpochs()
+    trial = EightEpochs(config(tmp_path, folder=str(tmp_path / "trial") if recorded else None))
     monkeypatch.setattr(time, "monotonic", trial.clock)
-    reports = [trial.train_buffered(*limits, **named) for _ in range(5)]
-    assert [[result["epoch"] for result in report] for report in reports] == [[1, 2, 3, 4], [5], [6], [7], [8]]
+    reports = [trial.train_buffered(*limits, **named) for _ in range(2)]
+    together = [[1, 2, 3, 4], [5, 6, 7, 8]] if recorded else [[1], [2]]
+    assert [[result["epoch"] for result in report] for report in reports] == together
 
 
 def test_a_checkpoint_is_a_record_and_the_trial_goes_on_from_it(tmp_path: Path) -> None:
@@ -78,7 +84,9 @@ def test_a_checkpoint_is_a_record_and_the_trial_goes_on_from_it(tmp_path: Path) 
     first.step()
     folder.mkdir()
     first.save_checkpoint(str(folder))
-    assert json.loads((folder / record.MANIFEST).read_text())["epoch"] == 1
+    found = record.scan(Storage.at(str(folder))).newest
+    assert found is not None
+    assert found.manifest.epoch == 1
     second = CTKDTrainable(plain)
     second.load_checkpoint(str(folder))  # type: ignore[arg-type]
     ours, theirs = second.step(), first.step()
@@ -108,6 +116,50 @@ def test_a_result_that_was_held_back_is_not_the_next_trials(tmp_path: Path) -> N
     assert report["epoch"] == 1
     actor.reset_config(config(tmp_path, epochs=5, every=5))
     assert actor.train_buffered()[0]["epoch"] == 1
+
+
+def test_a_recorded_trial_goes_on_from_its_record_in_any_actor(tmp_path: Path) -> None:
+    plain = config(tmp_path, folder=str(tmp_path / "trial"))
+    first = CTKDTrainable(plain)
+    done = [first.step()]
+    assert (done[0]["saved"], done[0]["should_checkpoint"]) == (True, False), "Ray has nothing to keep"
+    reused = CTKDTrainable({jobs.STAND_BY: True})
+    assert reused.reset_config(plain)
+    done += [reused.step(), reused.step()]
+    assert [(result["epoch"], result["status"], result["done"]) for result in done] == [
+        (1, "running", False),
+        (2, "running", False),
+        (3, "finished", True),
+    ]
+    assert CTKDTrainable(plain).step() == {
+        "status": "finished", "reason": "", "saved": False, "done": True, "should_checkpoint": False,
+    }  # fmt: skip
+
+
+def test_a_fault_ends_a_recorded_trial_without_an_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune tries again only what is running; a launch tries again whatever was interrupted."""
+
+    def gone(trainer: Trainer) -> Any:
+        raise OSError("Stale file handle")
+
+    monkeypatch.setattr(Trainer, "train_epoch", gone)
+    actor = CTKDTrainable({jobs.STAND_BY: True})
+    actor.reset_config(config(tmp_path, folder=str(tmp_path / "trial")))
+    result = actor.step()
+    assert (result["status"], result["done"], result["saved"]) == ("interrupted", True, False)
+    assert result["reason"].startswith("OSError: Stale file handle (")
+
+
+@pytest.mark.parametrize("fault", [MemoryError("no room"), torch.OutOfMemoryError("no room on the card")])
+def test_a_process_that_can_t_be_trusted_any_more_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def spoilt(trainer: Trainer) -> Any:
+        raise fault
+
+    monkeypatch.setattr(Trainer, "train_epoch", spoilt)
+    with pytest.raises(RuntimeError, match="no room"):
+        CTKDTrainable(config(tmp_path, folder=str(tmp_path / "trial"))).step()
 
 
 def test_a_trial_takes_a_core_for_each_thread() -> None:

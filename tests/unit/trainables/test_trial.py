@@ -7,23 +7,24 @@ import pytest
 import torch
 
 from tests.support import settings
-from tests.support.trials import finished, same
+from tests.support.trials import finished, same, save
 from trainables import record, trial
 from trainables.materials import load_materials
+from trainables.recorded import run_inline
 from trainables.storage import Storage
-from trainables.trial import Trial, describe, run_inline
+from trainables.trial import Trial, describe
 
 
 @pytest.mark.parametrize("arm", ["fixed", "global", "instance", "alone"])
 def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
     config = settings.trial(tmp_path, 2, arm, recipe={**settings.RECIPE, "epochs": 6})
     straight = finished(config, tmp_path / "straight")
-    folder = Storage.at(str(tmp_path / "resumed"))
-    first = Trial(config, load_materials)
+    run = record.Run.begin(Storage.at(str(tmp_path / "resumed")), record.Scan())
+    first = Trial(config, load_materials, [run.start])
     initial = {key: value.clone() for key, value in first.trainer.student.state_dict().items()}
     for _ in range(4):
         first.step()
-    first.write(folder.within(record.checkpoint_name(0)))
+    run.save(first.manifest(), first.contents())
     resumed = finished(config, tmp_path / "resumed")
     assert [start.epoch for start in resumed.manifest.starts] == [0, 4]
     same(straight, resumed)
@@ -33,15 +34,12 @@ def test_resumed_trial_equals_a_straight_one(tmp_path: Path, arm: str) -> None:
 
 def test_a_resumed_trial_remembers_its_best_epoch(tmp_path: Path) -> None:
     config = settings.trial(tmp_path, arm="alone", recipe={**settings.RECIPE, "epochs": 4})
-    folder = Storage.at(str(tmp_path / "trial"))
     first = Trial(config, load_materials)
     for _ in range(2):
         first.step()
     best = first.trainer.selected
     assert best is not None
-    first.write(folder.within("checkpoint_000000"))
-    found = record.scan(folder).newest
-    assert found is not None
+    found = save(first, tmp_path / "trial")
     again = Trial(config, load_materials)
     again.restore(found)
     assert again.trainer.selected is not None
@@ -54,7 +52,7 @@ def test_a_resumed_trial_remembers_its_best_epoch(tmp_path: Path) -> None:
             parameter.zero_()
     for _ in range(2):
         again.step()
-    summary = again.write(folder.within("checkpoint_000001")).summary
+    summary = save(again, tmp_path / "trial").manifest.summary
     assert (summary.selected_epoch, summary.val_top1) == (best.row["epoch"], best.row["val_top1"])
 
 
@@ -66,11 +64,10 @@ def test_a_failed_trials_checkpoint_keeps_the_best_epoch(tmp_path: Path) -> None
     with torch.no_grad():
         next(trial.trainer.student.parameters()).fill_(float("nan"))
     assert trial.step() is None
-    manifest = trial.write(Storage.at(str(tmp_path / "checkpoint_000000")))
+    newest = save(trial, tmp_path)
+    manifest = newest.manifest
     assert (manifest.status, manifest.reason) == ("failed", "train_loss is nan in epoch 2")
     assert (manifest.epoch, manifest.summary.selected_epoch) == (1, 1)
-    newest = record.scan(Storage.at(str(tmp_path))).newest
-    assert newest is not None
     assert newest.state() == {}, "there is nothing to go on from"
     assert all(torch.equal(value, best.weights[key]) for key, value in newest.best().items())
     (row,) = trial.rows
@@ -87,34 +84,17 @@ def test_a_checkpoint_is_due_by_epochs_by_time_and_at_the_end(tmp_path: Path) ->
         recipe = {**settings.RECIPE, "epochs": 5}
         trial = Trial(settings.trial(tmp_path, arm="alone", run=run, recipe=recipe), load_materials)
         found = []
-        for epoch in range(5):
+        for _ in range(5):
             trial.step()
             found.append(trial.wants_checkpoint())
             if found[-1]:
-                trial.write(Storage.at(str(tmp_path / f"checkpoint_{epoch}")))
+                trial.saved()
         return found
 
     assert due(seconds=1000.0, epochs=2) == [False, True, False, True, True]
     assert due(seconds=None, epochs=3) == [False, False, True, False, True]
     assert due(seconds=None, epochs=None) == [False, False, False, False, True]
     assert due(seconds=1e-6) == [True] * 5
-
-
-def test_checkpoints_are_numbered_by_launch_and_old_ones_go(tmp_path: Path) -> None:
-    def run(attempt: int, epochs: int) -> list[str]:
-        recipe = {**settings.RECIPE, "epochs": epochs}
-        options = {"teachers": str(tmp_path), "attempt": attempt, "checkpoint": {"epochs": 1}}
-        rows: list[Any] = []
-        config = settings.trial(tmp_path, arm="alone", recipe=recipe, run=options)
-        manifest = run_inline(config, load_materials, Storage.at(str(tmp_path / str(epochs))), rows.append)
-        assert [row["epoch"] for row in rows] == list(range(1, epochs + 1))
-        assert (manifest.attempt, manifest.epoch, manifest.status) == (attempt, epochs, "finished")
-        return sorted(path.name for path in (tmp_path / str(epochs)).iterdir())
-
-    assert run(0, 1) == ["checkpoint_000000"]
-    assert run(3, 4) == ["checkpoint_030002", "checkpoint_030003"]
-    (tmp_path / "2" / "checkpoint_030007").mkdir(parents=True)  # what a dying worker left
-    assert run(2, 2) == ["checkpoint_030008", "checkpoint_030009"]
 
 
 def test_a_manifest_sums_up_its_rows(tmp_path: Path) -> None:
@@ -164,10 +144,9 @@ def test_the_machine_is_described() -> None:
 
 def test_a_change_of_machine_is_remarked_on_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings.trial(tmp_path, arm="alone")
-    folder = Storage.at(str(tmp_path / "moved"))
     first = Trial(config, load_materials)
     first.step()
-    first.write(folder.within(record.checkpoint_name(0)))
+    save(first, tmp_path / "moved")
     here = trial.machine(torch.device("cpu"))
     monkeypatch.setattr(trial, "machine", lambda device: {**here, "model": "Abacus", "host": "elsewhere"})
     moved = finished(config, tmp_path / "moved")

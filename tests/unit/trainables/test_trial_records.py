@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests.support import tiny
-from trainables import numerics, record, trial
+from tests.support.trials import save
+from trainables import numerics, trial
 from trainables.config import TrialConfig
 from trainables.materials import Materials
-from trainables.record import Checkpoint, Row, Start, Summary
-from trainables.storage import Storage
+from trainables.record import Row, Start, Summary
 from trainables.trainer import NotFinite
-from trainables.trial import Trial, describe, run_inline
+from trainables.trial import Trial, describe
 
 
 class _Clock:
@@ -33,16 +33,11 @@ class _Clock:
     def perf_counter(self) -> float:
         return self.now
 
-    def time_ns(self) -> int:
-        return int(self.now) * 1_000_000_000 + 7_999_999
-
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
     clock = _Clock()
     monkeypatch.setattr(trial, "time", clock)
-    monkeypatch.setattr(trial, "socket", SimpleNamespace(gethostname=lambda: "here"))
-    monkeypatch.setattr(trial, "os", SimpleNamespace(getpid=lambda: 41))
     return clock
 
 
@@ -50,20 +45,16 @@ def materials(config: TrialConfig, device: torch.device) -> Materials:
     return tiny.materials(tiny.Told() if config.uses_teacher else None)
 
 
-def saved(part: Trial, folder: Path, index: int = 0) -> Checkpoint:
-    storage = Storage.at(str(folder))
-    part.write(storage.within(record.checkpoint_name(index)))
-    newest = record.scan(storage).newest
-    assert newest is not None
-    return newest
+START = Start(attempt=2, epoch=0, time_ms=1_000_007, host="here", pid=41)
 
 
 def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
     config = tiny.distilled()
-    ours = Trial(config, materials)
+    ours = Trial(config, materials, [START])
     rows = [ours.step() for _ in range(2)]
     ours.remarks = ("a remark",)
-    manifest = ours.save(tmp_path / "checkpoint_000000")
+    found = save(ours, tmp_path)
+    manifest = found.manifest
     assert rows == ours.rows
     assert ours.trainer.selected is not None
     best = ours.trainer.selected.row
@@ -73,7 +64,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
         return float(first[name] or 0) + float(second[name] or 0)
 
     assert manifest.model_dump(exclude={"files", "machine"}) == {
-        "version": 1,
+        "version": 2,
         "study": "s",
         "uid": "u",
         "trial": "t",
@@ -87,7 +78,8 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
         "epochs": 3,
         "status": "running",
         "reason": None,
-        "starts": [{"attempt": 2, "epoch": 0, "time_ms": 1_000_007, "host": "here", "pid": 41}],
+        "traceback": None,
+        "starts": [{"attempt": 2, "incarnation": 1, "epoch": 0, "time_ms": 1_000_007, "host": "here", "pid": 41}],
         "summary": {
             "selected_epoch": best["epoch"],
             **{
@@ -103,16 +95,13 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
     }
     assert manifest.machine == trial.machine(tiny.CPU)
     assert set(manifest.files) == {"history.jsonl", "state.pt", "best.pt", "test_correct.bits"}
-    found = record.scan(Storage.at(str(tmp_path))).newest
-    assert found is not None
-    assert found.manifest == manifest
     assert found.rows() == ours.rows
     assert found.test_correct(11).tolist() == ours.trainer.selected.correct.tolist()
     assert all(torch.equal(value, ours.trainer.selected.weights[name]) for name, value in found.best().items())
     assert (found.state()["epoch"], found.state()["tflop"]) == (2, ours.trainer.state()["tflop"])
     ours.step()
     assert ours.status == "finished"
-    assert ours.save(tmp_path / "checkpoint_000001").status == "finished"
+    assert ours.manifest().status == "finished"
 
 
 def test_a_manifest_without_rows_is_all_zeros() -> None:
@@ -146,7 +135,7 @@ def test_the_epoch_that_fails_is_paid_for(tmp_path: Path, clock: _Clock, monkeyp
     assert ours.step() is None
     assert (ours.status, ours.reason, len(ours.rows)) == ("failed", "kd_loss is nan in epoch 2", 1)
     assert ours.wants_checkpoint()
-    newest = saved(ours, tmp_path)
+    newest = save(ours, tmp_path)
     summary = newest.manifest.summary
     assert (newest.manifest.status, newest.manifest.reason) == ("failed", "kd_loss is nan in epoch 2")
     assert summary.epoch_seconds == pytest.approx(before.epoch_seconds + 5.0)
@@ -154,7 +143,6 @@ def test_the_epoch_that_fails_is_paid_for(tmp_path: Path, clock: _Clock, monkeyp
     assert (summary.tflop, summary.eval_tflop, summary.teacher_tflop) == (10.0, 20.0, 30.0)
     assert (summary.eval_seconds, summary.selected_epoch) == (before.eval_seconds, 1)
     assert newest.state() == {}
-    assert run_inline(ours.config, materials, Storage.at(str(tmp_path))) == newest.manifest, "it is not run again"
 
 
 def test_a_trial_that_fails_at_once_has_no_best_epoch(tmp_path: Path) -> None:
@@ -162,7 +150,7 @@ def test_a_trial_that_fails_at_once_has_no_best_epoch(tmp_path: Path) -> None:
     with torch.no_grad():
         next(ours.trainer.student.parameters()).fill_(float("nan"))
     assert ours.step() is None
-    newest = saved(ours, tmp_path)
+    newest = save(ours, tmp_path)
     assert newest.manifest.reason == "train_loss is nan in epoch 1"
     assert newest.manifest.summary.epoch_seconds > 0
     assert set(newest.manifest.files) == {"history.jsonl", "state.pt"}
@@ -176,7 +164,7 @@ def test_a_checkpoint_is_due_by_the_clock_from_the_last_one(tmp_path: Path, cloc
     assert not ours.wants_checkpoint()
     clock.now = 1030.0
     assert ours.wants_checkpoint()
-    ours.save(tmp_path / "checkpoint_000000")
+    ours.saved()
     assert not ours.wants_checkpoint()
     clock.now = 1059.75
     assert not ours.wants_checkpoint()
@@ -192,10 +180,10 @@ def test_a_checkpoint_is_due_by_epochs_from_the_last_one(tmp_path: Path, clock: 
         ours.trainer.epoch = epoch
         due.append(ours.wants_checkpoint())
         if epoch == 3:
-            ours.save(tmp_path / "checkpoint_000000")
+            ours.saved()
     assert due == [False, True, True, False, True, True, True, True]
     ours.trainer.epoch = 9
-    ours.save(tmp_path / "checkpoint_000001")
+    ours.saved()
     assert ours.wants_checkpoint(), "always at the end"
 
 
@@ -216,17 +204,13 @@ def test_what_a_resumed_trial_takes_over(tmp_path: Path, clock: _Clock) -> None:
         ours.step()
     best = ours.trainer.selected
     assert best is not None
-    newest = saved(ours, tmp_path)
+    newest = save(ours, tmp_path)
     newest = dataclasses.replace(newest, manifest=newest.manifest.model_copy(update={"remarks": ("one", "two")}))
     clock.now = 2000.0
-    again = Trial(config.model_copy(update={"run": config.run.model_copy(update={"attempt": 4})}), materials)
+    again = Trial(config, materials)
     again.remarks = ("two", "three")
     again.restore(newest)
     assert again.rows == ours.rows
-    assert again.starts == [
-        Start(attempt=1, epoch=0, time_ms=1_000_007, host="here", pid=41),
-        Start(attempt=4, epoch=2, time_ms=2_000_007, host="here", pid=41),
-    ]
     assert list(again.remarks) == ["one", "two", "three"], "each once"
     assert again.trainer.epoch == 2
     assert again.trainer.selected is not None
@@ -243,7 +227,7 @@ def test_what_a_resumed_trial_takes_over(tmp_path: Path, clock: _Clock) -> None:
 
 
 def test_a_trial_resumed_before_its_first_selection_has_none(tmp_path: Path) -> None:
-    newest = saved(Trial(tiny.trial(), materials), tmp_path)
+    newest = save(Trial(tiny.trial(), materials), tmp_path)
     again = Trial(tiny.trial(), materials)
     again.restore(newest)
     assert again.trainer.selected is None
@@ -251,12 +235,12 @@ def test_a_trial_resumed_before_its_first_selection_has_none(tmp_path: Path) -> 
 
 
 def test_another_trials_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
-    newest = saved(Trial(tiny.trial(), materials), tmp_path, 7)
+    newest = save(Trial(tiny.trial(), materials), tmp_path)
     other = tiny.trial(seed=4)
     with pytest.raises(ValueError, match="own checkpoint") as refused:
         Trial(other, materials).restore(newest)
     assert str(refused.value) == (
-        f"a trial goes on only from its own checkpoint: {tmp_path}/checkpoint_000007 has fingerprint "
+        f"a trial goes on only from its own checkpoint: {tmp_path}/run-000001-001/checkpoint_000001 has fingerprint "
         f"{tiny.trial().fingerprint()}, the trial has {other.fingerprint()}"
     )
 
@@ -266,7 +250,7 @@ def test_a_change_of_any_part_that_rounds_is_remarked_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     here = trial.machine(tiny.CPU)
-    newest = saved(Trial(tiny.trial(), materials), tmp_path)
+    newest = save(Trial(tiny.trial(), materials), tmp_path)
     monkeypatch.setattr(trial, "machine", lambda device: {**here, kind: "another"})
     again = Trial(tiny.trial(), materials)
     again.restore(newest)
@@ -277,7 +261,7 @@ def test_a_change_of_parts_that_do_not_round_goes_without_remark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = trial.machine(tiny.CPU)
-    newest = saved(Trial(tiny.trial(), materials), tmp_path)
+    newest = save(Trial(tiny.trial(), materials), tmp_path)
     for before, now, remarks in (
         (here, here, ()),
         (here, {**here, "host": "b", "python": "4", "numpy": "9", "ray": "9"}, ()),
@@ -310,44 +294,6 @@ def test_the_machine_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(here["model"], str)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
     assert trial.machine(torch.device("cuda", 3))["device"] == "card 3"
-
-
-def test_inline_checkpoints_are_numbered_from_the_launch(tmp_path: Path) -> None:
-    config = tiny.trial(run={"attempt": 2, "checkpoint": {"epochs": 1}})
-    storage = Storage.at(str(tmp_path))
-    rows: list[Any] = []
-    manifest = run_inline(config, materials, storage, rows.append)
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert sorted(storage.names()) == ["checkpoint_020001", "checkpoint_020002"], "the first is pruned"
-    assert (manifest.status, manifest.epoch) == ("finished", 3)
-    assert run_inline(config, materials, storage, rows.append) == manifest
-    assert len(rows) == 3, "a finished trial is not run again"
-
-
-def test_inline_goes_on_from_the_newest_checkpoint(tmp_path: Path) -> None:
-    config = tiny.trial(run={"checkpoint": {"epochs": 1}})
-    first = Trial(config, materials)
-    first.step()
-    saved(first, tmp_path, 5)
-    rows: list[Any] = []
-    manifest = run_inline(config, materials, Storage.at(str(tmp_path)), rows.append)
-    assert [row["epoch"] for row in rows] == [2, 3]
-    assert [start.epoch for start in manifest.starts] == [0, 1]
-    assert sorted(Storage.at(str(tmp_path)).names()) == ["checkpoint_000006", "checkpoint_000007"]
-
-
-def test_inline_needs_no_listener_and_saves_when_it_is_due(tmp_path: Path) -> None:
-    config = tiny.trial(run={"checkpoint": {"seconds": None}})
-    assert run_inline(config, materials, Storage.at(str(tmp_path))).epoch == 3
-    assert Storage.at(str(tmp_path)).names() == ["checkpoint_000000"]
-
-
-def test_an_inline_trial_that_fails_ends(tmp_path: Path) -> None:
-    rows: list[Any] = []
-    recipe = {"epochs": 30, "batch_size": 8, "lr": 1000.0, "weight_decay": 1.0}
-    manifest = run_inline(tiny.trial(recipe=recipe), materials, Storage.at(str(tmp_path)), rows.append)
-    assert (manifest.status, manifest.epoch) == ("failed", len(rows))
-    assert len(rows) < 30
 
 
 def test_a_trial_sets_the_switches_for_its_seed_and_loads_its_materials(monkeypatch: pytest.MonkeyPatch) -> None:

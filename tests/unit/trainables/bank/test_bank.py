@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import logging
 import pickle
 from collections.abc import Callable
@@ -12,12 +11,15 @@ import numpy as np
 import pytest
 
 from tests.support.banks import bank_at, flip_a_bit, random_arrays, rows, written
+from tests.support.stores import bucket_in_memory
+from trainables import checksums
 from trainables.bank import PRECISIONS, Bank, BankCost, OpenBank, Segment, Table, paid
 from trainables.data import Arrays
 from trainables.data.digits import DigitsOptions
 from trainables.data.views import Crop
 from trainables.hashing import digest
 from trainables.storage import Storage
+from trainables.storage.objects import ObjectStore
 
 
 def segment_of(folder: Path, key: int) -> Path:
@@ -84,15 +86,10 @@ def test_precisions_and_widths_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_a_bank_on_object_storage_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Remote(Storage):
-        @property
-        def is_local(self) -> bool:
-            return False
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    written(tmp_path, [1, 4], [2, 3])
-    local = Storage.at(str(tmp_path / "bank"))
-    bank = Bank(Remote(local.filesystem, local.root), 50, "float32", False)
+    bank = Bank(bucket_in_memory(monkeypatch).within("bank"), 50, "float32", False)
+    for keys in (np.array([1, 4]), np.array([2, 3])):
+        bank.write(keys, (rows(keys)[0], None), BankCost())
     expected = rows(np.arange(1, 5))[0]
     assert np.array_equal(bank.open().rows(np.arange(1, 5))[0], expected)
     copies = list((tmp_path / "cache").rglob("*.npy"))
@@ -110,7 +107,7 @@ def test_a_segment_says_what_it_holds_and_what_it_cost(tmp_path: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == ["keys.npy", "logits.npy", "segment.json"]
     content = {file: (folder / f"{file}.npy").read_bytes() for file in ("keys", "logits")}
     size = sum(map(len, content.values()))
-    assert json.loads((folder / "segment.json").read_text()) == {
+    assert checksums.unsealed((folder / "segment.json").read_bytes()) == {
         "version": 1,
         "views": 50,
         "precision": "float32",
@@ -122,22 +119,18 @@ def test_a_segment_says_what_it_holds_and_what_it_cost(tmp_path: Path) -> None:
     assert cost == BankCost(1, 0.5, 1.0, 2.0, size)
 
 
-def test_a_write_that_fails_in_the_middle_leaves_no_segment(tmp_path: Path) -> None:
-    class Full(Storage):
+def test_a_write_that_fails_in_the_middle_leaves_no_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(ObjectStore):
         def write(self, path: str, content: bytes) -> None:
-            if path == "logits.npy":
+            if path.endswith("logits.npy"):
                 raise OSError("no space left on device")
             super().write(path, content)
 
-        def within(self, *parts: str) -> Storage:
-            return Full(self.filesystem, self.path(*parts))
-
-    local = Storage.at(str(tmp_path / "bank"))
-    bank = Bank(Full(local.filesystem, local.root), 50, "float32", False)
+    folder = bucket_in_memory(monkeypatch)
+    bank = Bank(Full(folder.root, folder.scheme), 50, "float32", False)
     with pytest.raises(OSError, match="no space left"):
         bank.write(np.array([1]), (rows(np.array([1]))[0], None), BankCost())
-    assert list(tmp_path.rglob("keys.npy"))
-    assert not list(tmp_path.rglob("segment.json"))
+    assert [path.rpartition("/")[2] for path in folder.tree()] == ["keys.npy"]
     assert list(bank.open().missing(np.array([1]))) == [1]
     assert paid(bank.folder) == BankCost()
 
@@ -230,21 +223,15 @@ def test_warnings_name_the_segment_and_its_fault(tmp_path: Path, caplog: pytest.
 
 
 def test_a_copy_lies_in_the_cache_and_is_fetched_again_if_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Remote(Storage):
-        @property
-        def is_local(self) -> bool:
-            return False
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    written(tmp_path, [1, 4])
-    local = Storage.at(str(tmp_path / "bank"))
-    bank = Bank(Remote(local.filesystem, local.root), 50, "float32", False)
+    bank = Bank(bucket_in_memory(monkeypatch).within("bank"), 50, "float32", False)
+    bank.write(np.array([1, 4]), (rows(np.array([1, 4]))[0], None), BankCost())
     bank.open()
     (copy,) = (tmp_path / "cache" / "ctkd-study" / "banks" / "bank").glob("segment-*/logits.npy")
-    assert copy.parent.name == local.names()[0]
+    assert copy.parent.name == bank.folder.names()[0]
     copy.write_bytes(b"short")
     assert bank.open().rows(np.array([4]))[0].tolist() == [[4.0, -4.0]]
-    other = Bank(Remote(local.filesystem, local.root), 50, "float32", True)
+    other = Bank(bank.folder, 50, "float32", True)
     assert other.open().segments == ()
 
 
@@ -293,9 +280,9 @@ def test_no_object_is_pickled_or_unpickled(tmp_path: Path) -> None:
         bank_at(tmp_path).write(np.array([{}]), (np.zeros((1, 2), np.float32), None), BankCost())
     bank, content = written(tmp_path, [1]), pickle.dumps({"a": 1})
     folder = segment_of(tmp_path, 1)
-    meta = json.loads((folder / "segment.json").read_text())
+    meta = checksums.unsealed((folder / "segment.json").read_bytes())
     meta["files"]["keys"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "segment.json").write_text(json.dumps(meta))
+    (folder / "segment.json").write_bytes(checksums.sealed(meta))
     (folder / "keys.npy").write_bytes(content)
     with pytest.raises(ValueError, match=r"pickled \(object\) data"):
         bank.open()
