@@ -84,6 +84,7 @@ def attack(kind: str, moments: tuple[Moment, ...], again: slice, tmp_path: Path,
         command = Command(tmp_path, disk.folder / "results")
         command.storage.mkdir()
         command.copy_prepared(straight)
+        disk.sync()
         try:
             cuts = list(cuts_while_it_runs(command, disk, moments))
         finally:
@@ -93,6 +94,20 @@ def attack(kind: str, moments: tuple[Moment, ...], again: slice, tmp_path: Path,
     assert not lost, f"lost by {len(lost)} of {len(cuts)} cuts: {lost}"
     for cut in cuts[again]:
         goes_on(cut, tmp_path, straight)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_cut_keeps_what_was_synced_and_nothing_else(kind: str, tmp_path: Path) -> None:
+    """The harness itself: files written without fsync are lost, so the cuts are no gentler than real ones."""
+    loop_disk.needs(kind)
+    with mounted(LoopDisk.made(tmp_path / "image", kind), tmp_path / "mounted") as disk:
+        (disk.folder / "synced").write_bytes(b"kept")
+        disk.sync()
+        (disk.folder / "later").write_bytes(b"lost")
+        cut = disk.copy_as_cut(tmp_path / "cut")
+    with mounted(cut, tmp_path / "scanned"):
+        assert (tmp_path / "scanned" / "synced").read_bytes() == b"kept"
+        assert not (tmp_path / "scanned" / "later").exists()
 
 
 def test_two_power_cuts(tmp_path: Path, straight: Command) -> None:

@@ -73,6 +73,10 @@ class Mounted:
                 return LoopDisk(target)
             assert time.monotonic() < until, f"{self.device} was written to all the time for {seconds} s"
 
+    def sync(self) -> None:
+        """Write all that the file system keeps in memory."""
+        _run("sync", "--file-system", str(self.folder))
+
     def remount(self, option: str) -> None:
         """Change the mount: ``ro``, ``rw``."""
         _run("mount", "-o", f"remount,{option}", str(self.folder))
