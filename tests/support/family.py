@@ -1,18 +1,19 @@
 """The processes of a command: itself, Ray's daemons and workers, and those whose parent has died."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 
 import psutil
 
-#: How each kind is told from the others, by a part of its command line.
+#: How each kind is told from the others: a pattern in its command line. A worker has its class and method in it.
 KINDS = {
-    "worker": "ray::CTKDTrainable",
-    "raylet": "/raylet/raylet",
-    "gcs_server": "/gcs/gcs_server",
-    "agent": "ray::DashboardAgent",
-    "log_monitor": "/log_monitor.py",
+    "worker": r"^ray::\w*Trainable",
+    "raylet": r"/raylet/raylet ",
+    "gcs_server": r"/gcs/gcs_server ",
+    "agent": r"^ray::DashboardAgent",
+    "log_monitor": r"/log_monitor\.py ",
 }
 
 
@@ -37,7 +38,7 @@ class Family:
         """The oldest process of a kind, as soon as there is one."""
         until = time.monotonic() + seconds
         while True:
-            found = [process for process in self.living() if KINDS[kind] in command_line(process)]
+            found = [process for process in self.living() if re.search(KINDS[kind], command_line(process))]
             if found:
                 return min(found, key=psutil.Process.create_time)
             assert time.monotonic() < until, f"no {kind} in {seconds} s"

@@ -1,6 +1,7 @@
 """A small disk in a file, mounted through a loop device: its file is what a power cut would leave on the disk."""
 
 import contextlib
+import errno
 import functools
 import os
 import shutil
@@ -77,10 +78,6 @@ class Mounted:
         """Write all that the file system keeps in memory."""
         _run("sync", "--file-system", str(self.folder))
 
-    def remount(self, option: str) -> None:
-        """Change the mount: ``ro``, ``rw``."""
-        _run("mount", "-o", f"remount,{option}", str(self.folder))
-
     def _writes(self) -> tuple[int, int]:
         """Writes completed so far, and requests in flight (Linux: Documentation/block/stat.rst)."""
         fields = Path("/sys/block", Path(self.device).name, "stat").read_text().split()
@@ -115,15 +112,22 @@ def _unmount(folder: Path, seconds: float = 20) -> None:
 def _copy_sparse(source: Path, target: Path) -> None:
     """Copy the parts of a file that hold data."""
     with source.open("rb") as reader, target.open("wb") as writer:
-        size = os.fstat(reader.fileno()).st_size
-        writer.truncate(size)
-        begin = 0
-        with contextlib.suppress(OSError):  # ENXIO: no more data
-            while True:
-                begin = os.lseek(reader.fileno(), begin, os.SEEK_DATA)
-                end = os.lseek(reader.fileno(), begin, os.SEEK_HOLE)
-                while begin < end:
-                    begin += os.copy_file_range(reader.fileno(), writer.fileno(), end - begin, begin, begin)
+        writer.truncate(os.fstat(reader.fileno()).st_size)
+        end = 0
+        while (begin := _next_data(reader.fileno(), end)) is not None:
+            end = os.lseek(reader.fileno(), begin, os.SEEK_HOLE)
+            while begin < end:
+                begin += os.copy_file_range(reader.fileno(), writer.fileno(), end - begin, begin, begin)
+
+
+def _next_data(file: int, begin: int) -> int | None:
+    """Where the next data of an open file begins; None if only a hole is left."""
+    try:
+        return os.lseek(file, begin, os.SEEK_DATA)
+    except OSError as fault:
+        if fault.errno == errno.ENXIO:
+            return None
+        raise
 
 
 def _run(*command: str) -> str:
