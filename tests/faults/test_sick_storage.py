@@ -1,4 +1,4 @@
-"""The storage fails for a while: no trial fails for that, and none is lost."""
+"""The storage fails for a while: no trial fails for that, none is lost, and no thread of the driver dies of it."""
 
 import errno
 import time
@@ -31,7 +31,9 @@ def survives(sickness: Sickness, seconds: float, command: Command, straight: Com
             time.sleep(0.1)
     finally:
         sickness.end()
-    if command.ended(first, 300) != 0:
+    status = command.ended(first, 300)
+    assert "Traceback" not in command.output, command.output
+    if status != 0:
         command.run_until_done()
     command.assert_undisturbed(straight)
 
