@@ -1,5 +1,6 @@
 """The study undisturbed, and commands to disturb."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,3 +27,10 @@ def command(tmp_path: Path) -> Iterator[Command]:
     made.storage.mkdir()
     yield made
     made.family.kill()
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files, with a path that is short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -7,14 +7,14 @@ import dataclasses
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from tests.support import recorded
-from tests.support.black_box import Command
+from tests.support.black_box import GRACE_SECONDS, NAME, Command
 from tests.support.events import Appearances, Moment
 from tests.support.family import KINDS
 
@@ -22,8 +22,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 100
 STOPPED_SECONDS = 5.0
-#: A batch system kills what has not ended this long after SIGTERM.
-GRACE_SECONDS = 30.0
 #: These come before any trial; the others come while trials run, which need a teacher and a bank.
 EARLY = (Moment(recorded.LAUNCHED), Moment(recorded.TEACHER_SAVING, 1), Moment(recorded.BANK_FILLING, 1))
 
@@ -39,10 +37,10 @@ class Kill:
     def stops_driver(self) -> bool:
         return self.signal == signal.SIGTERM and self.victim == "driver"
 
-    def do(self, process: psutil.Process) -> None:
+    def do(self, pid: int) -> None:
         """Send the signal, where it is SIGSTOP also SIGCONT some seconds later."""
         send = os.killpg if self.group else os.kill
-        target = os.getpgid(process.pid) if self.group else process.pid
+        target = os.getpgid(pid) if self.group else pid
         send(target, self.signal)
         if self.signal == signal.SIGSTOP:
             time.sleep(STOPPED_SECONDS)
@@ -69,11 +67,32 @@ def survives(kill: Kill, command: Command, straight: Command) -> None:
         command.copy_prepared(straight)
     with Appearances(command.storage) as appearances:
         first = command.start()
-        appearances.wait(kill.moment, lambda: first.poll() is None)
-        kill.do(psutil.Process(first.pid) if kill.victim == "driver" else command.family.find(kill.victim))
+        victim = await_victim(kill, command, first, appearances)
+        kill.do(victim)
     if command.ended(first, GRACE_SECONDS if kill.stops_driver else 150) != 0:
         command.run_until_done()
     command.assert_undisturbed(straight)
+
+
+def await_victim(kill: Kill, command: Command, first: "subprocess.Popen[bytes]", appearances: Appearances) -> int:
+    """Wait for the moment; the victim, a worker of the trial that is concerned, is known by then if it can be."""
+
+    def wait(moment: Moment) -> str:
+        return appearances.wait(moment, lambda: first.poll() is None)
+
+    if kill.victim == "driver":
+        wait(kill.moment)
+        return first.pid
+    workers: dict[str, int] = {}
+    found = None
+    if kill.moment.count > 5:
+        wait(dataclasses.replace(kill.moment, count=kill.moment.count - 3))
+        workers = recorded.workers(command.storage, NAME)
+        found = command.family.find(kill.victim).pid
+    path = wait(kill.moment)
+    if kill.victim == "worker":
+        found = workers.get(recorded.trial_of(path))
+    return found or command.family.find(kill.victim).pid
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from trainables.record import Checkpoint
 
 NAME = "faults"
 EPOCHS = 30
+#: Batch systems kill what has not ended this long after SIGTERM.
+GRACE_SECONDS = 30.0
 STUDY: dict[str, Any] = {
     "name": NAME,
     "data": {"name": "digits", "validation": 100, "train_examples": 100},

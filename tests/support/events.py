@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import itertools
 import os
 import re
 import select
@@ -62,9 +63,13 @@ class Appearances:
             seconds: at most.
         """
         until = time.monotonic() + seconds
+        matches: list[str] = []
+        done = 0
         with self._news:
             while True:
-                matches = [path for path in self._seen if re.fullmatch(moment.pattern, path)]
+                news = itertools.islice(self._seen, done, None)
+                matches += [path for path in news if re.fullmatch(moment.pattern, path)]
+                done = len(self._seen)
                 if len(matches) >= moment.count:
                     return matches[moment.count - 1]
                 assert going_on(), f"the command ended before {moment}, after {len(matches)}"

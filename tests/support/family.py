@@ -28,10 +28,15 @@ class Family:
 
     def living(self) -> list[psutil.Process]:
         """All that run now; zombies do not."""
-        for process in [process for process in self._known.values() if _runs(process)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._known.update({child.pid: child for child in process.children(recursive=True)})
-        self._known = {pid: process for pid, process in self._known.items() if _runs(process)}
+        running = {process.pid: process for process in psutil.process_iter() if _runs(process)}
+        self._known = {pid: process for pid, process in self._known.items() if running.get(pid) == process}
+        parents = {pid: _parent(process) for pid, process in running.items()}
+        for pid, process in running.items():
+            ancestor = pid
+            while ancestor and ancestor not in self._known:
+                ancestor = parents.get(ancestor, 0)
+            if ancestor:
+                self._known[pid] = process
         return list(self._known.values())
 
     def find(self, kind: str, seconds: float = 30) -> psutil.Process:
@@ -77,6 +82,13 @@ def command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _runs(process: psutil.Process) -> bool:

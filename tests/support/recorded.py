@@ -30,6 +30,16 @@ def trials(storage: Path, study: str) -> dict[str, Checkpoint]:
     return {name: checkpoint for name, checkpoint in found.items() if checkpoint is not None}
 
 
+def workers(storage: Path, study: str) -> dict[str, int]:
+    """The process that trains, or has trained, each trial that has a checkpoint."""
+    return {name: checkpoint.manifest.starts[-1].pid for name, checkpoint in trials(storage, study).items()}
+
+
+def trial_of(path: str) -> str:
+    """The trial to which a path below the storage belongs."""
+    return path.split("/")[1]
+
+
 def lease_is_free(storage: Path, study: str) -> bool:
     return bool(json.loads((storage / study / "lease.json").read_text())["released"])
 
