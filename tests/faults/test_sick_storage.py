@@ -31,11 +31,11 @@ def survives(sickness: Sickness, seconds: float, command: Command, straight: Com
             time.sleep(0.1)
     finally:
         sickness.end()
-    status = command.ended(first, 300)
-    assert "Traceback" not in command.output, command.output
+    status, output = command.ended(first, 300), command.output
     if status != 0:
         command.run_until_done()
     command.assert_undisturbed(straight)
+    assert "Traceback" not in output, output
 
 
 @pytest.fixture
