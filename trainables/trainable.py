@@ -54,7 +54,7 @@ class CTKDTrainable(tune.Trainable):
         report = self._job.step()
         if report.ends_process:
             raise RuntimeError(report.values["reason"])
-        return {**report.values, SHOULD_CHECKPOINT: report.wants_checkpoint, DONE: report.ended}
+        return {**report.values, **_where(), SHOULD_CHECKPOINT: report.wants_checkpoint, DONE: report.ended}
 
     def train_buffered(self, *limits: Any, **named_limits: Any) -> list[dict[str, Any]]:
         """Train epochs for half a second and report them together; without a record, one at a time.
@@ -94,6 +94,11 @@ class CTKDTrainable(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         _hide_gpus_of_others()
         self._job = jobs.choose(config, self._materials)
+
+
+def _where() -> dict[str, str]:
+    """The node of this worker: where trials keep failing on one, others are chosen."""
+    return {"node_id": ray.get_runtime_context().get_node_id()} if ray.is_initialized() else {}
 
 
 def _hide_gpus_of_others() -> None:

@@ -9,6 +9,7 @@ from ray.tune.experiment import Trial
 
 from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.helper_trials import HelperTrials
+from ctkd_study.cluster.node_health import NodeHealth
 from ctkd_study.cluster.trial_feed import NotPickled
 
 #: What Tune adds to a result, and nobody reads.
@@ -21,10 +22,11 @@ class TuneEvents(NotPickled, Callback):
     Args:
         desk: is told of the study's trials.
         helpers: is told of the ends of helper trials.
+        health: is told where steps were done, and where trials were interrupted.
     """
 
-    def __init__(self, desk: Desk, helpers: HelperTrials) -> None:
-        self.desk, self.helpers = desk, helpers
+    def __init__(self, desk: Desk, helpers: HelperTrials, health: NodeHealth) -> None:
+        self.desk, self.helpers, self._health = desk, helpers, health
         self._hung: set[str] = set()
         self.desk.note(helpers.note)
 
@@ -41,6 +43,8 @@ class TuneEvents(NotPickled, Callback):
         return is_hung
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        worked = result.get("status") != "interrupted"
+        (self._health.worked if worked else self._health.failed)(str(result.get("node_id")))
         if trial.trial_id in self.helpers:
             self._helper_reported(trial.trial_id, result.get("status"), result.get("reason") or "no reason given")
         else:
@@ -53,6 +57,8 @@ class TuneEvents(NotPickled, Callback):
             self.desk.ended(study_id(trial), str(result.get("reason")) if interrupted else "")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        if node := (trial.last_result or {}).get("node_id"):  # one that died before its first result says nothing
+            self._health.failed(node)
         hung = trial.trial_id in self._hung
         fault = "it hung, and its worker was killed" if hung else reason_of(str(trial.get_error() or ""))
         if trial.trial_id in self.helpers:

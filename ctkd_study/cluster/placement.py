@@ -85,17 +85,25 @@ def cluster() -> Place:
     return Place(total.get("CPU", 1.0), total.get("GPU", 0.0), lambda config: ray.get(measure.remote(config)))
 
 
+def nodes() -> list[str]:
+    """Return the ids of the nodes of the current Ray session."""
+    return [node["NodeID"] for node in _alive()]
+
+
+def _alive() -> list[dict[str, Any]]:
+    import ray
+
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in found if node["Alive"]]
+
+
 def check_nodes(cpu: float, gpu: float) -> None:
     """Check that some node of the current Ray session has what a trial asks for.
 
     Raises:
         ClusterError: none has, so the trial would wait for ever; names what the nodes have.
     """
-    import ray
-
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    alive = [node for node in nodes if node["Alive"]]
-    have = [(each.get("CPU", 0.0), each.get("GPU", 0.0)) for node in alive if (each := node["Resources"])]
+    have = [(each.get("CPU", 0.0), each.get("GPU", 0.0)) for node in _alive() if (each := node["Resources"])]
     if not any(cpus >= cpu and gpus >= gpu for cpus, gpus in have):
         listed = ", ".join(f"{count} x {kind[0]:g} CPU and {kind[1]:g} GPU" for kind, count in Counter(have).items())
         raise ClusterError(

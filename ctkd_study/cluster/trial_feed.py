@@ -6,7 +6,7 @@ finds what it goes on from in its record.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ray.tune.experiment import Trial
@@ -51,10 +51,13 @@ class TrialFeed(NotPickled, SearchAlgorithm):
     Args:
         source: says which trial may start next.
         concurrency: how many trials may run at once; None: as many as fit.
+        avoided: ids of nodes that are to run none.
     """
 
-    def __init__(self, source: TrialSource, concurrency: int | None) -> None:
-        self._source, self._concurrency = source, concurrency
+    def __init__(
+        self, source: TrialSource, concurrency: int | None, avoided: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        self._source, self._concurrency, self._avoided = source, concurrency, avoided
         self._running = 0
         self._spec: dict[str, Any] = {}
 
@@ -69,7 +72,7 @@ class TrialFeed(NotPickled, SearchAlgorithm):
         if full or (queued := self._source.next()) is None:
             return None
         self._running += 1
-        return new_trial(self._spec, queued.id, queued.config)
+        return new_trial(self._spec, queued.id, queued.config, self._avoided())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running -= 1

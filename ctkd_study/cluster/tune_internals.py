@@ -6,18 +6,25 @@
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
+from ray.tune import PlacementGroupFactory
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 
 
-def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any]) -> Trial:
-    """Return a trial of Tune's experiment with this id and configuration."""
+def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any], avoided: Sequence[str] = ()) -> Trial:
+    """Return a trial of Tune's experiment with this id and configuration, that runs on none of the avoided nodes."""
     spec = {**spec, "config": config}
     trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id, evaluated_params=config)
+    if avoided:
+        asked: Any = trial.placement_group_factory
+        bundles = asked.bundles
+        elsewhere = {"ray.io/node-id": f"!in({','.join(avoided)})"}
+        factory = PlacementGroupFactory(bundles, bundle_label_selector=[elsewhere] * len(bundles))
+        trial.update_resources(factory)
     return trial
 
 

@@ -11,7 +11,8 @@ from ray import tune
 from ctkd_study.cluster.desk import Brief, Desk
 from ctkd_study.cluster.events import TuneEvents
 from ctkd_study.cluster.helper_trials import HelperTrials
-from ctkd_study.cluster.placement import check_nodes, cluster
+from ctkd_study.cluster.node_health import NodeHealth
+from ctkd_study.cluster.placement import check_nodes, cluster, nodes
 from ctkd_study.cluster.trial_feed import InOrder, NotPickled, TrialFeed
 from ctkd_study.cluster.trial_source import DueTrials
 from ctkd_study.errors import TeacherError
@@ -38,12 +39,13 @@ def run_trials(desk: Desk, brief: Brief) -> None:
     slots = max(place.slots(brief.cpu, gpu), 1)
     helpers = HelperTrials(needing, len(due) - len(needing), min(slots, brief.concurrency or slots))
     desk.devices(place.devices(gpu))
-    events = TuneEvents(desk, helpers)
+    health = NodeHealth(nodes)
+    events = TuneEvents(desk, helpers, health)
     with tempfile.TemporaryDirectory(prefix="ctkd-study-") as nothing_of_worth:
         tune.Tuner(
             tune.with_resources(CTKDTrainable, {"cpu": brief.cpu, "gpu": gpu}),
             tune_config=tune.TuneConfig(
-                search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency),
+                search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency, health.avoided),
                 scheduler=InOrder(helpers.released, events.hung),
                 reuse_actors=True,
                 trial_name_creator=operator.attrgetter("trial_id"),
