@@ -20,8 +20,10 @@ from ctkd_study.records.folder import StudyFolder
 from ctkd_study.tracking.projection import sync
 from tests.benchmarks.measuring import report
 from tests.support import settings, tracking_cases
+from tests.support.records import FIRST_SAVE, saved
+from tests.support.trials import recorded
 from tests.support.tuning import fed
-from trainables import preparation, record
+from trainables import checksums, preparation, record
 from trainables.checksums import FileStamp
 from trainables.config import RunOptions
 from trainables.storage import Storage
@@ -112,24 +114,25 @@ def test_start_up() -> None:
 def test_comparing_5000_trials_of_240_epochs(tmp_path: Path) -> None:
     study, storage = Study(**LARGE), Storage.at(str(tmp_path))
     folder = StudyFolder(storage, "large")
-    folder.store(study.spec)
+    uid = folder.store(study.spec)
     rows = tracking_cases.history("global", EPOCHS)
     files: dict[str, FileStamp] = {}
     first = tmp_path / "first"
     first.mkdir()
     for number, trial in enumerate(study.plan().trials):
         manifest = describe(trial.config, rows, rows[number % EPOCHS], status="finished", test_examples=797)
-        run = {"study": "large", "trial": trial.id, "arm": trial.arm, "setting": trial.setting.label}
+        run = {"study": "large", "uid": uid, "trial": trial.id, "arm": trial.arm, "setting": trial.setting.label}
         summary = manifest.summary.model_copy(update={"test_top1": 90 + (7919 * number % 1000) / 500})
         manifest = manifest.model_copy(update={**run, "summary": summary, "files": files})
         if not files:
-            files = record.write_checkpoint(Storage.at(str(first)), manifest, rows, {}, None, None).files
+            written = first / saved(Storage.at(str(first)), manifest, rows)
+            files = recorded(first).manifest.files
             manifest = manifest.model_copy(update={"files": files})
-        checkpoint = tmp_path / "large" / trial.id / "checkpoint_010000"
+        checkpoint = tmp_path / "large" / trial.id / "run-000001-001" / FIRST_SAVE
         checkpoint.mkdir(parents=True)
         for file in files:  # one history, linked to: its content decides no time
-            os.link(first / file, checkpoint / file)
-        (checkpoint / record.MANIFEST).write_text(manifest.model_dump_json(indent=1))
+            os.link(written / file, checkpoint / file)
+        (checkpoint / record.MANIFEST).write_bytes(checksums.sealed(manifest.model_dump(mode="json")))
     seconds: dict[str, float | list[float]] = {}
     comparisons, paths = [], []
     for _ in range(5):
@@ -153,12 +156,6 @@ class _NoWork(tune.Trainable):
     def step(self) -> dict[str, Any]:
         return {"status": "finished", "done": True}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "empty").touch()
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        pass
-
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True
 
@@ -168,13 +165,13 @@ def test_1000_trials_without_work_through_ray(tmp_path: Path) -> None:
     with session.ray_session(None, cpus=2):
         for number in range(5):
             began, before = time.perf_counter(), time.process_time()
-            queued = [QueuedTrial(f"grid-{each:08x}-s0", {"number": each}, 10_000) for each in range(1000)]
-            results = fed(_NoWork, queued, tmp_path / str(number), checkpoint_at_end=True)
+            queued = [QueuedTrial(f"grid-{each:08x}-s0", {"number": each}) for each in range(1000)]
+            results = fed(_NoWork, queued, tmp_path / str(number))
             seconds.append(time.perf_counter() - began)
             cpu.append(time.process_time() - before)
             assert len(results) == 1000
     report(
-        "1,000 trials without work through Ray, two at a time, each with a checkpoint",
+        "1,000 trials without work through Ray, two at a time",
         "of each trial; by the clock, and the driver's CPU time",
         {"milliseconds": seconds, "driver's CPU milliseconds": cpu},
     )

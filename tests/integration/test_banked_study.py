@@ -9,7 +9,7 @@ import pytest
 from ray import tune
 
 from ctkd_study import Study, StudyError
-from ctkd_study.launch.inline import InlineRunner
+from ctkd_study.launch import InlineRunner, RetryPolicy
 from tests.support.banks import BASE, banked
 from tests.support.trials import same
 from tests.support.tuning import space, tuned
@@ -28,7 +28,7 @@ def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_p
     study = Study(**BASE)
     on_ray, inline = tmp_path / "ray", tmp_path / "inline"
     outcome = study.run(str(on_ray))
-    assert (outcome.trained, outcome.failed, outcome.unfinished) == (6, {}, [])
+    assert (outcome.trained, outcome.failed, outcome.unfinished) == (6, {}, {})
     assert {m.config["teacher_source"] for m in outcome.manifests.values()} == {"bank16", None}
     made = manifests(on_ray)
     assert len(made) == 2, "two cores, two parts"
@@ -47,7 +47,9 @@ def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_p
     assert len(manifests(on_ray)) > len(made), "the new seed sees new views"
 
 
-def test_a_bank_that_cannot_be_filled_stops_what_needs_it(tmp_path: Path) -> None:
+def test_a_bank_that_cannot_be_filled_stops_what_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = RetryPolicy(tries=2, first_pause=0.1)
+    monkeypatch.setattr("ctkd_study.cluster.helper_trials.RetryPolicy", lambda: impatient)
     (tmp_path / BANKS).write_text("a file where a folder must be")
     with pytest.raises(StudyError, match=r"the teacher could not be made ready: .*banks"):
         Study(**BASE).run(str(tmp_path))

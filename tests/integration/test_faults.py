@@ -25,7 +25,7 @@ from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.study import Study
 from tests.support import settings
 from tests.support.trials import same
-from trainables import record
+from trainables import lease, record
 from trainables.record import Checkpoint
 from trainables.storage import Storage
 
@@ -85,7 +85,7 @@ class Driver:
     def trials(self) -> dict[str, Checkpoint]:
         """The newest whole checkpoint of every trial that has one."""
         folder = Storage.at(str(self.storage)).within("faults")
-        names = [name for name in folder.names() if folder.exists(f"{name}/checkpoint_010000") or "-s" in name]
+        names = [name for name in folder.names() if "-s" in name]
         found = {name: record.scan(folder.within(name), level=0).newest for name in names}
         return {name: checkpoint for name, checkpoint in found.items() if checkpoint is not None}
 
@@ -160,37 +160,33 @@ def test_killed_driver(driver: Driver, straight: dict[str, Checkpoint]) -> None:
         elif name in before and before[name].manifest.epoch >= 5:
             assert [start.attempt for start in starts] == [1, 2]
             assert starts[1].epoch == before[name].manifest.epoch >= 5
-            assert checkpoint.index >= 20_000, "a launch's checkpoints start at attempt x 10,000"
+            assert checkpoint.name.startswith("run-000002-")
             went_on.append(name)
     assert kept
     assert went_on
     assert "not_worse" in output or "undecided" in output.lower()
-    launches = json.loads((driver.storage / "faults" / "launches.json").read_text())
-    assert [launch["attempt"] for launch in launches] == [1, 2]
+    launches = Storage.at(str(driver.storage)).within("faults", "launches")
+    assert [(number, lease.ended(launches, number)) for number in lease.terms(launches)] == [(1, False), (2, True)]
 
 
 def test_killed_worker_cut_save_and_second_driver(driver: Driver, straight: dict[str, Checkpoint]) -> None:
     process = driver.start()
-    driver.wait(process, (driver.storage / "faults" / "lease.json").exists)
+    driver.wait(process, (driver.storage / "faults" / "launches" / "000001.json").exists)
     second = driver.start()
-    victim: Checkpoint = driver.wait(process, lambda: driver.durable(8))  # Tune may be a save or two behind
+    victim: Checkpoint = driver.wait(process, lambda: driver.durable(5))
     kill(victim.manifest.starts[-1].pid)
     recovered = driver.wait(
         process, lambda: next((c for c in driver.trials().values() if len(c.manifest.starts) == 2), None)
     )
     assert recovered.manifest.starts[1].epoch >= 5
 
-    def half_written() -> Path | None:
-        """The newest checkpoint folder of a trial in progress, if it is not whole."""
-        for name, checkpoint in driver.trials().items():
-            after = driver.storage / "faults" / name / f"checkpoint_{checkpoint.index + 1:06d}"
-            if checkpoint.manifest.status == "running" and after.exists():
-                return after
-        return None
+    def half_written() -> int | None:
+        """The process of a trial in progress that is writing a checkpoint."""
+        writing = {path.parents[1].name for path in (driver.storage / "faults").glob("*-s*/run-*/checkpoint_*.tmp")}
+        ours = (c.manifest for name, c in driver.trials().items() if name in writing)
+        return next((m.starts[-1].pid for m in ours if m.status == "running" and m.epoch <= EPOCHS // 2), None)
 
-    cut = driver.wait(process, half_written)
-    pid = driver.trials()[cut.parent.name].manifest.starts[-1].pid
-    kill(pid)
+    kill(driver.wait(process, half_written))
     refused = driver.finish(second, status=2)
     assert f"process {process.pid}" in refused, "a second driver is refused with the owner's name"
     driver.finish(process)
@@ -200,7 +196,7 @@ def test_killed_worker_cut_save_and_second_driver(driver: Driver, straight: dict
         same(straight[name], checkpoint)
         assert {start.attempt for start in checkpoint.manifest.starts} == {1}
     assert sum(len(c.manifest.starts) - 1 for c in after.values()) >= 2, "both kills were recovered from"
-    assert json.loads((driver.storage / "faults" / "launches.json").read_text())[0]["wasted"]
+    assert json.loads((driver.storage / "faults" / "launches" / "000001.ended.json").read_text())["wasted"]
 
 
 def test_added_trials_run_alone_damage_is_passed_over_and_changes_are_refused(

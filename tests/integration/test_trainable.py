@@ -12,19 +12,11 @@ from ray import tune
 
 from tests.support import settings
 from tests.support.trials import finished, same, without_clock
+from tests.support.trials import recorded as newest
 from tests.support.tuning import space, tuned
-from trainables import record
-from trainables.record import Checkpoint
-from trainables.storage import Storage
 from trainables.trainable import CTKDTrainable
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-def newest(folder: Path) -> Checkpoint:
-    found = record.scan(Storage.at(str(folder))).newest
-    assert found is not None
-    return found
 
 
 def _seed(result: tune.Result) -> int:
@@ -38,7 +30,7 @@ def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path)
     by_seed = {_seed(result): result for result in tuned(grid, tmp_path / "tune")}
     assert len({(result.metrics or {})["pid"] for result in by_seed.values()}) == 1, "one actor was to run all three"
     assert by_seed[2].checkpoint is not None
-    reused = newest(Path(by_seed[2].checkpoint.path).parent)
+    reused = newest(Path(by_seed[2].checkpoint.path))
 
     inline = finished(config, tmp_path / "inline")
     same(reused, inline)
@@ -46,7 +38,7 @@ def test_third_in_a_reused_actor_equals_fresh_process_and_inline(tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(plain))
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from trainables.jobs import parse; from trainables.trial import run_inline\n"
+        "from trainables.jobs import parse; from trainables.recorded import run_inline\n"
         "from trainables.materials import load_materials; from trainables.storage import Storage\n"
         "folder = Path(sys.argv[1])\n"
         "config = parse(json.loads((folder / 'config.json').read_text()))\n"
@@ -62,7 +54,7 @@ def test_two_at_once_equal_one_at_a_time(tmp_path: Path) -> None:
     for name, cpus in (("together", 1.0), ("apart", 2.0)):
         results = tuned(grid, tmp_path / name, cpus)
         rows[name] = {
-            _seed(result): [without_clock(row) for row in newest(Path(result.checkpoint.path).parent).rows()]
+            _seed(result): [without_clock(row) for row in newest(Path(result.checkpoint.path)).rows()]
             for result in results
             if result.checkpoint is not None
         }
@@ -84,24 +76,39 @@ class _Counting(CTKDTrainable):
         return super().train_buffered(*limits, **named_limits)
 
 
-def test_epochs_of_milliseconds_are_reported_together(tmp_path: Path) -> None:
+def _counted(folder: Path, **run: Any) -> tune.Result:
+    """A trial of 40 epochs of milliseconds that saves after 15, 30 and 40."""
     recipe = {**settings.RECIPE, "epochs": 40}
-    run = {"teachers": str(tmp_path), "checkpoint": {"epochs": 15, "seconds": None}}
-    config = {**space(settings.trial(tmp_path, arm="alone", recipe=recipe)), "run": run}
+    options = {"teachers": str(folder), "checkpoint": {"epochs": 15, "seconds": None}, **run}
+    config = {**space(settings.trial(folder, arm="alone", recipe=recipe)), "run": options}
     saves = tune.CheckpointConfig(checkpoint_at_end=False)
-    run_config = tune.RunConfig(storage_path=str(tmp_path), verbose=0, checkpoint_config=saves)
+    run_config = tune.RunConfig(storage_path=str(folder), verbose=0, checkpoint_config=saves)
     result = tune.Tuner(_Counting, param_space=config, run_config=run_config).fit()[0]
     assert result.metrics is not None
     assert (result.metrics["epoch"], result.metrics["status"]) == (40, "finished")
+    return result
+
+
+def test_epochs_of_milliseconds_are_reported_together_where_the_trial_is_recorded(tmp_path: Path) -> None:
+    result = _counted(tmp_path, folder=str(tmp_path / "record"))
+    assert result.metrics is not None
     assert result.metrics["reports"] < 30
     # The first parameter of Ray's train_buffered is buffer_time_s; session.QUIET sets a length of 1,000 results.
     assert result.metrics["first_limit"] == 1000, (
         f"Ray {ray.__version__} no longer passes the two limits of train_buffered in each other's place. "
         "CTKDTrainable.train_buffered, which ignores them, is still right; mend what its docstring and "
         "docs/performance.md say of Ray, and see whether Ray's own train_buffered now does as well: the checkpoints "
-        "below must come after exactly 15, 30 and 40 epochs."
+        "of the next test must come after exactly 15, 30 and 40 epochs."
     )
+    assert result.checkpoint is None
+    assert newest(tmp_path / "record").manifest.epoch == 40
+    assert newest(tmp_path / "record").name == "run-000001-001/checkpoint_000003"
+
+
+def test_ray_s_own_checkpoints_are_of_the_epochs_that_ask_for_them(tmp_path: Path) -> None:
+    result = _counted(tmp_path)
+    assert result.metrics is not None
+    assert result.metrics["reports"] == 40
     assert result.checkpoint is not None
     folders = sorted(Path(result.checkpoint.path).parent.glob("checkpoint_*"))
-    manifests = [json.loads((folder / record.MANIFEST).read_text()) for folder in folders]
-    assert [manifest["epoch"] for manifest in manifests] == [15, 30, 40]
+    assert [newest(folder).manifest.epoch for folder in folders] == [15, 30, 40]

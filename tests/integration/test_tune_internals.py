@@ -10,57 +10,32 @@ from typing import Any
 
 import pytest
 from ray import tune
-from ray.tune.result import DONE, SHOULD_CHECKPOINT
+from ray.tune.result import DONE
 
 from ctkd_study.cluster.trial_feed import QueuedTrial
-from tests.support import settings
 from tests.support.tuning import fed
-from trainables.record import Checkpoint, Row
-from trainables.storage import Storage
-from trainables.trial import describe
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
-class _CountsToSeven(tune.Trainable):
-    """Goes on from the number in its checkpoint."""
-
+class _TellsItsConfiguration(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
-        self.number = 0
+        self.seed = config["seed"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.number = 0
+        self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        self.number += 1
-        return {"number": self.number, DONE: self.number == 7, SHOULD_CHECKPOINT: self.number == 7}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "number").write_text(str(self.number))
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        self.number = int((Path(checkpoint) / "number").read_text())
+        return {"seed": self.seed, DONE: True}
 
 
-def test_trials_have_our_ids_go_on_from_our_checkpoints_and_number_theirs_as_we_say(tmp_path: Path) -> None:
-    rows: list[Row] = [{"epoch": epoch} for epoch in range(1, 6)]
-    manifest = describe(settings.trial(tmp_path), rows, None, status="running")
-    (tmp_path / "fed" / "old-s0" / "checkpoint_010004").mkdir(parents=True)
-    (tmp_path / "fed" / "old-s0" / "checkpoint_010004" / "number").write_text("5")
-    checkpoint = Checkpoint(Storage.at(str(tmp_path / "fed" / "old-s0")), "checkpoint_010004", manifest)
-    queued = [QueuedTrial("old-s0", {"seed": 3}, 20_000, checkpoint), QueuedTrial("new-s0", {"seed": 4}, 10_000)]
-    results = {Path(result.path).name: result for result in fed(_CountsToSeven, queued, tmp_path)}
-    assert results.keys() == {"old-s0", "new-s0"}, "new_trial: ids"
-    assert [(results[name].config or {})["seed"] for name in ("old-s0", "new-s0")] == [3, 4], "new_trial: config"
-    old, new = results["old-s0"].metrics or {}, results["new-s0"].metrics or {}
-    assert (old["number"], old["iterations_since_restore"]) == (7, 2), "resume: the checkpoint"
-    assert old["training_iteration"] == 7, "resume: the epoch"
-    assert (new["number"], new["training_iteration"]) == (7, 7)
-    written = {
-        name: Path(result.checkpoint.path).name for name, result in results.items() if result.checkpoint is not None
-    }
-    assert written == {"old-s0": "checkpoint_020000", "new-s0": "checkpoint_010000"}, "number_checkpoints_from"
+def test_trials_have_our_ids_and_configurations(tmp_path: Path) -> None:
+    queued = [QueuedTrial("old-s0.2", {"seed": 3}), QueuedTrial("new-s0.1", {"seed": 4})]
+    results = {Path(result.path).name: result for result in fed(_TellsItsConfiguration, queued, tmp_path)}
+    assert results.keys() == {"old-s0.2", "new-s0.1"}, "new_trial: ids"
+    assert [(results[name].metrics or {})["seed"] for name in ("old-s0.2", "new-s0.1")] == [3, 4], "new_trial: config"
+    assert [result.checkpoint for result in results.values()] == [None, None], "Ray has none to keep"
 
 
 class _SlowToStart(tune.Trainable):
@@ -80,9 +55,6 @@ class _SlowToStart(tune.Trainable):
             time.sleep(0.01)
         self.writes.touch()
         return {"process": os.getpid(), DONE: True}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        pass
 
 
 def test_a_trial_whose_own_actor_is_starting_is_not_given_a_free_one(tmp_path: Path) -> None:

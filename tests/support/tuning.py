@@ -42,9 +42,7 @@ class Listed:
         return not self._trials
 
 
-def fed(
-    trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: Path, checkpoint_at_end: bool = False
-) -> list[tune.Result]:
+def fed(trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: Path) -> list[tune.Result]:
     """Runs trials of one core, fed and ordered as a launch does it; all must end without an error."""
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
@@ -59,7 +57,7 @@ def fed(
             name="fed",
             storage_path=str(folder),
             verbose=0,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=checkpoint_at_end),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
     return _all(tuner.fit())

@@ -151,7 +151,7 @@ def test_a_lost_worker_that_had_recorded_its_end_has_ended(launch: Launch) -> No
         launch.record(trial_id, status)  # type: ignore[arg-type]
         launch.error(trial_id, "ray.exceptions.ActorDiedError: killed")
     assert launch.arm() == ArmProgress(waiting=1, finished=1, failed=1)
-    assert launch.progress.wasted == launch.queue.unfinished == {}
+    assert (launch.progress.wasted, launch.queue.unfinished) == ({}, {})
 
 
 def test_a_trial_that_tune_stopped_is_interrupted(launch: Launch) -> None:

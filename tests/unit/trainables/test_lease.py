@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -78,6 +78,10 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, "what the test waits for did not happen"
         time.sleep(0.01)
+
+
+#: What a storage answers.
+Answer = TypeVar("Answer")
 
 
 # -- holding ---------------------------------------------------------------------------------------------------------
@@ -380,7 +384,7 @@ class Drivers:
                     raise OSError("503 slow down")
                 _slowly(super().write, path, content)
 
-        def _slowly(act: Callable[..., Any], *arguments: Any) -> Any:
+        def _slowly(act: Callable[..., Answer], *arguments: Any) -> Answer:
             turns.sleep(delay())
             try:
                 return act(*arguments)

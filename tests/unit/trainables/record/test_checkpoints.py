@@ -121,7 +121,12 @@ def test_a_file_that_no_manifest_lists_is_never_read(tmp_path: Path, monkeypatch
     read: list[str] = []
     local = type(Storage.at(str(tmp_path)))
     real = local.read
-    monkeypatch.setattr(local, "read", lambda storage, path: read.append(path) or real(storage, path))
+
+    def noted(storage: Storage, path: str) -> bytes:
+        read.append(path)
+        return real(storage, path)
+
+    monkeypatch.setattr(local, "read", noted)
     checkpoint = newest(tmp_path / "trial")
     for each in (checkpoint.rows, checkpoint.state, checkpoint.best):
         each()
@@ -271,14 +276,14 @@ def test_a_file_that_changes_after_the_scan_is_not_trusted(tmp_path: Path, file:
     folder = save(tmp_path)
     checkpoint = newest(tmp_path)
     flip_a_bit(folder / file)
-    reader = {
+    reader: dict[str, Callable[[], object]] = {
         "history.jsonl": checkpoint.rows,
         "state.pt": checkpoint.state,
         "best.pt": checkpoint.best,
         "test_correct.bits": lambda: checkpoint.test_correct(9),
-    }[file]
+    }
     with pytest.raises(Damaged, match=rf"{tmp_path}.*{file} has changed since it was written"):
-        reader()
+        reader[file]()
 
 
 @pytest.mark.parametrize("lines", ['{"epoch": 2}\n', '{"epoch": 1}\n{"epoch": 3}\n', "[]\n", '"epoch"\n'])

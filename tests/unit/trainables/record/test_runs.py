@@ -38,7 +38,7 @@ def save(run: Run, epoch: int = 1, **changes: Any) -> None:
 def newest(trial: Storage) -> str | None:
     """The newest checkpoint: run, checkpoint and epoch, in short."""
     found = record.scan(trial).newest
-    return found and f"{_short(found.name)} epoch {found.manifest.epoch}"
+    return f"{_short(found.name)} epoch {found.manifest.epoch}" if found is not None else None
 
 
 def _short(name: str) -> str:
