@@ -9,9 +9,9 @@ from trainables import numerics, preparation, record
 from trainables.config import TrialConfig
 from trainables.materials import load_materials
 from trainables.record import Checkpoint, Row
+from trainables.recorded import run_inline
 from trainables.storage import Storage
 from trainables.trainer import Trainer
-from trainables.trial import run_inline
 
 WALL_CLOCK = ("time_ms", "images_per_second")
 
