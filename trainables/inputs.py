@@ -52,4 +52,4 @@ class Inputs:
 
 def short(sha256: str) -> str:
     """Return the first digits of a hash, for people."""
-    return f"{sha256[:12]}.."
+    return sha256[:12]
