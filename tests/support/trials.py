@@ -8,10 +8,11 @@ import torch
 from trainables import numerics, preparation, record
 from trainables.config import TrialConfig
 from trainables.materials import load_materials
-from trainables.record import Checkpoint, Row
+from trainables.record import Checkpoint, Row, Run
 from trainables.recorded import run_inline
 from trainables.storage import Storage
 from trainables.trainer import Trainer
+from trainables.trial import Trial
 
 WALL_CLOCK = ("time_ms", "images_per_second")
 
@@ -27,12 +28,25 @@ def trainer_of(config: TrialConfig) -> Trainer:
     return Trainer(config, load_materials(config, device), device)
 
 
-def finished(config: Any, folder: Path) -> Checkpoint:
-    preparation.ensure(config)
-    run_inline(config, load_materials, Storage.at(str(folder)))
+def save(part: Trial, folder: Path) -> Checkpoint:
+    """Record a trial as it stands, in a run of its own."""
+    storage = Storage.at(str(folder))
+    Run.begin(storage, record.scan(storage)).save(part.manifest(), part.contents())
+    part.saved()
+    return recorded(folder)
+
+
+def recorded(folder: Path) -> Checkpoint:
+    """The newest checkpoint in a trial's folder."""
     newest = record.scan(Storage.at(str(folder))).newest
     assert newest is not None
     return newest
+
+
+def finished(config: Any, folder: Path) -> Checkpoint:
+    preparation.ensure(config)
+    run_inline(config, load_materials, Storage.at(str(folder)))
+    return recorded(folder)
 
 
 def same(a: Checkpoint, b: Checkpoint) -> None:
