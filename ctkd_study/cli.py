@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ctkd_study.errors import StudyError, Terminated
 from ctkd_study.safe_text import visible, without_passwords
+from trainables.plugins import PluginError
 
 _FAILED, _INVALID, _UNFINISHED = 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 
@@ -32,7 +33,7 @@ class _Commands(click.Group):
             ctx.exit(super().invoke(ctx) or 0)
         except BrokenPipeError:
             raise  # the reader of a pipe has left: click ends the command quietly
-        except (StudyError, OSError) as error:
+        except (StudyError, PluginError, OSError) as error:
             # OSError: a folder that cannot be read or written, a full disk, an unknown host.
             logging.getLogger(__name__).info("the whole error", exc_info=True)
             click.echo(f"ctkd-study: {visible(without_passwords(str(error)))}", err=True)
@@ -152,7 +153,7 @@ def run(
 @_overrides
 @_as_json
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw λ by epoch: .svg, .png, .pdf.")
-def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, plot: str | None) -> None:
+def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, plot: str | None) -> int | None:
     """Show a study's trials and their estimated time and cost. Trains nothing and downloads nothing."""
     from ctkd_study.report import plan_as_json, show_plan
     from ctkd_study.spec import warnings
@@ -170,6 +171,7 @@ def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, pl
         click.echo(json.dumps(plan_as_json(planned, estimate, found), indent=1))
     else:
         show_plan(planned, estimate, found, Console())
+    return _FAILED if estimate.faults else None
 
 
 @main.command()

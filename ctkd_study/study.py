@@ -15,14 +15,13 @@ from ctkd_study.analysis import Comparison, Cost, Question, TeacherFacts, compar
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
-from ctkd_study.plan import Estimate, Plan, StudyState, check_networks, estimate
+from ctkd_study.plan import Estimate, Plan, StudyState, check_networks, estimate, faulty_arms, known_sizes, read_data
 from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
 from ctkd_study.report import sentence, show_progress
 from ctkd_study.spec import NAME, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import teacher
 from trainables.bank import BankCost, bank_cost
-from trainables.config import TrialConfig
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
 
@@ -78,20 +77,21 @@ class Study:
     def estimate(self, storage: str = "results") -> Estimate:
         """Say what the study will take: from finished trials, else from a few steps on this machine; trains nothing.
 
+        What fails is named in the estimate, and the rest is estimated all the same.
+
         Raises:
             StudyError: the data set cannot be read.
         """
         cpu = self.spec.cores_per_trial
         with _readable_faults():
             state = self._state(storage).read()
-            check_networks(state.plan)
+            faulty = faulty_arms(state.plan, known_sizes(state.plan))
             configs = [setting.config for setting in state.spec.settings()]
             gpu = this_machine().gpu_share(self.spec.resources.gpu, configs, cpu)
             fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(state.plan.trials))
-            config = _teacher_config(state)
-            ready = config is None or teacher.record_of(config, state.storage) is not None
-            return estimate(state.plan, state.manifests, slots, ready, state.storage.location, gpu)
+            ready = state.teacher_config is None or state.teacher_record() is not None
+            return estimate(state.plan, state.manifests, slots, ready, state.storage.location, gpu, faulty=faulty)
 
     def run(
         self,
@@ -131,7 +131,8 @@ class Study:
             runner = runner or stack.enter_context(RayRunner(address))
             state = StudyState(self.spec, place, fresh)
             if address is None:  # on a cluster, the data may be on its nodes alone
-                check_networks(state.plan, read=True)
+                data = read_data(state.plan)
+                check_networks(state.with_data(data).plan, data.arrays.sizes)
                 this_machine().check(self.spec.cores_per_trial, self.spec.resources.gpu, self.spec.numerics.device)
             return launch(
                 state,
@@ -163,10 +164,11 @@ class Study:
 
         Raises:
             StudyError: there are no records, or the baseline is not an arm.
+            ChangedStudyError: the records are of other trials, or not of one data set and teacher.
         """
         if margin is not None and not 0 < margin <= 100:
             raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
-        state = state or self._recorded(storage)
+        state = (state or self._recorded(storage)).refuse_changes()
         lost = wasted(state.folder)
         results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
         facts, spec = _teacher_facts(state), self.spec
@@ -233,9 +235,8 @@ class Study:
 
     def bank(self, storage: str = "results", *, state: StudyState | None = None) -> BankCost | None:
         """What the banks of the study's teacher cost; None where there are none."""
-        state = state or self._state(storage)
-        config = _teacher_config(state)
-        cost = bank_cost(config, state.storage) if config is not None else BankCost()
+        state = state or self._state(storage).read()
+        cost = _bank_cost(state)
         return cost if cost.pairs else None
 
     def _state(self, storage: str) -> StudyState:
@@ -252,31 +253,30 @@ class Study:
         return self._state(storage).read().refuse_changes()
 
 
-def _teacher_config(state: StudyState) -> TrialConfig | None:
-    """A trial that reads the study's teacher, if there is one."""
-    return next((trial.config for trial in state.plan.trials if trial.config.teacher is not None), None)
+def _bank_cost(state: StudyState) -> BankCost:
+    """What the banks of the study's teacher cost."""
+    trained = state.teacher_record()
+    weights = state.inputs.teacher or (teacher.weights_of(trained) if trained is not None else None)
+    return bank_cost(weights, state.storage) if weights is not None else BankCost()
 
 
 def _teacher_facts(state: StudyState) -> TeacherFacts | None:
-    config = _teacher_config(state)
+    config = state.teacher_config
     if config is None or config.teacher is None:
         return None
     name = getattr(config.teacher, "model", "teacher")
     if config.teacher.checkpoint is not None:
         return TeacherFacts(f"{name} from {Path(config.teacher.checkpoint).name}", may_have_seen_validation=True)
-    newest = teacher.record_of(config, state.storage)
+    newest = state.teacher_record()
     if newest is None:
         return TeacherFacts(name)
-    summary, bank = newest.manifest.summary, bank_cost(config, state.storage)
+    summary, bank = newest.manifest.summary, _bank_cost(state)
     cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
     return TeacherFacts(name, summary.test_top1, cost)
 
 
 def _projection(state: StudyState, uid: str, uri: str) -> Projection:
-    config, home = _teacher_config(state), None
-    if config is not None and config.teacher is not None and config.teacher.recipe is not None:
-        home = state.storage.within(teacher.TEACHERS, teacher.fingerprint(config))
-    return Projection(uri, state.spec.name, uid, state.folder.root, home, state.spec.question)
+    return Projection(uri, state.spec.name, uid, state.folder.root, state.teacher_folder, state.spec.question)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from trainables.distillers import DISTILLERS, DistillerOptions
 from trainables.hashing import digest, file_sha256
 from trainables.models import MODELS, ModelOptions
 from trainables.options import LocalPath, Options
+from trainables.plugins import code_of
 from trainables.recipe import Recipe
 from trainables.registry import OneOf, Registry
 from trainables.temperatures import TEMPERATURES, TemperatureOptions
@@ -110,6 +111,12 @@ class RunOptions(Options):
     teachers: str | None = Field(
         None, description="Folder of trained teachers and banks, absolute; default: beside the data caches of the user."
     )
+    data: str | None = Field(
+        None, description="SHA-256 of the data that the study's other trials were trained on; other data is refused."
+    )
+    weights: str | None = Field(
+        None, description="SHA-256 of the teacher's weights that the study's other trials read; others are refused."
+    )
     device_share: float | None = Field(None, gt=0, description="Share of a GPU that the trial was given.")
     cores: float | None = Field(None, gt=0, description="CPU cores that the trial was given; default: its threads.")
     checkpoint: CheckpointOptions = CheckpointOptions()
@@ -185,19 +192,38 @@ class TrialConfig(TrialParts):
         """Return everything that decides the trial's numbers, as plain values.
 
         A teacher's checkpoint is identified by its content, not by its name; the location of the data set is left out.
+        ``code`` names the code of the plug-ins, by the part that each is; without plug-ins there is no such key.
 
         Raises:
             FileNotFoundError: the teacher's checkpoint does not exist.
+            PluginError: a plug-in's code is in no file, and it declares no version.
         """
         identity = {key: value for key, value in self.plain().items() if key != "run"}
         identity["data"] = {key: value for key, value in identity["data"].items() if key not in self.data.whereabouts}
         if self.teacher is not None and self.teacher.checkpoint is not None:
             identity["teacher"] = {**identity["teacher"], "checkpoint": file_sha256(self.teacher.checkpoint)}
+        if code := code_of_parts(self):
+            identity["code"] = code
         return identity
 
     def fingerprint(self) -> str:
         """Return the hash of ``identity``, 16 hex digits."""
         return digest(self.identity())
+
+
+def code_of_parts(options: Options, at: str = "") -> dict[str, str]:
+    """Return what stands for the code of plug-ins among some options and their parts, by dotted name.
+
+    Args:
+        options: looked through with all options that they hold.
+        at: dotted name of these options themselves.
+    """
+    code = code_of(type(options))
+    found = {at: code} if code is not None else {}
+    for name in type(options).model_fields:
+        if isinstance(value := getattr(options, name), Options):
+            found |= code_of_parts(value, f"{at}.{name}" if at else name)
+    return found
 
 
 _UNSERVED: Mapping[str, str] = MappingProxyType(

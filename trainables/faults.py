@@ -16,9 +16,11 @@ from trainables.record import Damaged, Superseded
 Kind = Literal["infrastructure", "program"]
 
 _HERE = Path(__file__).parent
+_OURS = (_HERE, _HERE.with_name("ctkd_study"))
 #: Files of the language and of large libraries: an error that surfaces there was caused by who called them.
 _LIBRARIES = re.compile(
-    r"/lib/python3[^/]*/(?!(site|dist)-packages/)|/(site|dist)-packages/(numpy|pydantic|ray|torch|torchvision)/"
+    r"^<frozen |/lib/python3[^/]*/(?!(site|dist)-packages/)"
+    r"|/(site|dist)-packages/(numpy|pydantic|ray|torch|torchvision)/"
 )
 
 
@@ -47,9 +49,18 @@ def described(error: BaseException) -> str:
     """Return type, message, and file and line of the code that caused it: a plug-in's, where one was running."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _LIBRARIES.search(frame.filename)]
-    theirs = [frame for frame in own if not Path(frame.filename).is_relative_to(_HERE)]
-    found = (theirs or own or list(frames))[-1:]
+    found = ([frame for frame in own if not _is_ours(frame)] or own or list(frames))[-1:]
     return words(error) + "".join(f" ({frame.filename}:{frame.lineno} in {frame.name})" for frame in found)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether only this project, and libraries that it called, took part in an exception: no plug-in did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return all(_is_ours(frame) or _LIBRARIES.search(frame.filename) for frame in frames)
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return any(Path(frame.filename).is_relative_to(folder) for folder in _OURS)
 
 
 def full(error: BaseException) -> str:

@@ -28,12 +28,12 @@ def digest(value: Any) -> str:
 
 
 def file_sha256(path: str) -> str:
-    """Return the SHA-256 of a file's content, which is read again only if size or modification time change."""
+    """Return the SHA-256 of a file's content, read again only if inode, size or modification time change."""
     stat = Path(path).stat()
-    return _file_sha256(path, stat.st_mtime_ns, stat.st_size)
+    return _file_sha256(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 @functools.lru_cache(maxsize=4096)
-def _file_sha256(path: str, modified: int, size: int) -> str:
+def _file_sha256(path: str, modified: int, size: int, inode: int) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,12 +4,13 @@ import dataclasses
 
 import torch
 
+from trainables import teacher
 from trainables.bank import PRECISIONS, bank_of, drawn
 from trainables.config import TrialConfig
-from trainables.data import Arrays, Split, split
+from trainables.data import Arrays, Loaded, Split
+from trainables.inputs import Inputs
 from trainables.models import Network
 from trainables.sources import Banked, TeacherOutputs, online
-from trainables.teacher import fingerprint, network_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Materials:
     teacher: Network | None
     """In evaluation mode, frozen, on the device; None if the distiller uses no teacher."""
     source: TeacherOutputs | None
+    inputs: Inputs = dataclasses.field(default_factory=Inputs)
+    """What they were made of."""
 
 
 def load_materials(config: TrialConfig, device: torch.device) -> Materials:
@@ -31,18 +34,19 @@ def load_materials(config: TrialConfig, device: torch.device) -> Materials:
         FileNotFoundError: the data set or the teacher is missing.
         ValueError: one of them is damaged or does not fit.
     """
-    arrays = config.data.load()
-    parts, here = split(arrays.train_labels, config.data), placed(arrays, device)
-    if not config.uses_teacher:
-        return Materials(here, parts, None, None)
-    mark = fingerprint(config)
-    teacher = network_of(config, arrays, mark).to(device)
+    data = Loaded.of(config.data)
+    found = teacher.load(config, data) if config.uses_teacher else None
+    inputs = Inputs(data.sha256, found.weights if found is not None else None)
+    arrays = placed(data.arrays, device)
+    if found is None:
+        return Materials(arrays, data.split, None, None, inputs)
+    network = found.network.to(device)
     source: TeacherOutputs
     if config.teacher_source in PRECISIONS:
-        source = Banked(bank_of(config, arrays, mark).open(), device)
+        source = Banked(bank_of(config, data.arrays, found.weights).open(), device)
     else:
-        source = online(teacher, config, arrays)
-    return Materials(here, parts, teacher, source)
+        source = online(network, config, data.arrays)
+    return Materials(arrays, data.split, network, source, inputs)
 
 
 def serves(materials: Materials, config: TrialConfig) -> bool:

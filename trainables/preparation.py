@@ -1,18 +1,24 @@
-"""Prepares what trials need before they run: trains their teachers and fills their banks."""
+"""Prepares what trials need before they run: trains their teachers and fills their banks.
+
+Both are done once, by one process, among all that share a storage (``lease``). The lease is taken only if there is
+something to do.
+"""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
-import filelock
-
-from trainables import numerics
+from trainables import numerics, teacher
 from trainables.bank import banks_of, fill
 from trainables.config import TrialConfig
+from trainables.data import Loaded
+from trainables.inputs import Inputs
+from trainables.lease import Lease
 from trainables.materials import load_materials
 from trainables.record import Manifest, Row
 from trainables.recorded import run_inline
 from trainables.storage import Storage
-from trainables.teacher import TEACHERS, fingerprint, network_of, storage_of, teacher_trial
+
+LEASES = ".leases"
+"""Folder of the leases in a storage."""
 
 
 def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
@@ -23,56 +29,76 @@ def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> 
 
     Raises:
         RuntimeError: the training failed.
+        ChangedInputs: the weights are not those that the study's other trials read.
     """
-    manifest = ensure_trained(config, on_row)
-    ensure_banked([config])
+    if not config.uses_teacher:
+        return None
+    data = Loaded.of(config.data)
+    manifest = ensure_trained(config, on_row, data)
+    ensure_banked([config], data=data)
     return manifest
 
 
-def ensure_trained(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
-    """Train a trial's teacher, once per storage.
+def ensure_trained(
+    config: TrialConfig, on_row: Callable[[Row], None] | None = None, data: Loaded | None = None
+) -> Manifest | None:
+    """Train a trial's teacher, once per storage and data.
+
+    Args:
+        config: the trial.
+        on_row: called with the row of every epoch.
+        data: the trial's, if it is loaded already.
 
     Returns:
         The last manifest of the teacher's training; None if there is nothing to train.
 
     Raises:
         RuntimeError: the training failed.
+        ChangedInputs: the weights are not those that the study's other trials read.
     """
     if config.teacher is None or config.teacher.recipe is None or not config.uses_teacher:
         return None
-    mark, storage = fingerprint(config), storage_of(config)
-    with _lock(storage, mark):
-        return _train(teacher_trial(config, config.teacher), storage.within(TEACHERS, mark), on_row)
+    data = data or Loaded.of(config.data)
+    storage, seen = teacher.storage_of(config), data.for_teacher().sha256
+    trained = teacher.record_of(config, storage, seen, check_hashes=True)
+    if trained is None:
+        folder = teacher.folder_of(config, storage, seen)
+        with Lease(storage.within(LEASES, folder.name), wait=True):
+            manifest = _train(teacher.teacher_trial(config, config.teacher), folder, on_row)
+        trained = teacher.record_of(config, storage, seen)
+    else:
+        manifest = trained.manifest
+    weights = teacher.weights_of(trained) if trained is not None else None
+    Inputs(teacher=config.run.weights).require(Inputs(teacher=weights), "the study's other trials read it")
+    return manifest
 
 
-def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 1) -> None:
+def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 1, data: Loaded | None = None) -> None:
     """Fill the banks with all that trials will read. Their teachers must be trained.
 
     Args:
         configs: the trials; those that read no bank are ignored.
         shard: which part of the work to do, from 0 to ``shards`` - 1.
         shards: the number of parts; any process may do any of them.
+        data: that of all these trials, if it is loaded already.
     """
-    for bank, config, arrays, keys in banks_of(configs):
+    for bank, config, found, keys in banks_of(configs, data):
         begin, end = (number * len(keys) // shards for number in (shard, shard + 1))
-        with _lock(storage_of(config), f"{bank.name}-{shard}-of-{shards}"):
-            if len(bank.open().missing(keys[begin:end])):
+        part = keys[begin:end]
+        if not len(bank.open().missing(part)):
+            continue
+        storage = teacher.storage_of(config)
+        with Lease(storage.within(LEASES, f"{bank.name}-{shard}-of-{shards}"), wait=True):
+            if len(bank.open().missing(part)):
                 device = numerics.apply(config.numerics, config.seed)
-                network = network_of(config, arrays, fingerprint(config)).to(device)
-                fill(bank, keys[begin:end], network, config.data, arrays, device)
+                network = teacher.load(config, found).network.to(device)
+                fill(bank, part, network, config.data, found.arrays, device)
 
 
 def _train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None] | None) -> Manifest:
-    mark = config.fingerprint()
-    named = config.model_copy(update={"run": config.run.model_copy(update={"trial": f"teacher-{mark}"})})
-    manifest = run_inline(named, load_materials, folder, on_row)
+    """Train a teacher from its newest whole checkpoint to its end; one that is trained is left as it is."""
+    run = config.run.model_copy(update={"trial": f"teacher-{config.fingerprint()}"})
+    manifest = run_inline(config.model_copy(update={"run": run}), load_materials, folder, on_row)
     if manifest.status == "failed":
         raise RuntimeError(f"the teacher's training failed: {manifest.reason}")
     return manifest
-
-
-def _lock(storage: Storage, mark: str) -> filelock.BaseFileLock:
-    # An object store has no locks; there, the study's lease keeps other drivers out.
-    parent = Path(storage.root) if storage.is_local else Path.home() / ".cache" / "ctkd-study"
-    (parent / TEACHERS).mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(parent / TEACHERS / f"{mark}.lock")

@@ -5,6 +5,7 @@ through an entry point group. There is no list to edit: a new file is found beca
 ``Literal`` of its tag field, or its ``prefix``.
 """
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
@@ -16,7 +17,9 @@ from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from trainables import faults
 from trainables.options import Options
+from trainables.plugins import PluginError, code_of
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -38,12 +41,17 @@ class Registry(Generic[OptionsT]):
 
     @functools.cached_property
     def classes(self) -> dict[str, type[OptionsT]]:
-        """Options classes by tag, sorted by tag."""
+        """Options classes by tag, sorted by tag.
+
+        Raises:
+            PluginError: an entry point of an installed package is broken; the text names it.
+        """
         found: dict[str, type[OptionsT]] = {}
         for candidate in self._candidates():
             for tag in self._tags(candidate):
                 if found.setdefault(tag, candidate) is not candidate:
-                    raise ValueError(f"two entries of {self.package} are called {tag!r}: {found[tag]} and {candidate}")
+                    both = " and ".join(f"{each.__module__}.{each.__qualname__}" for each in (found[tag], candidate))
+                    raise PluginError(f"two parts of {self.entry_points} are called {tag!r}: {both}. Uninstall one")
         return dict(sorted(found.items()))
 
     def _candidates(self) -> Iterator[type[OptionsT]]:
@@ -56,12 +64,29 @@ class Registry(Generic[OptionsT]):
                 if issubclass(member, self.base) and member.__module__ == name:
                     yield member
         for entry_point in importlib.metadata.entry_points(group=self.entry_points):
+            yield self._loaded(entry_point)
+
+    def _loaded(self, entry_point: importlib.metadata.EntryPoint) -> type[OptionsT]:
+        """Return the class that an entry point names.
+
+        Raises:
+            PluginError: it names none that can be used.
+        """
+        package = f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "an unknown package"
+        named = f"the entry point {entry_point.name!r} of {self.entry_points}, from {package},"
+        advice = "Mend that package, or uninstall it"
+        try:
             loaded = entry_point.load()
-            if not (inspect.isclass(loaded) and issubclass(loaded, self.base)):
-                raise TypeError(
-                    f"entry point {entry_point.name!r} of {self.entry_points} must be a {self.base.__name__}"
-                )
-            yield loaded
+        except Exception as error:  # importing a module runs its code, which can raise anything
+            raise PluginError(f"{named} cannot be loaded: {faults.described(error)}. {advice}") from error
+        if not (inspect.isclass(loaded) and issubclass(loaded, self.base)):
+            raise PluginError(f"{named} must be a {self.base.__name__}, but {entry_point.value} is not. {advice}")
+        if not self._tags(loaded):
+            rule = f"must have a field {self.tag!r} whose type is a Literal"
+            raise PluginError(f"{named} {rule}, but {entry_point.value} has none. {advice}")
+        with contextlib.suppress(PluginError, OSError):  # whoever asks for it is told
+            code_of(loaded)  # now, so that it is that of the code that was loaded, should somebody edit the files
+        return loaded
 
     def _tags(self, candidate: type[OptionsT]) -> tuple[str, ...]:
         prefix: str | None = getattr(candidate, "prefix", None)

@@ -1,5 +1,11 @@
-"""The teacher: its training as a trial, its fingerprint, its record and its weights."""
+"""The teacher: its training as a trial, its fingerprint, its record and its weights.
 
+A trained teacher lies in ``.teachers/<fingerprint>-<data>``: the fingerprint of its training, the code of plug-ins
+included, and a hash of the data that it was trained on. What was made from it (a bank, a trial) names the weights.
+"""
+
+import dataclasses
+import io
 import os
 from pathlib import Path
 
@@ -7,16 +13,27 @@ import torch
 from torch import Tensor
 
 from trainables import record
-from trainables.config import RunOptions, TeacherOptions, TrialConfig
-from trainables.data import Arrays
+from trainables.checksums import sha256
+from trainables.config import RunOptions, TeacherOptions, TrialConfig, code_of_parts
+from trainables.data import Loaded
 from trainables.distillers import DISTILLERS
 from trainables.hashing import digest, file_sha256
 from trainables.models import Network
-from trainables.record import Checkpoint
+from trainables.record import BEST, Checkpoint
 from trainables.storage import Storage
 
 TEACHERS = ".teachers"
 """Folder of the trained teachers in a storage."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A teacher with its weights."""
+
+    network: Network
+    """Frozen, in evaluation mode, on the CPU."""
+    weights: str
+    """SHA-256 of the file that they were read from, 64 hex digits."""
 
 
 def teacher_trial(config: TrialConfig, options: TeacherOptions) -> TrialConfig:
@@ -62,20 +79,80 @@ def fingerprint(config: TrialConfig) -> str:
     if options is None:
         raise ValueError("this trial has no teacher")
     if options.checkpoint is not None:
-        return digest({"network": options.network().plain(), "sha256": file_sha256(options.checkpoint)})
+        network = options.network()
+        code = {"code": found} if (found := code_of_parts(network, "network")) else {}
+        return digest({"network": network.plain(), "sha256": file_sha256(options.checkpoint), **code})
     return teacher_trial(config, options).fingerprint()
 
 
-def record_of(config: TrialConfig, storage: Storage) -> Checkpoint | None:
-    """Return the checkpoint of the trained teacher in a storage; None if it is not (or never) trained there."""
+def folder_of(config: TrialConfig, storage: Storage, data: str) -> Storage:
+    """Return the folder in which a trial's teacher is trained.
+
+    Args:
+        config: the trial.
+        storage: of teachers and banks.
+        data: SHA-256 of the data as the teacher sees it (``Loaded.for_teacher``).
+    """
+    return storage.within(TEACHERS, f"{fingerprint(config)}-{data[:16]}")
+
+
+def folders_of(config: TrialConfig, storage: Storage) -> list[Storage]:
+    """Return the folders of a storage in which teachers like a trial's were trained, each on other data."""
+    begin = f"{fingerprint(config)}-"
+    return [storage.within(TEACHERS, name) for name in storage.names(TEACHERS) if name.startswith(begin)]
+
+
+def record_of(
+    config: TrialConfig,
+    storage: Storage,
+    data: str | None = None,
+    weights: str | None = None,
+    check_hashes: bool = False,
+) -> Checkpoint | None:
+    """Return the finished record of a trial's teacher; None if it is not (or never) trained.
+
+    The driver of a cluster may not have the data. It knows the teacher by the weights that the trials have read, or if
+    there is only one.
+
+    Args:
+        config: the trial.
+        storage: of teachers and banks.
+        data: SHA-256 of the data as the teacher sees it, if that is known.
+        weights: SHA-256 of its weights, if they are known.
+        check_hashes: whether to read its files and compare their hashes.
+    """
     if config.teacher is None or config.teacher.recipe is None:
         return None
-    newest = record.scan(storage.within(TEACHERS, fingerprint(config)), check_hashes=False).newest
-    return newest if newest is not None and newest.manifest.status == "finished" else None
+    folders = [folder_of(config, storage, data)] if data is not None else folders_of(config, storage)
+    scans = [record.scan(folder, check_hashes).newest for folder in folders]
+    found = [each for each in scans if each is not None and each.manifest.status == "finished"]
+    if weights is not None:
+        found = [each for each in found if weights_of(each) == weights]
+    return found[0] if len(found) == 1 else None
 
 
-def load_weights(path: str, network: Network) -> None:
-    """Load a network's weights from a published file.
+def weights_of(trained: Checkpoint) -> str | None:
+    """Return the SHA-256 of a trained teacher's weights, as its record states it."""
+    stamp = trained.manifest.files.get(BEST)
+    return stamp.sha256 if stamp is not None else None
+
+
+def known_weights(config: TrialConfig, data: str, storage: Storage | None = None) -> str | None:
+    """Return the SHA-256 of a trial's teacher's weights without loading them; None if it is not trained.
+
+    Args:
+        config: the trial.
+        data: SHA-256 of the data as the teacher sees it (``Loaded.for_teacher``).
+        storage: of teachers and banks; default: the trial's.
+    """
+    if config.teacher is not None and config.teacher.checkpoint is not None:
+        return file_sha256(config.teacher.checkpoint)
+    trained = record_of(config, storage or storage_of(config), data)
+    return weights_of(trained) if trained is not None else None
+
+
+def load_weights(path: str, network: Network) -> str:
+    """Load a network's weights from a published file; returns the file's SHA-256.
 
     The file holds a state dict, alone or under ``model`` or ``state_dict``. Only tensors and plain containers are
     unpickled.
@@ -83,10 +160,9 @@ def load_weights(path: str, network: Network) -> None:
     Raises:
         ValueError: the file holds something else, or the weights of another network.
     """
+    raw = Path(path).read_bytes()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception:  # torch raises many kinds of exceptions for damaged files
         raise ValueError(f"{path} cannot be read as weights alone: tensors in plain containers, nothing else") from None
     for key in ("model", "state_dict"):
@@ -102,15 +178,15 @@ def load_weights(path: str, network: Network) -> None:
         raise ValueError(
             f"{path} does not fit {type(network).__name__}: {str(fault).splitlines()[-1].strip()}"
         ) from None
+    return sha256(raw)
 
 
-def network_of(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
-    """Return the teacher with its weights, frozen, in evaluation mode, on the CPU.
+def load(config: TrialConfig, data: Loaded) -> Teacher:
+    """Return a trial's teacher with its weights.
 
     Args:
         config: a trial that uses it.
-        arrays: the data set.
-        mark: the teacher's fingerprint.
+        data: the trial's.
 
     Raises:
         FileNotFoundError: it is not trained in the storage.
@@ -119,15 +195,19 @@ def network_of(config: TrialConfig, arrays: Arrays, mark: str) -> Network:
     options = config.teacher
     if options is None:
         raise ValueError("this trial has no teacher")
+    arrays, storage = data.arrays, storage_of(config)
     network = options.network().build(arrays.classes, arrays.channels, arrays.size)
     if options.checkpoint is not None:
-        load_weights(options.checkpoint, network)
+        weights = load_weights(options.checkpoint, network)
     else:
-        newest = record.scan(storage_of(config).within(TEACHERS, mark)).newest
-        if newest is None or newest.manifest.status != "finished":
-            raise FileNotFoundError(f"teacher {mark} is not trained in {storage_of(config).path(TEACHERS)}")
-        network.load_state_dict(newest.best())
-    return network.eval().requires_grad_(False)
+        seen = data.for_teacher().sha256
+        trained = record_of(config, storage, seen, check_hashes=True)
+        found = weights_of(trained) if trained is not None else None
+        if trained is None or found is None:
+            raise FileNotFoundError(f"the teacher is not trained in {folder_of(config, storage, seen).location}")
+        network.load_state_dict(trained.best())  # which compares the content with the same stamp
+        weights = found
+    return Teacher(network.eval().requires_grad_(False), weights)
 
 
 def storage_of(config: TrialConfig) -> Storage:

@@ -1,5 +1,6 @@
 """One trial in memory: its epochs so far, what a checkpoint of it holds, and how it goes on from one."""
 
+import dataclasses
 import functools
 import platform
 import socket
@@ -15,6 +16,7 @@ import torch
 from trainables import numerics
 from trainables.config import TrialConfig
 from trainables.epoch_selection import Selected
+from trainables.inputs import Inputs
 from trainables.materials import Materials
 from trainables.record import Checkpoint, Contents, Manifest, Row, Start, Status, Summary
 from trainables.trainer import NotFinite, Trainer
@@ -30,12 +32,17 @@ class Trial:
         config: the trial.
         materials: loads data and teacher for a configuration and a device.
         starts: when and where it was started, the last time included.
+
+    Raises:
+        ChangedInputs: data or teacher are not those of the study's other trials.
     """
 
     def __init__(self, config: TrialConfig, materials: MaterialSource, starts: Sequence[Start] = ()) -> None:
         self.config, self.starts = config, list(starts)
         self.device = numerics.apply(config.numerics, config.seed)
-        self.trainer = Trainer(config, materials(config, self.device), self.device)
+        found = materials(config, self.device)
+        Inputs(config.run.data, config.run.weights).require(found.inputs, "the study's other trials were trained")
+        self.trainer = Trainer(config, found, self.device)
         self.rows: list[Row] = []
         self.reason: str | None = None
         self.remarks = self.trainer.fallbacks
@@ -88,6 +95,7 @@ class Trial:
             test_examples=len(self.trainer.materials.arrays.test_labels),
             machine=machine(self.device),
             remarks=self.remarks,
+            **dataclasses.asdict(self.trainer.materials.inputs),
         )
         if self._lost is not None:
             manifest = manifest.model_copy(update={"summary": self._with_lost(manifest.summary, self._lost)})
@@ -105,6 +113,7 @@ class Trial:
 
         Raises:
             ValueError: the checkpoint belongs to another trial.
+            ChangedInputs: it was trained on other data, or with another teacher, than there is now.
         """
         manifest = checkpoint.manifest
         if manifest.fingerprint != self.config.fingerprint():
@@ -112,6 +121,8 @@ class Trial:
                 f"a trial goes on only from its own checkpoint: {checkpoint.storage.path(checkpoint.name)} has "
                 f"fingerprint {manifest.fingerprint}, the trial has {self.config.fingerprint()}"
             )
+        began_with = Inputs(manifest.data, manifest.teacher)
+        began_with.require(self.trainer.materials.inputs, "this trial was trained")
         rows = checkpoint.rows()
         by_epoch = {row["epoch"]: row for row in rows}
         selected = None

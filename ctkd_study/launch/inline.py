@@ -5,11 +5,13 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 
+import torch
+
 from ctkd_study.launch.loop import LaunchContext
 from ctkd_study.launch.queue import TrialQueue
 from trainables import faults, preparation, record
 from trainables.config import TrialConfig
-from trainables.materials import load_materials
+from trainables.materials import Materials, load_materials
 from trainables.record import Contents, Manifest, Row, Run
 from trainables.recorded import run_inline
 from trainables.storage import Storage
@@ -23,8 +25,12 @@ TrainFunction = Callable[[TrialConfig, Storage, Callable[[Row], None]], Manifest
 
 def train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None]) -> Manifest:
     """Runs one trial for real."""
+    return run_inline(config, _materials, folder, on_row)
+
+
+def _materials(config: TrialConfig, device: torch.device) -> Materials:
     preparation.ensure(config)
-    return run_inline(config, load_materials, folder, on_row)
+    return load_materials(config, device)
 
 
 def tabulated(table: Callable[[TrialConfig], Sequence[Row]]) -> TrainFunction:

@@ -166,6 +166,8 @@ class TrialQueue:
             folder=self.state.folder.trial(trial.id).location,
             retry=self._retry,
             teachers=self.state.storage.location,
+            data=self.state.inputs.data,
+            weights=self.state.inputs.teacher,
             cores=spec.resources.cpu,
             checkpoint=spec.checkpoint,
         )

@@ -1,9 +1,11 @@
 """The time and cost of a plan: from finished trials, else from a few timed steps on this machine."""
 
+import contextlib
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ctkd_study.errors import StudyError
 from ctkd_study.plan.due import Plan
 from ctkd_study.plan.preflight import blaming
 from ctkd_study.plan.timing import Cost, Range, StepTimer
@@ -61,6 +63,8 @@ class Estimate:
     """Time to train the teacher; None where it is trained, or never is."""
     bank: BankEstimate | None = None
     """None where no trial distils from what a bank could hold."""
+    faults: tuple[str, ...] = ()
+    """What cannot be estimated because it fails, one sentence each; arms that fail are not among ``arms``."""
 
     @property
     def wall_seconds(self) -> Range:
@@ -77,6 +81,7 @@ def estimate(
     teachers: str | None = None,
     gpu: float = 0.0,
     timer: StepTimer | None = None,
+    faulty: Mapping[str, str] | None = None,
 ) -> Estimate:
     """Estimate the time and cost of a plan.
 
@@ -88,13 +93,33 @@ def estimate(
         teachers: where teachers and banks lie.
         gpu: share of a GPU that a trial is given.
         timer: measures the other settings; default: by a few steps on this machine.
+        faulty: what is wrong with arms that are known to fail, by name; they are left out.
 
-    Raises:
-        StudyError: the timed steps of an arm or of the teacher failed.
+    Returns:
+        The estimate. What fails in the timed steps is named in its ``faults``, and left out.
     """
-    timer = timer or StepTimer(plan.spec.data, gpu, plan.spec.cores_per_trial)
-    arms = tuple(_arm(arm, plan.spec, records, timer) for arm in plan.spec.resolved_arms)
-    return Estimate(arms, slots, None if teacher_ready else _training(plan, timer), _bank(plan, timer, teachers))
+    timer, found = timer or StepTimer(plan.spec.data, gpu, plan.spec.cores_per_trial), dict(faulty or {})
+    arms = []
+    for arm in plan.spec.resolved_arms:
+        if arm.name not in found:
+            with _noting(found, arm.name):
+                arms.append(_arm(arm, plan.spec, records, timer))
+    training, bank = None, None
+    if not teacher_ready:
+        with _noting(found, "the teacher"):
+            training = _training(plan, timer)
+    with _noting(found, "the bank"):
+        bank = _bank(plan, timer, teachers)
+    return Estimate(tuple(arms), slots, training, bank, tuple(found.values()))
+
+
+@contextlib.contextmanager
+def _noting(found: dict[str, str], part: str) -> Iterator[None]:
+    """Note what fails, so that the rest is estimated all the same."""
+    try:
+        yield
+    except StudyError as fault:
+        found[part] = str(fault)
 
 
 def _arm(arm: Arm, spec: StudySpec, records: Mapping[str, Manifest], timer: StepTimer) -> ArmEstimate:
@@ -140,10 +165,13 @@ def _bank(plan: Plan, timer: StepTimer, teachers: str | None) -> BankEstimate | 
     if not readers:
         return None
     data, source, pairs = plan.spec.data, str(readers[0].teacher_source), 0
-    examples = student_examples(data, sizes_of(data).train)
-    if data.at_hand():
+    with blaming("data"):
+        examples = student_examples(data, sizes_of(data).train)
+        at_hand = data.at_hand()
+    if at_hand:
         run = RunOptions(teachers=teachers)
-        pairs = unbanked([config.model_copy(update={"run": run}) for config in readers])
+        with blaming("teacher: its bank cannot be looked up"):
+            pairs = unbanked([config.model_copy(update={"run": run}) for config in readers])
     elif source in PRECISIONS:  # which pairs are banked cannot be looked up: the bank is taken for empty
         longest = max(config.recipe.epochs for config in readers)
         pairs = round(examples * share_of(dict.fromkeys(plan.spec.seeds, longest), data.views.count))

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.bank_choice import settled
 from ctkd_study.plan.due import Plan, make_plan
-from ctkd_study.records import StudyFolder, refuse_changes
+from ctkd_study.records import StudyFolder, inputs_of, refuse_changes
 from ctkd_study.spec import StudySpec
-from trainables import record
-from trainables.record import Manifest, Scan
+from trainables import record, teacher
+from trainables.config import TrialConfig
+from trainables.data import Loaded
+from trainables.inputs import Inputs
+from trainables.record import Checkpoint, Manifest, Scan
 from trainables.storage import Storage
 
 _NOTHING = Scan()
@@ -32,6 +35,9 @@ class StudyState:
         self.plan: Plan = make_plan(settled(spec, stored))
         self._scans: dict[str, Scan] = {}
         self._failures_from = 0
+        self._recorded = self._now = Inputs()
+        self._seen: str | None = None
+        """SHA-256 of the data as the teacher sees it now, if the data is at hand."""
 
     @property
     def spec(self) -> StudySpec:
@@ -47,6 +53,44 @@ class StudyState:
     def manifests(self) -> Mapping[str, Manifest]:
         """The newest complete manifest of each trial that has one, by trial id."""
         return {key: scan.newest.manifest for key, scan in self._scans.items() if scan.newest is not None}
+
+    @property
+    def inputs(self) -> Inputs:
+        """The data and the teacher of the study: as its records state them, else as they are now."""
+        return self._recorded.or_else(self._now)
+
+    def with_data(self, data: Loaded) -> "StudyState":
+        """Take the study's data as it is now, for comparison with the records; returns the state itself."""
+        self._now, self._seen = Inputs(data.sha256), data.for_teacher().sha256
+        return self
+
+    @property
+    def teacher_config(self) -> TrialConfig | None:
+        """A trial that knows the study's teacher, if there is one; all have the same."""
+        return next((trial.config for trial in self.plan.trials if trial.config.teacher is not None), None)
+
+    def teacher_record(self) -> Checkpoint | None:
+        """The record of the study's teacher, if it was trained in the storage.
+
+        It is that of the weights that the trials have read; without records, that for the study's data; where this is
+        not at hand, the only one.
+        """
+        config = self.teacher_config
+        if config is None:
+            return None
+        return teacher.record_of(config, self.storage, self._seen, self._recorded.teacher)
+
+    def teacher_folder(self) -> Storage | None:
+        """The folder in which the study's teacher is trained; None if none is, or which one is not known yet."""
+        config = self.teacher_config
+        if config is None or config.teacher is None or config.teacher.recipe is None:
+            return None
+        if self._seen is not None:
+            return teacher.folder_of(config, self.storage, self._seen)
+        if (found := self.teacher_record()) is not None:
+            return found.storage
+        folders = teacher.folders_of(config, self.storage)
+        return folders[0] if len(folders) == 1 else None
 
     def scan_of(self, trial_id: str) -> Scan:
         """What was found in a trial's folder when it was last read."""
@@ -71,18 +115,27 @@ class StudyState:
         return self
 
     def refuse_changes(self) -> "StudyState":
-        """Check that every recorded trial is the one that is planned now; returns the state itself.
+        """Check that every recorded trial is the one that is planned now, with its data and teacher.
+
+        Returns:
+            The state itself.
 
         Raises:
             ChangedStudyError: one is not; the message lists what differs.
         """
-        refuse_changes(self.folder, self.plan.trials, self.manifests)
+        config = self.teacher_config
+        if config is not None and self._seen is not None:
+            self._now = Inputs(self._now.data, teacher.known_weights(config, self._seen, self.storage))
+        refuse_changes(self.folder, self.plan.trials, self.manifests, self._now)
         return self
 
     def read_trial(self, trial_id: str, check_hashes: bool = False) -> Manifest | None:
         """Read one trial's record again; returns its newest manifest, if it has one."""
         self._scans[trial_id] = found = record.scan(self.folder.trial(trial_id), check_hashes, wanted=self._counts)
-        return found.newest.manifest if found.newest is not None else None
+        if found.newest is None:
+            return None
+        self._recorded = self._recorded.or_else(inputs_of(found.newest.manifest))
+        return found.newest.manifest
 
     def stored(self) -> str:
         """Store the study; returns its uid. From then on, records of a study that was set aside do not count."""

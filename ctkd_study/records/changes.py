@@ -1,34 +1,84 @@
-"""Refuses to go on with a study whose recorded trials are no longer the planned ones."""
+"""Refuses to go on with a study whose trials are no longer the planned ones, or not of one data set and teacher."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ctkd_study.errors import ChangedStudyError
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.spec import PlannedTrial
+from trainables.inputs import Inputs, short
 from trainables.record import Manifest
 
+_OTHERWISE = "give the study another name, or start anew with --fresh (the old folder is kept)."
+_PLUG_INS = (
+    " All source files of a plug-in's package count as its code, unless its options class declares what stands for it "
+    "(version: ClassVar[str])."
+)
+_UNKNOWN = Inputs()
+_NAMED = 5
 
-def refuse_changes(folder: StudyFolder, trials: Iterable[PlannedTrial], recorded: Mapping[str, Manifest]) -> None:
-    """Check that every recorded trial is the one that is planned now.
+
+def refuse_changes(
+    folder: StudyFolder, trials: Iterable[PlannedTrial], recorded: Mapping[str, Manifest], now: Inputs = _UNKNOWN
+) -> None:
+    """Check that every recorded trial is the one that is planned now, and that all have read the same.
+
+    Args:
+        folder: the study's.
+        trials: the planned ones.
+        recorded: their newest manifests, by trial id.
+        now: the data and the teacher as they are now, as far as that is known here.
 
     Raises:
         ChangedStudyError: one is not; the message lists what differs.
     """
     changes: dict[str, list[str]] = {}
     for trial in trials:
-        manifest, config = recorded.get(trial.id), trial.config
-        if manifest is not None and manifest.fingerprint != config.fingerprint():
-            for line in differences(manifest.config, config.identity()):
-                changes.setdefault(line, []).append(trial.id)
+        if (manifest := recorded.get(trial.id)) is None:
+            continue
+        lines, config = inputs_of(manifest).differences(now), trial.config
+        if manifest.fingerprint != config.fingerprint():
+            lines += differences(manifest.config, config.identity())
+        for line in lines:
+            changes.setdefault(line, []).append(trial.id)
     if changes:
-        lines = [f"  {line}    ({len(ids)} trials, e.g. {ids[0]})" for line, ids in changes.items()]
+        listed = [f"  {line}    ({len(ids)} trials, e.g. {ids[0]})" for line, ids in changes.items()]
         raise ChangedStudyError(
             f"{folder.name} has trials in {folder.root.root} that the study file no longer describes:\n"
-            + "\n".join(lines)
-            + "\nChange it back, give the study another name, or start anew with --fresh (the old folder is kept)."
+            + "\n".join(listed)
+            + f"\nChange it back, {_OTHERWISE}"
+            + (_PLUG_INS if any(line.startswith("code") for line in changes) else "")
         )
+    _refuse_mixture(folder, recorded)
+
+
+def inputs_of(manifest: Manifest) -> Inputs:
+    """Return the data and the teacher that a trial was trained with, as its record states them."""
+    return Inputs(manifest.data, manifest.teacher)
+
+
+def _refuse_mixture(folder: StudyFolder, recorded: Mapping[str, Manifest]) -> None:
+    """Check that all trials were trained on the same data, and read the same teacher."""
+    lines = []
+    for name, title in (("data", "data (content)"), ("teacher", "teacher (weights)")):
+        trials: dict[str, list[str]] = {}
+        for trial_id, manifest in recorded.items():
+            if (sha256 := getattr(inputs_of(manifest), name)) is not None:
+                trials.setdefault(sha256, []).append(trial_id)
+        if len(trials) > 1:
+            lines += [f"  {title} {short(sha256)}    ({_listed(ids)})" for sha256, ids in trials.items()]
+    if lines:
+        raise ChangedStudyError(
+            f"{folder.name} mixes trials in {folder.root.root} that were trained on different data or teachers:\n"
+            + "\n".join(lines)
+            + f"\nRemove the folders of those that are wrong, {_OTHERWISE}"
+        )
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{len(ids)} trials: {', '.join(ids[:_NAMED])}{more}"
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:

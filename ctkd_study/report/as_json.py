@@ -56,5 +56,6 @@ def plan_as_json(plan: Plan, estimate: Estimate, warnings: list[str]) -> dict[st
         "teacher_seconds": estimate.teacher_seconds and dataclasses.asdict(estimate.teacher_seconds),
         "bank": estimate.bank and dataclasses.asdict(estimate.bank),
         "wall_seconds": dataclasses.asdict(estimate.wall_seconds),
+        "faults": list(estimate.faults),
         "warnings": warnings,
     }

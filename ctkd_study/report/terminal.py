@@ -85,6 +85,8 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
         rows.append((*cells, *([] if arm.money is None else [f"{arm.money:.3g}"])))
     is_text = (True, *[False] * (len(titles) - 1))
     console.print(_table(columns.Table("", tuple(titles), is_text, tuple(rows))))
+    for fault in estimate.faults:
+        _print(console, f"not estimated: {fault}")
     wall, early = estimate.wall_seconds, estimate.teacher_seconds
     teacher = f", the teacher's {duration(early.middle)} included" if early is not None else ""
     _print(

@@ -11,7 +11,7 @@ import json
 import logging
 import shlex
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import filelock
 
@@ -38,8 +38,8 @@ class Projection:
     """The study's identity, by which its experiment and runs are found in MLflow."""
     trials: Storage
     """The study's folder, with one folder per trial."""
-    teacher: Storage | None = None
-    """The folder of the teacher's record, if there is one."""
+    teacher: Storage | Callable[[], Storage | None] | None = None
+    """The folder of the teacher's record, if there is one; or what finds it, as it may not be known at the start."""
     note: str = ""
     """Markdown for the head of the experiment's page."""
 
@@ -138,9 +138,10 @@ class Projector:
         else:
             runs.mark_stale()
             self._failures = {name: text for name, text in self._failures.items() if name not in trials}
+        home = what.teacher() if callable(what.teacher) else what.teacher
         seen: set[str] = set()
         accuracies: list[float] = []
-        for name, folder, role in self._folders(trials):
+        for name, folder, role in self._folders(trials, home):
             # One trial's trouble, with its record or its run, does not keep the others from being sent.
             try:
                 found = self._read(folder)
@@ -161,17 +162,17 @@ class Projector:
         if trials is None:
             if not self._failures:  # a record that cannot be read is not a lost one
                 # The teacher's run is deleted only if its folder is known.
-                listed = runs.trials("trial") | (runs.trials("teacher") if what.teacher is not None else set())
+                listed = runs.trials("trial") | (runs.trials("teacher") if home is not None else set())
                 for trial in listed - seen:
                     runs.remove(trial)
             runs.decorate((min(accuracies), max(accuracies)) if accuracies else None)
 
-    def _folders(self, trials: set[str] | None) -> Iterator[tuple[str, Storage, Role]]:
+    def _folders(self, trials: set[str] | None, home: Storage | None) -> Iterator[tuple[str, Storage, Role]]:
         what = self._projection
         if trials is None:
             trials = set(what.trials.names()) - what.trials.sizes().keys()
-            if what.teacher is not None:
-                yield "teacher", what.teacher, "teacher"
+            if home is not None:
+                yield "teacher", home, "teacher"
         for name in sorted(trials):
             yield name, what.trials.within(name), "trial"
 

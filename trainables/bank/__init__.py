@@ -2,12 +2,15 @@
 
 A bank is a folder of immutable segments::
 
-    .banks/<teacher>-<data>/segment-<uuid>/
+    .banks/<weights>-<rest>/segment-<uuid>/
         keys.npy       int64, shape (R,), ascending: example x views + view
         logits.npy     float32 or uint16, shape (R, C)
         pooled.npy     the same, shape (R, D); only where a distiller asked for it
         *.scale.npy    float32, shape (R, 2): of a uint16 row, what 0 stands for, and the step from one to the next
         segment.json   written last: precision, cost, and each file's size and SHA-256
+
+``<weights>`` is a hash of the teacher's weights, ``<rest>`` one of all else that its outputs depend on: the network,
+the images, the views, and the code of plug-ins among them.
 
 A bank is extended by adding segments. A damaged or incomplete segment is ignored, and what it held is computed again.
 So a crash loses one segment at most, several processes can fill a bank at once, and object storage, which has neither

@@ -17,15 +17,19 @@ from trainables import checksums
 from trainables.bank.keys import Keys
 from trainables.bank.segments import BankCost, Precision, Rows, Segment, Table
 from trainables.checksums import FileStamp
+from trainables.config import code_of_parts
 from trainables.data import Arrays, DataOptions
 from trainables.data.files import cache_folder
 from trainables.hashing import digest, file_sha256
+from trainables.models import ModelOptions
 from trainables.storage import Storage
 
 log = logging.getLogger(__name__)
 
 _KEYS, _LOGITS, _POOLED, _META = "keys", "logits", "pooled", "segment.json"
 _VERSION = 1
+MARK = 16
+"""How many digits of the weights' SHA-256 a bank's name begins with."""
 
 
 class OpenBank:
@@ -100,11 +104,36 @@ class Bank:
 
     @classmethod
     def at(
-        cls, banks: Storage, teacher: str, data: DataOptions, arrays: Arrays, precision: Precision, pooled: bool
+        cls,
+        banks: Storage,
+        weights: str,
+        network: ModelOptions,
+        data: DataOptions,
+        arrays: Arrays,
+        precision: Precision,
+        pooled: bool,
     ) -> "Bank":
-        """Return the bank of a teacher, by its fingerprint, and of the pixels and views of a data set."""
-        mark = digest({"pixels": arrays.fingerprint(), "views": data.views.plain()})
-        return cls(banks.within(f"{teacher}-{mark}"), data.views.count, precision, pooled)
+        """Return the bank of a teacher and of the pixels and views of a data set, all told apart by content.
+
+        Args:
+            banks: where banks lie.
+            weights: SHA-256 of the teacher's weights.
+            network: the options of the teacher.
+            data: the options of the data set.
+            arrays: the data set, on the CPU.
+            precision: of the stored outputs.
+            pooled: whether pooled vectors are wanted, too.
+        """
+        code = code_of_parts(network, "network") | code_of_parts(data.views, "views")
+        mark = digest(
+            {
+                "network": network.plain(),
+                "pixels": arrays.fingerprint(),
+                "views": data.views.plain(),
+                **({"code": code} if code else {}),
+            }
+        )
+        return cls(banks.within(f"{weights[:MARK]}-{mark}"), data.views.count, precision, pooled)
 
     @property
     def name(self) -> str:

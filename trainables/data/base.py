@@ -79,12 +79,17 @@ class Arrays:
 
     def fingerprint(self) -> str:
         """Return the hash of all pixels and labels, 16 hex digits; they must be on the CPU."""
+        return self.sha256[:16]
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of all pixels and labels, 64 hex digits; they must be on the CPU."""
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(str(tuple(tensor.shape)).encode())
             digest.update(tensor.contiguous().numpy().data)
         digest.update(repr((self.mean, self.std)).encode())
-        return digest.hexdigest()[:16]
+        return digest.hexdigest()
 
 
 class DataOptions(Options):
@@ -168,6 +173,33 @@ def split(labels: Tensor, options: DataOptions) -> Split:
     rest = np.setdiff1d(ids, held_out)
     order = stratified_order(rest, labels.numpy()[rest], streams.Purpose.SUBSET, options.split_seed)
     return Split(np.sort(held_out), rest, np.sort(order[:wanted]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A data set in memory, on the CPU, with its split."""
+
+    arrays: Arrays
+    split: Split
+
+    @classmethod
+    def of(cls, options: DataOptions) -> "Loaded":
+        """Read a data set and split it; see ``DataOptions.load`` and ``split`` for the errors."""
+        arrays = options.load()
+        return cls(arrays, split(arrays.train_labels, options))
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of pixels, labels and the ids of each part of the split, 64 hex digits."""
+        digest = hashlib.sha256(self.arrays.sha256.encode())
+        for part in (self.split.validation, self.split.rest, self.split.student):
+            digest.update(f"{len(part)}:".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    def for_teacher(self) -> "Loaded":
+        """Return the same data as the teacher sees it: it trains on all that validation leaves."""
+        return Loaded(self.arrays, dataclasses.replace(self.split, student=self.split.rest))
 
 
 def student_examples(options: DataOptions, available: int) -> int:

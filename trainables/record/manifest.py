@@ -66,6 +66,10 @@ class Manifest(_Stored):
     fingerprint: str
     config: dict[str, Any]
     """``TrialConfig.identity()``: everything that decides the numbers."""
+    data: str | None = None
+    """SHA-256 of the data that it is trained on: images, labels and split."""
+    teacher: str | None = None
+    """SHA-256 of the file of the teacher's weights that it reads; None if it reads none."""
     attempt: int
     epoch: int
     """Epochs done."""

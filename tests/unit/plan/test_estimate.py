@@ -1,13 +1,14 @@
 """What a plan will take: sums over arms, settings and seeds, from finished trials and from timed steps."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ctkd_study import Study, StudyError
+from ctkd_study import Study
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate, estimate
@@ -305,41 +306,58 @@ def test_where_the_data_is_not_at_hand_the_bank_is_taken_for_empty(tmp_path: Pat
 # -- failures --------------------------------------------------------------------------------------------------------
 
 
-def test_an_arm_that_diverges_is_named() -> None:
-    hot = plain(arms={"hot": {**FOUR, "recipe": {"lr": 1000.0, "weight_decay": 1.0}}}, student=settings.STUDENT)
-    with pytest.raises(StudyError, match=r"^arm hot: the timed steps failed: \w+_loss is (nan|inf) in epoch \d$"):
-        estimate(make_plan(from_mapping(hot)), {}, 1, teacher_ready=True)
+def test_an_arm_that_diverges_is_named_and_the_others_are_estimated() -> None:
+    hot = {**FOUR, "recipe": {"lr": 1000.0, "weight_decay": 1.0}}
+    plan = make_plan(from_mapping(plain(arms={"hot": hot, "four": FOUR}, student=settings.STUDENT)))
+    found = estimate(plan, {}, 1, teacher_ready=True)
+    assert [arm.arm for arm in found.arms] == ["four"]
+    (fault,) = found.faults
+    assert re.fullmatch(r"arm hot: the timed steps failed: \w+_loss is (nan|inf) in epoch \d", fault)
 
 
 def _broken(config: TrialConfig, arrays: Arrays) -> Any:
     raise KeyError("lost")
 
 
+LOST = f"KeyError: 'lost' ({__file__}:{_broken.__code__.co_firstlineno + 1} in _broken)"
+
+
 @pytest.mark.parametrize(
-    ("probe", "expected"),
+    ("probe", "arms", "expected"),
     [
-        ({"steps": _broken}, "arm four: the timed steps failed: KeyError: 'lost'"),
-        ({"looks": _broken}, "teacher: the timed images failed: KeyError: 'lost'"),
+        ({"steps": _broken}, 0, f"arm four: the timed steps failed: {LOST}"),
+        ({"looks": _broken}, 1, f"teacher: the timed images failed: {LOST}"),
     ],
 )
-def test_a_plug_ins_error_names_what_failed(
-    tmp_path: Path, probe: dict[str, Callable[..., Any]], expected: str
+def test_a_plug_ins_error_names_what_failed_and_where(
+    tmp_path: Path, probe: dict[str, Callable[..., Any]], arms: int, expected: str
 ) -> None:
     plan = plan_of()
-    parts: dict[str, Any] = {"steps": lambda config, arrays: ROUNDS, **probe}
-    with pytest.raises(StudyError) as refused:
-        estimate(plan, {}, 1, True, str(tmp_path), timer=StepTimer(plan.spec.data, 0.0, 1.0, **parts))
-    assert str(refused.value) == expected
+    parts: dict[str, Any] = {"steps": lambda config, arrays: ROUNDS, "looks": lambda config, arrays: [0.01], **probe}
+    found = estimate(plan, {}, 1, True, str(tmp_path), timer=StepTimer(plan.spec.data, 0.0, 1.0, **parts))
+    assert found.faults == (expected,)
+    assert len(found.arms) == arms
+    assert (found.bank is None) == (arms == 1), "what failed has no estimate"
 
 
-def test_a_teacher_whose_steps_fail_is_named() -> None:
+def test_a_teacher_whose_steps_fail_is_named(tmp_path: Path) -> None:
     plan = plan_of()
 
     def steps(config: TrialConfig, arrays: Arrays) -> Sequence[PerImage]:
         return ROUNDS if config.teacher is not None else _broken(config, arrays)
 
-    with pytest.raises(StudyError, match=r"^teacher: the timed steps failed: KeyError: 'lost'$"):
-        estimate(plan, {}, 1, teacher_ready=False, timer=StepTimer(plan.spec.data, 0.0, 1.0, steps))
+    timer = StepTimer(plan.spec.data, 0.0, 1.0, steps, lambda config, arrays: [0.01])
+    found = estimate(plan, {}, 1, teacher_ready=False, teachers=str(tmp_path), timer=timer)
+    assert found.faults == (f"teacher: the timed steps failed: {LOST}",)
+    assert (len(found.arms), found.teacher_seconds) == (1, None)
+
+
+def test_an_arm_that_is_known_to_fail_is_not_timed(tmp_path: Path) -> None:
+    plan = plan_of(arms={"grid": GRID, "four": FOUR})
+    probe = FakeProbe(plan)
+    found = estimate(plan, {}, 1, True, str(tmp_path), timer=probe.timer, faulty={"grid": "arm grid: it is broken"})
+    assert [arm.arm for arm in found.arms] == ["four"]
+    assert found.faults == ("arm grid: it is broken",)
 
 
 # -- on this machine -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from ctkd_study import Study, StudyError
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.plan.due import Plan, make_plan
-from ctkd_study.plan.preflight import blaming, check_networks
+from ctkd_study.plan.preflight import blaming, check_networks, faulty_arms, known_sizes, read_data
 from ctkd_study.spec import from_mapping
 from tests.support import settings
 from tests.support.data_files import write_cifar
@@ -25,8 +25,9 @@ def plan_of(**changes: Any) -> Plan:
 
 
 def refusal(plan: Plan, read: bool = False) -> str:
+    check = read_data if read else check_networks
     with pytest.raises(StudyError) as refused:
-        check_networks(plan, read)
+        check(plan)
     return str(refused.value)
 
 
@@ -81,7 +82,9 @@ def test_too_few_examples_are_refused(read: bool, data: dict[str, Any], expected
 
 def test_just_enough_examples_are_enough() -> None:
     check_networks(plan_of(data={"name": "digits", "validation": 999}))
-    check_networks(plan_of(data={"name": "digits", "validation": 100, "train_examples": 900}), read=True)
+    just_enough = plan_of(data={"name": "digits", "validation": 100, "train_examples": 900})
+    assert len(read_data(just_enough).split.student) == 900
+    check_networks(just_enough)
 
 
 def test_only_a_run_looks_for_the_data_set(tmp_path: Path) -> None:
@@ -103,17 +106,36 @@ def test_files_of_the_users_own_are_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ValueError("a wrong value"), "arm x: a wrong value"),
-        (FileNotFoundError("no file"), "arm x: no file"),
-        (FloatingPointError("train_loss is nan"), "arm x: train_loss is nan"),
-        (RuntimeError("shapes"), "arm x: RuntimeError: shapes"),
+        (ValueError("a wrong value"), "arm x: ValueError: a wrong value (HERE)"),
+        (FileNotFoundError("no file"), "arm x: FileNotFoundError: no file (HERE)"),
+        (RuntimeError("shapes"), "arm x: RuntimeError: shapes (HERE)"),
         (StudyError("said already"), "said already"),
     ],
 )
-def test_every_error_is_blamed_on_its_part(error: Exception, expected: str) -> None:
-    with pytest.raises(StudyError) as refused, blaming("arm x"):
+def test_every_error_is_blamed_on_its_part_and_on_the_line_of_a_plug_in(error: Exception, expected: str) -> None:
+    def plug_in() -> None:
         raise error
-    assert str(refused.value) == expected
+
+    with pytest.raises(StudyError) as refused, blaming("arm x"):
+        plug_in()
+    here = f"{__file__}:{plug_in.__code__.co_firstlineno + 1} in plug_in"
+    assert str(refused.value) == expected.replace("HERE", here)
+
+
+def test_an_error_that_is_written_for_users_is_given_as_it_is(tmp_path: Path) -> None:
+    plan = plan_of(data={"name": "cifar10", "validation": 10, "folder": str(tmp_path)})
+    said = refusal(plan, read=True)
+    assert said.startswith(f"data: CIFAR-10 must lie in {tmp_path} as one of ")
+    assert ".py" not in said
+
+
+def test_every_arm_that_cannot_be_built_is_named() -> None:
+    wrong = {**FOUR, "student": {"model": "MobileNetV2"}}
+    arms = {"first": wrong, "second": FOUR, "third": {**wrong, "temperature": {"kind": "fixed", "value": 2}}}
+    plan = plan_of(arms=arms)
+    found = faulty_arms(plan, known_sizes(plan))
+    assert list(found) == ["first", "third"]
+    assert refusal(plan) == "\n".join(found.values())
 
 
 def test_what_stops_the_process_is_blamed_on_nothing() -> None:

@@ -214,7 +214,9 @@ def test_a_plan() -> None:
             "seconds": {"low": 0.5, "middle": 1.0, "high": 1.5},
         },
         "wall_seconds": {"low": 11.25, "middle": 22.5, "high": 33.75},
+        "faults": [],
         "warnings": ["a warning"],
     }
+    assert plan_as_json(plan, Estimate((), 1, None, faults=("arm four: lost",)), [])["faults"] == ["arm four: lost"]
     bare = plan_as_json(plan, Estimate((arm,), 1, None), [])
     assert (bare["teacher_seconds"], bare["bank"], bare["warnings"]) == (None, None, [])

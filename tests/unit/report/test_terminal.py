@@ -188,6 +188,12 @@ def test_a_plan_shows_arms_time_and_where_the_numbers_come_from() -> None:
     ]
 
 
+def test_a_plan_names_what_cannot_be_estimated() -> None:
+    lines = planned(Estimate((ARM,), 2, None, faults=("arm hot: train_loss is nan",)), ["a warning"])
+    assert lines[2] == "not estimated: arm hot: train_loss is nan"
+    assert lines[3].startswith("3 trials, 2 at once: ")
+
+
 def test_a_plan_with_a_price_a_teacher_a_bank_and_warnings() -> None:
     priced = ArmEstimate(
         tflop=0.5,

@@ -28,7 +28,7 @@ def test_a_files_hash_is_read_again_only_when_it_changes(tmp_path: Path) -> None
     stamp = file.stat().st_mtime_ns
     file.write_bytes(b"two")
     os.utime(file, ns=(stamp, stamp))
-    assert file_sha256(str(file)) == first, "neither size nor time of change differs"
+    assert file_sha256(str(file)) == first, "neither inode, size nor time of change differs"
     os.utime(file, ns=(stamp, stamp + 1))
     assert file_sha256(str(file)) == "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
     file.write_bytes(b"twice")
@@ -36,3 +36,13 @@ def test_a_files_hash_is_read_again_only_when_it_changes(tmp_path: Path) -> None
     assert file_sha256(str(file)) not in {first, "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"}
     with pytest.raises(FileNotFoundError):
         file_sha256(str(tmp_path / "absent"))
+
+
+def test_a_file_that_was_replaced_by_another_of_its_size_and_time_is_read_again(tmp_path: Path) -> None:
+    file, other = tmp_path / "file", tmp_path / "other"
+    for path, content in ((file, b"one"), (other, b"two")):
+        path.write_bytes(content)
+        os.utime(path, ns=(10**18, 10**18))
+    first = file_sha256(str(file))
+    other.rename(file)
+    assert file_sha256(str(file)) != first

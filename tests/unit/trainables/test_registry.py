@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import trainables
+from tests.support.plugins import install
 from trainables.curriculum import CURRICULA, CurriculumOptions
 from trainables.data.views import VIEWS
+from trainables.plugins import PluginError
 from trainables.registry import Registry
 
 ROOT = Path(__file__).parents[3]
@@ -73,11 +75,7 @@ def test_an_installed_package_adds_an_entry(tmp_path: Path, monkeypatch: pytest.
     [(group, entries)] = tomllib.loads(entry_points)["project"]["entry-points"].items()
     [(name, target)] = entries.items()
     module = target.partition(":")[0]
-    (tmp_path / f"{module}.py").write_text(code)
-    folder = tmp_path / "my_package-1.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
-    (folder / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+    install(tmp_path, "my_package", {group: {name: target}}, {f"{module}.py": code})
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry(CURRICULA.package, CurriculumOptions, CURRICULA.tag, CURRICULA.entry_points)
     assert set(registry) == {*CURRICULA, "root"}
@@ -87,14 +85,60 @@ def test_an_installed_package_adds_an_entry(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_entry_point_of_another_class_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "wrong-1.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong\nVersion: 1\n")
-    (folder / "entry_points.txt").write_text(f"[{VIEWS.entry_points}]\nroot = trainables.curriculum:Linear\n")
+    install(tmp_path, "wrong", {VIEWS.entry_points: {"root": "trainables.curriculum:Linear"}}, {})
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry(VIEWS.package, VIEWS.base, VIEWS.tag, VIEWS.entry_points)
-    with pytest.raises(TypeError, match=r"entry point 'root' of ctkd_study\.views must be a ViewOptions"):
+    with pytest.raises(PluginError) as refused:
         _ = registry.classes
+    assert str(refused.value) == (
+        "the entry point 'root' of ctkd_study.views, from wrong 1, must be a ViewOptions, but "
+        "trainables.curriculum:Linear is not. Mend that package, or uninstall it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import a_package_that_is_not_there", "cannot be loaded: ModuleNotFoundError: No module named 'a_package_"),
+        ("x = 1\n\nx.y", "cannot be loaded: AttributeError: 'int' object has no attribute 'y' ("),
+        ("def f(:", "cannot be loaded: SyntaxError: invalid syntax"),
+        ("", "cannot be loaded: AttributeError: module 'broken_part' has no attribute 'Root'"),
+        ("def Root(): pass", "must be a CurriculumOptions, but broken_part:Root is not"),
+        (
+            "from trainables.curriculum import CurriculumOptions\nclass Root(CurriculumOptions): pass",
+            "must have a field 'kind' whose type is a Literal, but broken_part:Root has none",
+        ),
+    ],
+    ids=["import", "exception", "syntax", "no class", "no options", "no tag"],
+)
+def test_a_broken_entry_point_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, expected: str
+) -> None:
+    entries = {CURRICULA.entry_points: {"root": "broken_part:Root"}}
+    install(tmp_path, "broken", entries, {"broken_part.py": code}, version="2.5")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("broken_part", None)
+    with pytest.raises(PluginError) as refused:
+        _ = Registry(CURRICULA.package, CurriculumOptions, CURRICULA.tag, CURRICULA.entry_points).classes
+    said = str(refused.value)
+    assert said.startswith(f"the entry point 'root' of ctkd_study.curricula, from broken 2.5, {expected}")
+    assert said.endswith("Mend that package, or uninstall it")
+    assert ("broken_part.py:3 in <module>)" in said) == ("x.y" in code), "file and line, where its code ran"
+    sys.modules.pop("broken_part", None)
+
+
+def test_two_parts_of_one_name_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "from typing import Literal\nfrom trainables.curriculum import CurriculumOptions\n"
+        "class Mine(CurriculumOptions):\n    kind: Literal['linear'] = 'linear'\n"
+    )
+    install(tmp_path, "twin", {CURRICULA.entry_points: {"x": "twin_part:Mine"}}, {"twin_part.py": code})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginError) as refused:
+        _ = Registry(CURRICULA.package, CurriculumOptions, CURRICULA.tag, CURRICULA.entry_points).classes
+    both = "trainables.curriculum.Linear and twin_part.Mine"
+    assert str(refused.value) == f"two parts of ctkd_study.curricula are called 'linear': {both}. Uninstall one"
+    sys.modules.pop("twin_part")
 
 
 def test_an_unknown_name_lists_the_known() -> None:

@@ -8,14 +8,14 @@ import torch
 
 from tests.support import settings
 from tests.support.trials import finished, without_clock
-from trainables import preparation, record, teacher
+from trainables import preparation, teacher
 from trainables.storage import Storage
 
 
 def test_teacher_from_a_published_file(tmp_path: Path) -> None:
     config = settings.trial(tmp_path)
     preparation.ensure(config)
-    newest = record.scan(Storage.at(str(tmp_path)).within(teacher.TEACHERS, teacher.fingerprint(config))).newest
+    newest = teacher.record_of(config, Storage.at(str(tmp_path)))
     assert newest is not None
     file = tmp_path / "published.pth"
     torch.save({"epoch": 240, "model": newest.best(), "accuracy": 72.3}, file)

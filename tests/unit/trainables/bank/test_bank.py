@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,12 @@ from trainables.data import Arrays
 from trainables.data.digits import DigitsOptions
 from trainables.data.views import Crop
 from trainables.hashing import digest
+from trainables.models import MODELS
 from trainables.storage import Storage
 from trainables.storage.objects import ObjectStore
+
+WEIGHTS = "0123456789abcdef" * 4
+NETWORK = MODELS.parse({"model": "resnet8"})
 
 
 def segment_of(folder: Path, key: int) -> Path:
@@ -139,16 +144,20 @@ def test_the_bank_of_a_teacher_is_of_its_pixels_and_views(tmp_path: Path) -> Non
     arrays, data = random_arrays(4, size=8), DigitsOptions(validation=1)
     storage = Storage.at(str(tmp_path))
 
-    def name(teacher: str = "abc", images: Arrays = arrays, options: DigitsOptions = data) -> str:
-        return Bank.at(storage, teacher, options, images, "float32", False).name
+    def name(
+        weights: str = WEIGHTS, images: Arrays = arrays, options: DigitsOptions = data, network: Any = NETWORK
+    ) -> str:
+        return Bank.at(storage, weights, network, options, images, "float32", False).name
 
-    assert name().startswith("abc-")
-    assert len(name()) == len("abc-") + 16
+    assert name().startswith(f"{WEIGHTS[:16]}-")
+    assert len(name()) == 16 + len("-") + 16
     darker = dataclasses.replace(arrays, train_images=arrays.train_images // 2)
     cropped = DigitsOptions(validation=1, views=Crop(padding=1))
-    assert len({name(), name("def"), name(images=darker), name(options=cropped)}) == 4
+    wider = MODELS.parse({"model": "resnet8", "widths": [4, 4, 4, 4]})
+    others = {name("def"), name(images=darker), name(options=cropped), name(network=wider)}
+    assert len(others | {name()}) == 5
     assert name() == name(options=DigitsOptions(validation=3, split_seed=1)), "splits read the same bank"
-    assert Bank.at(storage, "abc", cropped, arrays, "fixed16", True).views == 18
+    assert Bank.at(storage, WEIGHTS, NETWORK, cropped, arrays, "fixed16", True).views == 18
 
 
 def test_rows_are_float32_in_both_precisions(tmp_path: Path) -> None:
@@ -201,10 +210,11 @@ def test_only_whole_manifests_are_paid(tmp_path: Path) -> None:
 
 def test_the_name_of_a_bank_is_its_teacher_and_what_it_saw(tmp_path: Path) -> None:
     arrays, data = random_arrays(4, size=8), DigitsOptions(validation=1, views=Crop(padding=1))
-    mark = digest({"pixels": arrays.fingerprint(), "views": data.views.plain()})
-    bank = Bank.at(Storage.at(str(tmp_path)), "abc", data, arrays, "fixed16", True)
-    assert bank.folder.root == f"{tmp_path}/abc-{mark}"
-    assert (bank.name, bank.views, bank.precision, bank.pooled) == (f"abc-{mark}", 18, "fixed16", True)
+    seen = {"network": NETWORK.plain(), "pixels": arrays.fingerprint(), "views": data.views.plain()}
+    bank = Bank.at(Storage.at(str(tmp_path)), WEIGHTS, NETWORK, data, arrays, "fixed16", True)
+    name = f"{WEIGHTS[:16]}-{digest(seen)}"
+    assert bank.folder.root == f"{tmp_path}/{name}"
+    assert (bank.name, bank.views, bank.precision, bank.pooled) == (name, 18, "fixed16", True)
 
 
 def test_warnings_name_the_segment_and_its_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import settings
 from tests.support.banks import CROP, banked, rows
+from trainables import preparation
 from trainables.bank import (
     BANKS,
     Bank,
@@ -21,9 +22,9 @@ from trainables.bank import (
     unbanked,
 )
 from trainables.config import TrialConfig
-from trainables.data import split
+from trainables.data import Loaded, split
 from trainables.storage import Storage
-from trainables.teacher import fingerprint
+from trainables.teacher import known_weights
 
 ALONE: dict[str, Any] = {"distiller": {"name": "none"}, "temperature": None, "teacher": None, "teacher_source": None}
 
@@ -51,12 +52,12 @@ def test_for_each_bank_need_and_seed_the_longest_trial_stands(tmp_path: Path) ->
 def test_trials_read_one_bank_with_pooled_vectors_if_any_does(tmp_path: Path) -> None:
     plain, pooled = banked(tmp_path, 0, 3), banked(tmp_path, 1, 2, distiller={"name": "pkt"})
     others = [banked(tmp_path, teacher_source="online"), banked(tmp_path, **ALONE)]
+    preparation.ensure_trained(plain)
     for configs in ([plain, pooled, *others], [pooled, plain, *others]):
-        ((bank, config, arrays, keys),) = banks_of(configs)
+        ((bank, config, data, keys),) = banks_of(configs)
         assert bank.pooled
         assert config == pooled
-        parts = split(arrays.train_labels, config.data)
-        assert np.array_equal(keys, drawn([plain, pooled], arrays, parts))
+        assert np.array_equal(keys, drawn([plain, pooled], data.arrays, data.split))
         assert unbanked(configs) == len(keys)
     assert list(banks_of(others)) == []
     assert unbanked(others) == 0
@@ -77,17 +78,19 @@ def test_what_is_drawn_grows_with_seeds_and_epochs_of_any_trial(tmp_path: Path) 
 
 @pytest.mark.parametrize("changes", [{"teacher_source": "bank16"}, {"data": {**CROP, "split_seed": 1}}])
 def test_trials_of_another_bank_are_kept_apart(tmp_path: Path, changes: dict[str, Any]) -> None:
-    assert len(list(banks_of([banked(tmp_path), banked(tmp_path, **changes)]))) == 2
+    configs = [banked(tmp_path), banked(tmp_path, **changes)]
+    for config in configs:
+        preparation.ensure_trained(config)
+    assert len(list(banks_of(configs))) == 2
 
 
 def test_the_cost_is_that_of_all_the_teachers_banks_and_no_others(tmp_path: Path) -> None:
-    config, storage = banked(tmp_path), Storage.at(str(tmp_path))
-    assert bank_cost(config, storage) == BankCost()
-    mark = fingerprint(config)
-    for name in (f"{mark}-a", f"{mark}-b", f"other{mark}-a"):
+    weights, storage = "0123456789abcdef" * 4, Storage.at(str(tmp_path))
+    assert bank_cost(weights, storage) == BankCost()
+    for name in (f"{weights[:16]}-a", f"{weights[:16]}-b", f"other{weights[:16]}-a"):
         bank = Bank(storage.within(BANKS, name), 50, "float32", False)
         bank.write(np.array([1]), (rows(np.array([1]))[0], None), BankCost(1, 1.0, 2.0, 3.0))
-    cost = bank_cost(config, storage)
+    cost = bank_cost(weights, storage)
     assert (cost.pairs, cost.seconds, cost.device_seconds, cost.tflop) == (2, 2.0, 4.0, 6.0)
 
 
@@ -114,17 +117,25 @@ def test_the_bank_of_a_trial(tmp_path: Path) -> None:
     config = banked(tmp_path, teacher_source="bank16", distiller={"name": "pkt"})
     arrays = config.data.load()
     bank = bank_of(config, arrays, "abc")
+    assert config.teacher is not None
     assert (bank.views, bank.precision, bank.pooled) == (50, "fixed16", True)
     assert bank.folder.root.startswith(f"{tmp_path}/.banks/abc-")
-    assert bank == Bank.at(Storage.at(str(tmp_path)).within(BANKS), "abc", config.data, arrays, "fixed16", True)
+    banks, network = Storage.at(str(tmp_path)).within(BANKS), config.teacher.network()
+    assert bank == Bank.at(banks, "abc", network, config.data, arrays, "fixed16", True)
     plain = bank_of(banked(tmp_path), arrays, "abc")
     assert (plain.precision, plain.pooled) == ("float32", False)
 
 
 def test_an_opened_bank_lacks_what_is_not_written_yet(tmp_path: Path) -> None:
     config = banked(tmp_path, 0, 1)
-    ((bank, _, arrays, keys),) = banks_of([config])
-    assert bank == bank_of(config, arrays, fingerprint(config))
+    assert unbanked([config]) == 40, "without a teacher, it lacks all"
+    with pytest.raises(FileNotFoundError, match=f"its teacher, which is not trained in {tmp_path}"):
+        list(banks_of([config]))
+    preparation.ensure_trained(config)
+    ((bank, _, data, keys),) = banks_of([config])
+    weights = known_weights(config, Loaded.of(config.data).for_teacher().sha256)
+    assert weights is not None
+    assert bank == bank_of(config, data.arrays, weights)
     assert (len(keys), unbanked([config])) == (40, 40)
     bank.write(keys[:7], (rows(keys[:7])[0], None), BankCost())
     assert unbanked([config]) == 33

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.support.data_files import write_cifar, write_fashion_mnist
 from trainables import probe, streams
-from trainables.data import DATASETS, Arrays, DataOptions, Sizes, normalise, sizes_of, split
+from trainables.data import DATASETS, Arrays, DataOptions, Loaded, Sizes, normalise, sizes_of, split
 from trainables.data.base import stratified_order
 from trainables.data.digits import DigitsOptions
 
@@ -164,6 +164,20 @@ def test_fingerprint_is_of_the_content(options: DataOptions, arrays: Arrays) -> 
         changes[part].view(-1)[-1] += 1
     others = {dataclasses.replace(arrays, **{name: value}).fingerprint() for name, value in changes.items()}
     assert len(others | {arrays.fingerprint()}) == len(changes) + 1
+
+
+def test_loaded_data_is_known_by_pixels_labels_and_split(given_options: dict[str, Any], arrays: Arrays) -> None:
+    def loaded(**changes: Any) -> Loaded:
+        return Loaded.of(DATASETS.parse({**given_options, **changes}))
+
+    whole, part = loaded(), loaded(train_examples=10)
+    assert whole.sha256 == loaded().sha256
+    assert len(whole.sha256) == 64
+    others = [loaded(split_seed=1), loaded(validation=given_options["validation"] - 1), part]
+    others.append(Loaded(dataclasses.replace(arrays, test_labels=arrays.test_labels.flip(0)), whole.split))
+    assert len({whole.sha256, *(each.sha256 for each in others)}) == 5
+    assert part.for_teacher().sha256 == whole.for_teacher().sha256 == whole.sha256, "it sees all that is left"
+    assert len(part.for_teacher().split.student) == len(whole.split.rest)
 
 
 def test_split(row: Row, given_options: dict[str, Any], arrays: Arrays) -> None:
