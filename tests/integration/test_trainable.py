@@ -76,13 +76,13 @@ class _Counting(CTKDTrainable):
         return super().train_buffered(*limits, **named_limits)
 
 
-def _counted(folder: Path, **run: Any) -> tune.Result:
+def _counted(place: Path, **run: Any) -> tune.Result:
     """A trial of 40 epochs of milliseconds that saves after 15, 30 and 40."""
     recipe = {**settings.RECIPE, "epochs": 40}
-    options = {"teachers": str(folder), "checkpoint": {"epochs": 15, "seconds": None}, **run}
-    config = {**space(settings.trial(folder, arm="alone", recipe=recipe)), "run": options}
+    options = {"teachers": str(place), "checkpoint": {"epochs": 15, "seconds": None}, **run}
+    config = {**space(settings.trial(place, arm="alone", recipe=recipe)), "run": options}
     saves = tune.CheckpointConfig(checkpoint_at_end=False)
-    run_config = tune.RunConfig(storage_path=str(folder), verbose=0, checkpoint_config=saves)
+    run_config = tune.RunConfig(storage_path=str(place), verbose=0, checkpoint_config=saves)
     result = tune.Tuner(_Counting, param_space=config, run_config=run_config).fit()[0]
     assert result.metrics is not None
     assert (result.metrics["epoch"], result.metrics["status"]) == (40, "finished")
