@@ -111,6 +111,8 @@ def _check_driver(uri: str) -> None:
         raise StudyError(
             f"--tracking-uri {scheme}://... needs a Python package that is not installed: pip install {package}"
         ) from None
+    except ImportError as error:  # e.g. a library of the system is missing
+        raise StudyError(f"the driver of --tracking-uri {scheme}://... cannot be loaded: {first_line(error)}") from None
     except ValueError:  # its text quotes what it takes for the port, which may be a part of the password
         raise StudyError(f"--tracking-uri {scheme}://... must have a number as its port") from None
     except ArgumentError as error:  # an unknown driver, too

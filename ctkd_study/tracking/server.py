@@ -88,7 +88,7 @@ def comparison_url(uri: str, uid: str, server: str | None = None) -> str:
         raise TrackingError(f"MLflow at {shown} does not answer: {client.first_line(error)}") from None
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise TrackingError(f"MLflow at {shown} has no experiment of this study; `ctkd-study sync` creates it")
-    return runs_page(server or re.sub(r"//.*@", "//", uri), experiment.experiment_id, VIEW_TAG in experiment.tags)
+    return runs_page(server or re.sub(r"//[^/]*@", "//", uri), experiment.experiment_id, VIEW_TAG in experiment.tags)
 
 
 def server_command(uri: str, host: str, port: int) -> list[str]:

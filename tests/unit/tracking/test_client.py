@@ -108,6 +108,14 @@ def test_uris_that_cannot_work_are_refused(uri: str, rule: str, monkeypatch: pyt
     assert "s3cret" not in "".join(traceback.format_exception(error.value))
 
 
+def test_a_driver_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pymysql.py").write_text("raise ImportError('no libraries\\nmore')")
+    monkeypatch.delitem(sys.modules, "pymysql", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(StudyError, match=re.escape("mysql+pymysql://... cannot be loaded: no libraries")):
+        check_uri("mysql+pymysql://db/mlflow")
+
+
 def test_how_to_give_a_password_instead() -> None:
     assert password_advice("http://localhost:5000") is None
     assert password_advice("postgresql://me@db/mlflow") is None
