@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.events import TuneEvents, reason_of
 from ctkd_study.cluster.helper_trials import HelperTrials
+from ctkd_study.cluster.node_health import NodeHealth
 from ctkd_study.launch import LaunchContext, LaunchProgress, TrialQueue
 from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import StudyState
@@ -44,7 +46,8 @@ class Launch:
         self.saved: list[str] = []
         self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2, now=self.clock)
         context = LaunchContext(self.state.folder, self.progress, self.saved.append, None, 1.0, 0.0)
-        self.events = TuneEvents(context, self.queue, self.helpers)
+        self.health = NodeHealth(lambda: ["one", "two"])
+        self.events = TuneEvents(Desk(self.queue, context), self.helpers, self.health)
 
     def result(self, trial_id: str, **result: Any) -> None:
         self.events.on_trial_result(1, [], _trial(trial_id), result)
