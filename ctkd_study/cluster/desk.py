@@ -22,7 +22,7 @@ class Brief:
 
     study: str
     waiting: tuple[TrialConfig, ...]
-    """Of the trials that are due."""
+    """Of the trials that are to run."""
     concurrency: int | None
     """How many trials may run at once; None: as many as fit."""
     cpu: float
@@ -61,10 +61,7 @@ class Desk:
         """Hand out a trial; without a teacher, one that needs none."""
         self.was_asked = True
         pending = self._queue.pull(lambda trial: teacher_ready or not trial.setting.config.uses_teacher)
-        if pending is None:
-            return None
-        self._progress.begun(pending.id)
-        return Assignment(pending.id, pending.tries, pending.config)
+        return Assignment(pending.id, pending.tries, pending.config) if pending is not None else None
 
     def exhausted(self) -> bool:
         """Whether nothing more will be handed out."""
@@ -81,6 +78,10 @@ class Desk:
     def hung(self) -> set[str]:
         """Return the ids of trials that have been silent for too long: their workers are to be killed."""
         return set(self._progress.silent(self._context.stall)) & self._queue.running
+
+    def begun(self, trial_id: str) -> None:
+        """Note that a trial has a worker, and should report from now on; before, it may have waited for long."""
+        self._progress.begun(trial_id)
 
     def devices(self, number: float) -> None:
         """Note how many cores or GPUs trials can use."""

@@ -42,6 +42,10 @@ class TuneEvents(NotPickled, Callback):
 
         return is_hung
 
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        if trial.trial_id not in self.helpers:
+            self.desk.begun(study_id(trial))
+
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         worked = result.get("status") != "interrupted"
         (self._health.worked if worked else self._health.failed)(str(result.get("node_id")))

@@ -19,14 +19,26 @@ from ctkd_study.cluster.session import quiet, ray_session
 
 _SERVERS = ("gcs_server", "raylet")
 _LOOK_SECONDS = 1.0
+_END_SECONDS, _PAUSE_SECONDS = 5.0, 0.02
 
 
 def end_session(leader: int) -> None:
-    """Kill all processes of a session but this one."""
-    for pid in psutil.pids():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == leader and pid != os.getpid():
+    """Kill all processes of a session but this one, and those that they start meanwhile; waits until they have ended."""
+    until = time.monotonic() + _END_SECONDS
+    while (living := _session(leader)) and time.monotonic() < until:
+        for pid in living:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _session(leader: int) -> list[int]:
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader and pid != os.getpid() and _runs(psutil.Process(pid)):
+                found.append(pid)
+    return found
 
 
 def main(connection: Connection, address: str | None, driver: int) -> None:
@@ -67,7 +79,10 @@ def _watch(driver: int, is_local: bool) -> None:
 
 
 def _runs(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended in between
+        return False
 
 
 def _name(process: psutil.Process) -> str:

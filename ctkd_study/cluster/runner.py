@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import IO
@@ -27,6 +28,8 @@ _SILENT_SECONDS = 60.0
 _STARTING_SECONDS = 180.0
 _STOP_SECONDS = 5.0
 
+COMMAND = (sys.executable, "-m", "ctkd_study.cluster.ray_process")
+
 
 class RayRunner:
     """Runs trials as Ray Tune trials. As a context, it starts its process early, while the study is being read.
@@ -34,14 +37,17 @@ class RayRunner:
     Args:
         address: of a running cluster; None starts one on this machine.
         policy: how often Ray is started again without any trial getting further.
+        command: starts the process; ``ray_process`` has its arguments.
     """
 
-    def __init__(self, address: str | None = None, policy: RetryPolicy | None = None) -> None:
-        self.address, self._policy = address, policy or RetryPolicy(tries=3)
+    def __init__(
+        self, address: str | None = None, policy: RetryPolicy | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
+        self.address, self._policy, self._command = address, policy or RetryPolicy(tries=3), command
         self._process: _RayProcess | None = None
 
     def __enter__(self) -> "RayRunner":
-        self._process = _RayProcess(self.address)
+        self._process = _RayProcess(self.address, self._command)
         return self
 
     def __exit__(
@@ -52,9 +58,9 @@ class RayRunner:
             self._process = None
 
     def __call__(self, queue: TrialQueue, context: LaunchContext) -> None:
-        desk, deaths, saved = Desk(queue, context), 0, context.progress.saves
-        while not queue.exhausted and not desk.stopping():
-            process, self._process = self._process or _RayProcess(self.address), None
+        deaths, saved = 0, context.progress.saves
+        while not queue.exhausted and not (desk := Desk(queue, context)).stopping():
+            process, self._process = self._process or _RayProcess(self.address, self._command), None
             try:
                 fault = process.run(desk)
             finally:
@@ -73,12 +79,11 @@ class RayRunner:
 class _RayProcess:
     """A process that runs Ray."""
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, command: Sequence[str]) -> None:
         ours, theirs = Pipe()
         self._connection: Connection = ours
         self._is_local = address is None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
-        command = [sys.executable, "-m", "ctkd_study.cluster.ray_process"]
         self._process = subprocess.Popen(
             [*command, str(theirs.fileno()), address or "", str(os.getpid())],
             pass_fds=[theirs.fileno()],
@@ -95,12 +100,13 @@ class _RayProcess:
         Raises:
             StudyError: as raised in the process.
         """
-        answering, stop_by, started = Answering(desk, self._connection), None, False
+        answering, stop_by = Answering(desk, self._connection), None
         while True:
             try:
                 ended = answering.answer(_ANSWER_SECONDS)
             except (EOFError, OSError):
-                self._process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed its end, and may hang
+                    self._process.wait(_STOP_SECONDS)
                 return self._last_words()
             if ended is not None:
                 if ended.error is not None:
@@ -113,8 +119,7 @@ class _RayProcess:
                 stop_by = stop_by or now + _STOP_SECONDS
                 if self._is_local or now > stop_by:
                     return ""
-            started = started or desk.was_asked
-            if now - answering.heard > (_SILENT_SECONDS if started else _STARTING_SECONDS):
+            if now - answering.heard > (_SILENT_SECONDS if desk.was_asked else _STARTING_SECONDS):
                 return "Ray does not answer"
 
     def end(self) -> None:

@@ -88,7 +88,7 @@ class LaunchProgress:
                 self._since, self._trained_since = time.monotonic(), 0
 
     def begun(self, trial_id: str) -> None:
-        """A trial was handed out; its worker may have to start, and read data, before it reports anything."""
+        """A trial has a worker, which may have to read data before it reports anything."""
         with self._lock:
             self._heard[trial_id] = time.monotonic() + _SETUP_SECONDS
 

@@ -77,8 +77,9 @@ class TrialQueue:
 
     @property
     def waiting(self) -> list[PendingTrial]:
-        """The trials that are due and not handed out, in order, ready for a runner."""
-        return [self._pending(trial) for trial in self._due.values()]
+        """The trials that are still to be handed out, ready for a runner; first those that are to be tried again."""
+        again = [self._trial(trial_id) for trial_id in self._resting()]
+        return [self._pending(trial) for trial in (*again, *self._due.values())]
 
     @property
     def exhausted(self) -> bool:

@@ -48,7 +48,7 @@ def show_progress(progress: LaunchProgress, console: Console, price: float | Non
 
 def table(progress: LaunchProgress, price: float | None) -> Table:
     """A table of trials by arm and state, with time and cost so far below."""
-    text = "\n".join([_status(progress, price), *_troubles(progress)])
+    text = "\n".join([visible(_status(progress, price)), *_troubles(progress)])
     view = Table(title=None, caption=Text(text, style="table.caption"), caption_justify="left")
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
@@ -70,7 +70,7 @@ def line(progress: LaunchProgress, price: float | None) -> str:
 
 def _troubles(progress: LaunchProgress) -> list[str]:
     """What is wrong with which trial, in a few lines."""
-    found = [f"  {trial_id}: {visible(text)}" for trial_id, text in progress.troubles().items()]
+    found = [f"  {visible(' '.join(f'{trial_id}: {text}'.split()))}" for trial_id, text in progress.troubles().items()]
     return found[:_NAMED] + ([f"  and {len(found) - _NAMED} more"] if len(found) > _NAMED else [])
 
 

@@ -70,7 +70,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         _print(console, f"failed: {len(outcome.failed) - _NAMED_FAILURES} more")
     interrupted = {trial_id: reason for trial_id, reason in outcome.unfinished.items() if reason}
     for trial_id, reason in list(interrupted.items())[:_NAMED_FAILURES]:
-        _print(console, f"unfinished: {trial_id}: {reason}")
+        _print(console, f"unfinished: {_one_line(f'{trial_id}: {reason}')}")
     if len(interrupted) > _NAMED_FAILURES:
         _print(console, f"unfinished: {len(interrupted) - _NAMED_FAILURES} more")
 

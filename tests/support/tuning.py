@@ -48,7 +48,7 @@ def fed(trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: 
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
             search_alg=TrialFeed(Listed(trials), None),
-            scheduler=InOrder(lambda trial_id: False),
+            scheduler=InOrder(lambda trial_id: False, lambda: lambda trial: False),
             reuse_actors=True,
             trial_name_creator=operator.attrgetter("trial_id"),
             trial_dirname_creator=operator.attrgetter("trial_id"),

@@ -150,7 +150,7 @@ def test_no_control_codes_and_no_passwords_in_the_log() -> None:
 
 def test_what_mlflow_says_is_neither_markup_nor_control_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = TrackingOutcome(complete=False, failures=("[/x] :warning: \x1b[31m",))
-    tracker = SimpleNamespace(start=int, changed=str, finish=lambda: outcome)
+    tracker = SimpleNamespace(start=int, changed=str, finish=lambda seconds: outcome)
     monkeypatch.setattr("ctkd_study.study.Tracker", lambda _: tracker)
     stream = io.StringIO()
     with _tracked(Projection("http://me:s3cret@h", "s", "u", Storage.at(".")), Console(file=stream)):
@@ -173,7 +173,7 @@ def test_a_signal_stops_a_command_quietly(tmp_path: Path) -> None:
     done = invoke("check", str(pipe))
     told.set()
     writer.join()
-    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "ctkd-study: stopped\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (143, "", "ctkd-study: stopped\n")
     assert signal.getsignal(signal.SIGTERM) is before
 
 

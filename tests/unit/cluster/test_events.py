@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.events import TuneEvents, reason_of
 from ctkd_study.cluster.helper_trials import HelperTrials
+from ctkd_study.cluster.node_health import NodeHealth
 from ctkd_study.launch import LaunchContext, LaunchProgress, TrialQueue
 from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import StudyState
@@ -43,11 +45,15 @@ class Launch:
         self.ids = [pending.id for pending in iter(self.queue.pull, None) if pending is not None]
         self.saved: list[str] = []
         self.helpers = HelperTrials([banked(folder, seed) for seed in range(2)], 0, slots=2, now=self.clock)
-        context = LaunchContext(self.state.folder, self.progress, self.saved.append, None, 1.0, 0.0)
-        self.events = TuneEvents(context, self.queue, self.helpers)
+        context = LaunchContext(self.state.folder, self.progress, self.saved.append, None, 1.0, 0.0, stall=100.0)
+        self.health = NodeHealth(lambda: ["one", "two"])
+        self.events = TuneEvents(Desk(self.queue, context), self.helpers, self.health)
 
     def result(self, trial_id: str, **result: Any) -> None:
         self.events.on_trial_result(1, [], _trial(trial_id), result)
+
+    def start(self, trial_id: str) -> None:
+        self.events.on_trial_start(1, [], _trial(trial_id))
 
     def complete(self, trial_id: str, **last: Any) -> None:
         """Tune is done with a trial, whose last result was this one."""
@@ -70,7 +76,7 @@ class Launch:
         return {key: m.reason for key, m in self.state.manifests.items() if m.status == "failed"}
 
 
-def _trial(trial_id: str, error: str | None = None, last: dict[str, Any] | None = None) -> SimpleNamespace:
+def _trial(trial_id: str, error: str | None = None, last: dict[str, Any] | None = None) -> Any:
     """Tune's trial: its id is ours with the number of the try."""
     helps = trial_id.startswith(".")
     config = {"run": {"trial": trial_id}}
@@ -161,6 +167,41 @@ def test_a_trial_that_tune_stopped_is_interrupted(launch: Launch) -> None:
     assert launch.queue.unfinished == {first: "it ended without a record of its end"}
     launch.events.on_trial_complete(1, [], _trial(launch.ids[1]))
     assert len(launch.queue.unfinished) == 2, "it had not even begun"
+
+
+def test_a_trial_hangs_from_its_start_on_and_is_killed_once(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = launch.ids
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    launch.start(first)
+    launch.start(second)
+    launch.start(".teacher")
+    now += 121
+    launch.result(second, **ROW)
+    is_hung = launch.events.hung()
+    asked = [_trial(first), _trial(second), _trial(third), _trial(".teacher")]
+    assert [is_hung(trial) for trial in asked] == [True, False, False, False], "the third has no worker yet"
+    launch.error(first, "ray.exceptions.ActorDiedError: killed")
+    launch.error(second, "ray.exceptions.ActorDiedError: killed")
+    assert launch.queue.unfinished == {
+        first: "it hung, and its worker was killed",
+        second: "ray.exceptions.ActorDiedError: killed",
+    }
+    assert not launch.events.hung()(_trial(first))
+
+
+def test_nodes_are_known_by_what_was_done_there(launch: Launch) -> None:
+    first, second, _ = launch.ids
+    for _ in range(2):
+        launch.result(first, **ROW, node_id="one")
+        launch.result(".teacher", status="interrupted", reason="OSError: gone", node_id="one")
+        launch.result(second, status="interrupted", reason="OSError: gone", node_id="one")
+    assert launch.health.avoided() == ()
+    launch.events.on_trial_error(1, [], _trial(first, "died", last={"node_id": "one"}))
+    assert launch.health.avoided() == ("one",)
+    launch.events.on_trial_error(1, [], _trial(first, "died", last={}))
+    launch.result(second, **ROW, node_id="one")
+    assert launch.health.avoided() == ()
 
 
 def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:

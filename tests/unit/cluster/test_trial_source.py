@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from ctkd_study.cluster.desk import Desk
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.trial_source import DueTrials
-from ctkd_study.launch import TrialQueue
+from ctkd_study.launch import LaunchContext, LaunchProgress, TrialQueue
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
 from tests.support.banks import BASE
@@ -36,7 +37,9 @@ class Launch:
         configs = [pending.config for pending in self.queue.waiting]
         needing = [config for config in configs if config.uses_teacher]
         self.helpers = HelperTrials(needing, len(configs) - len(needing), slots)
-        self.source = DueTrials(self.queue, self.helpers, gpu)
+        progress = LaunchProgress(self.state.plan.trials, {})
+        context = LaunchContext(self.state.folder, progress, lambda trial_id: None, None, 1.0, gpu)
+        self.source = DueTrials(Desk(self.queue, context), self.helpers, gpu)
 
     def taken(self) -> list[str]:
         """Takes all trials that may start now; of the study's, arm and seed."""
@@ -124,6 +127,7 @@ def test_a_trial_knows_its_share_of_a_gpu_and_tune_s_trials_differ(tmp_path: Pat
 
 def test_nothing_starts_once_the_launch_is_stopped(tmp_path: Path) -> None:
     launch = Launch(tmp_path)
+    assert launch.source.next() is not None, "the teacher's preparation"
     launch.queue.stop()
-    assert launch.source.next() is None
-    assert launch.source.exhausted
+    assert launch.taken() == [".stand-by-0"], "which ends when the teacher's preparation does"
+    assert launch.source.exhausted, "so that Tune asks no more"

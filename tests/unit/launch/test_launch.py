@@ -260,8 +260,9 @@ def test_a_launch_tells_what_would_be_lost_if_it_died_now(tmp_path: Path) -> Non
         raise KeyboardInterrupt
 
     study = state(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        run(study, working)
+    outcome = run(study, working)
+    assert isinstance(outcome.stopped, KeyboardInterrupt)
+    assert outcome.unfinished == dict.fromkeys([trial.id for trial in study.plan.trials], "")
     stored = json.loads((tmp_path / "small" / "launches" / "000001.ended.json").read_text())
     assert stored == {"wasted": {}, "unsaved": {study.plan.trials[0].id: 2.0}}
 

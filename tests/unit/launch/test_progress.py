@@ -116,6 +116,67 @@ def test_what_is_wrong_is_told_until_it_is_over(plan: Plan) -> None:
     assert progress.troubles() == {}
 
 
+def test_a_trial_is_silent_from_its_start_or_its_last_row_on(plan: Plan, clock: Clock) -> None:
+    progress = LaunchProgress(plan.trials, {})
+    first, second, third = (trial.id for trial in plan.trials)
+    clock.now += 1000
+    assert progress.silent(60) == {}, "nobody has a worker"
+    progress.begun(first)
+    progress.begun(second)
+    clock.now += 70
+    progress.row(second, row(1))
+    progress.row(third, row(1))
+    assert progress.silent(60) == {}, "20 s are for reading data"
+    clock.now += 11
+    assert progress.silent(60) == {first: 61}
+    clock.now += 50
+    assert progress.silent(60) == {first: 111, second: 61, third: 61}
+    progress.trouble(first, "OSError: no space left on device")
+    progress.interrupted(second, "the worker died")
+    progress.ended(third, "finished")
+    assert progress.silent(60) == {}
+    clock.now += 61
+    assert progress.silent(60) == {first: 61}
+
+
+def test_by_default_ten_of_the_longest_epochs_and_ten_minutes_are_too_long(plan: Plan, clock: Clock) -> None:
+    progress = LaunchProgress(plan.trials, {})
+    first, second, _ = (trial.id for trial in plan.trials)
+    progress.begun(first)
+    clock.now += 100_000
+    assert progress.silent(None) == {}, "nobody knows how long an epoch takes"
+    progress.row(second, row(1))
+    clock.now += 600
+    assert progress.silent(None) == {first: 100_580}
+    clock.now += 1
+    assert progress.silent(None) == {first: 100_581, second: 601}
+    progress.row(second, {"epoch": 2, "epoch_seconds": 100.0, "eval_seconds": 20.0, "device_seconds": 100.0})
+    clock.now += 1200
+    assert set(progress.silent(None)) == {first}
+    clock.now += 1
+    assert set(progress.silent(None)) == {first, second}
+
+
+def test_who_is_silent_is_named_before_it_is_too_long(plan: Plan, clock: Clock) -> None:
+    progress = LaunchProgress(plan.trials, {})
+    first, second, _ = (trial.id for trial in plan.trials)
+    progress.begun(first)
+    clock.now += 50
+    assert progress.troubles() == {}
+    clock.now += 2
+    assert progress.troubles() == {first: "nothing heard for 32 s"}
+    progress.row(first, row(1))
+    clock.now += 35
+    assert progress.troubles() == {}, "ten epochs take that long"
+    clock.now += 1
+    assert progress.troubles() == {first: "nothing heard for 36 s"}
+    progress.trouble(second, "OSError: gone")
+    progress.interrupted(first, "it hung, and its worker was killed")
+    assert progress.troubles() == {first: "it hung, and its worker was killed", second: "OSError: gone"}
+    progress.begun(first)
+    assert progress.troubles() == {first: "it hung, and its worker was killed", second: "OSError: gone"}
+
+
 def test_a_line_and_a_table_say_the_same(plan: Plan, clock: Clock) -> None:
     progress = LaunchProgress(plan.trials, {})
     first, second, _ = (trial.id for trial in plan.trials)

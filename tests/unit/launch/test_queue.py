@@ -199,6 +199,8 @@ def test_others_run_while_an_interrupted_trial_rests(tmp_path: Path, clock: Cloc
     first = queue.pull()
     assert first is not None
     queue.ended(first.id, "gone")
+    assert next((pending.id, pending.tries) for pending in queue.waiting) == (first.id, 2)
+    assert len(queue.waiting) == 6
     second = queue.pull()
     assert second is not None
     assert second.id != first.id

@@ -104,13 +104,13 @@ def test_of_a_launch_and_a_plan(text: str) -> None:
     marked = f"<{text}>"
     done: Any = SimpleNamespace(
         plan=SimpleNamespace(trials=("a",)),
-        unfinished=[],
+        unfinished={marked: f"{marked}\nfailed: no"},
         trained=0,
         damaged={marked: [f"{marked}\nfailed: no"]},
         failed={marked: f"{marked}\nfailed: no"},
     )
     shown = printed(lambda console: terminal.show_outcome(done, console))
-    assert shown.count(f"<{TEXTS[text]['terminal']}>") == 4
+    assert shown.count(f"<{TEXTS[text]['terminal']}>") == 6
     assert "\nfailed: no" not in shown
     plan: Any = SimpleNamespace(spec=SimpleNamespace(price_per_device_hour=1.0, currency=marked), trials=("a",))
     span = Range(1.0, 2.0, 3.0)
@@ -126,17 +126,18 @@ def test_of_a_launch_and_a_plan(text: str) -> None:
 def test_in_the_live_table(text: str) -> None:
     marked = f"<{text}>"
     arms = {marked: ArmProgress(finished=1)}
-    progress: Any = SimpleNamespace(
-        arms=lambda: arms, seconds_left=lambda: None, began=0.0, device_seconds=1.0, note=marked
-    )
+    troubles = {marked: f"{marked}\nfinished: no"}
+    told: dict[str, Any] = {"arms": lambda: arms, "seconds_left": lambda: None, "troubles": lambda: troubles}
+    progress: Any = SimpleNamespace(**told, began=0.0, device_seconds=1.0, note=marked)
     shown = printed(lambda console: console.print(live_table.table(progress, None)))
-    assert shown.count(f"<{TEXTS[text]['terminal']}>") == 2
+    assert shown.count(f"<{TEXTS[text]['terminal']}>") == 4
 
     def show(console: Console) -> None:
         with live_table.show_progress(progress, console, None):
             pass
 
-    assert printed(show).count(f"<{TEXTS[text]['terminal']}>") == 2
+    assert printed(show).count(f"<{TEXTS[text]['terminal']}>") == 4
+    assert "\nfinished: no" not in printed(show)
     assert "\x1b" not in printed(show)
 
 

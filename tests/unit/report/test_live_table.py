@@ -14,10 +14,11 @@ from ctkd_study.report import live_table
 from ctkd_study.report.live_table import show_progress
 
 
-def progress(left: float | None = 600.0, note: str = "") -> Any:
+def progress(left: float | None = 600.0, note: str = "", troubles: dict[str, str] | None = None) -> Any:
     """Two arms after a minute and a half, 1,800 device-seconds."""
     arms = {"grid": ArmProgress(waiting=4, running=3, finished=2, failed=1), "global": ArmProgress(finished=5)}
-    return SimpleNamespace(arms=lambda: arms, seconds_left=lambda: left, began=910.0, device_seconds=1800.0, note=note)
+    told = {"arms": lambda: arms, "seconds_left": lambda: left, "troubles": lambda: troubles or {}}
+    return SimpleNamespace(**told, began=910.0, device_seconds=1800.0, note=note)
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,22 @@ def test_a_table() -> None:
         "1m30s so far; about 10m00s left; 1,800",
         "device-seconds; cost 1.00",
     ]
+
+
+def test_what_is_wrong_is_told_below_three_at_most() -> None:
+    troubles = {f"grid-s{seed}": f"OSError: no space\nleft {seed}" for seed in range(4)}
+    plain = live_table.line(progress(), None)
+    assert live_table.line(progress(troubles=troubles), None).splitlines() == [
+        plain,
+        "  grid-s0: OSError: no space left 0",
+        "  grid-s1: OSError: no space left 1",
+        "  grid-s2: OSError: no space left 2",
+        "  and 1 more",
+    ]
+    del troubles["grid-s3"]
+    shown = text_of(lambda console: console.print(live_table.table(progress(troubles=troubles), None)), width=200)
+    assert "grid-s2: OSError: no space" in " ".join(shown.split())
+    assert "more" not in shown
 
 
 def test_failures_are_red() -> None:

@@ -115,7 +115,7 @@ def test_published_numbers_come_last_and_an_empty_question_is_left_out() -> None
 def outcome(**fields: Any) -> Any:
     """Three trials, all of which ended."""
     plan = SimpleNamespace(trials=("a", "b", "c"))
-    clean: dict[str, Any] = {"unfinished": [], "trained": 3, "damaged": {}, "failed": {}}
+    clean: dict[str, Any] = {"unfinished": {}, "trained": 3, "damaged": {}, "failed": {}}
     times = {"busy_seconds": 90.0, "wall_seconds": 75.0, "cores": 2.0}
     return SimpleNamespace(plan=plan, **{**clean, **times, **fields})
 
@@ -131,7 +131,7 @@ BUSY = "1m15s on 2 cores, teacher and start-up included; the trials' training an
 
 def test_an_outcome_says_what_ran_and_how_busy_the_machine_was() -> None:
     assert said(outcome()) == ["3 of 3 trials have ended; 3 ran in this launch.", BUSY]
-    assert said(outcome(unfinished=["c"], trained=0)) == ["2 of 3 trials have ended; 0 ran in this launch."]
+    assert said(outcome(unfinished={"c": ""}, trained=0)) == ["2 of 3 trials have ended; 0 ran in this launch."]
     assert said(outcome(busy_seconds=0.0)) == ["3 of 3 trials have ended; 3 ran in this launch."]
 
 
@@ -145,6 +145,18 @@ def test_an_outcome_names_damaged_checkpoints_and_ten_failures() -> None:
     lines = said(outcome(failed=failed))[2:]
     assert lines == [*(f"failed: trial-{number}: why [red]not[/]" for number in range(10)), "failed: 2 more"]
     assert said(outcome(failed=dict(list(failed.items())[:10])))[-1] == "failed: trial-9: why [red]not[/]"
+
+
+def test_an_outcome_names_what_keeps_trials_from_their_end() -> None:
+    unfinished = {f"trial-{number}": "OSError: no space\nleft" for number in range(12)}
+    assert said(outcome(unfinished={"c": "the worker died"}, trained=0)) == [
+        "2 of 3 trials have ended; 0 ran in this launch.",
+        "unfinished: c: the worker died",
+    ]
+    assert said(outcome(unfinished=unfinished))[2:] == [
+        *(f"unfinished: trial-{number}: OSError: no space left" for number in range(10)),
+        "unfinished: 2 more",
+    ]
 
 
 # -- a plan ----------------------------------------------------------------------------------------------------------
