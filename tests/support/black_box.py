@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ctkd_study.report import comparison_as_json
+from ctkd_study.study import Study
 from tests.support import recorded, settings
 from tests.support.family import Family
 from trainables.record import Checkpoint
@@ -104,9 +106,18 @@ class Command:
     def trials(self) -> dict[str, Checkpoint]:
         return recorded.trials(self.storage, str(self.study["name"]))
 
+    def answer(self) -> Any:
+        """What ``compare --json`` says, less seconds."""
+        study = Study.named(str(self.study["name"]), str(self.storage))
+        return _without_seconds(comparison_as_json(study.compare(str(self.storage))))
+
     def assert_undisturbed(self, straight: "Command") -> None:
-        """Nothing is left of the disturbance: equal records, no process, the lease free."""
+        """Nothing is left of the disturbance: equal records, answer and MLflow values, no process, the lease free."""
         recorded.assert_equal(straight.trials(), self.trials())
+        assert self.answer() == straight.answer()
+        if "MLflow is behind" in self.output:
+            Study.named(str(self.study["name"]), str(self.storage)).sync(str(self.storage))
+        recorded.assert_tracked(straight.storage, self.storage, str(self.study["name"]))
         assert recorded.lease_is_free(self.storage, str(self.study["name"])), "the lease is still held"
         left = self.family.left_after(10)
         assert not left, "processes are left:\n" + "\n".join(left)
@@ -119,3 +130,9 @@ class Command:
                 shutil.copytree(source, target)
             else:
                 shutil.copy(source, target)
+
+
+def _without_seconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seconds(each) for key, each in value.items() if "seconds" not in key and key != "verdict"}
+    return [_without_seconds(each) for each in value] if isinstance(value, list) else value

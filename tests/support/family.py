@@ -12,6 +12,7 @@ KINDS = {
     "worker": r"^ray::\w*Trainable",
     "raylet": r"/raylet/raylet ",
     "gcs_server": r"/gcs/gcs_server ",
+    "ray_process": r" -m ctkd_study\.cluster\.ray_process ",
     "agent": r"^ray::DashboardAgent",
     "log_monitor": r"/log_monitor\.py ",
 }
