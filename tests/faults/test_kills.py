@@ -62,6 +62,8 @@ def drawn(number: int) -> list[Kill]:
         victim = draw.choice(["driver"] * 3 + ["worker"] * 5 + others)
         if early and nth == 0:
             moment, victim = draw.choice(EARLY), draw.choice(["driver", *others])
+        if victim in others and any(kill.victim == victim for kill in kills):
+            victim = "worker"  # Ray does not start each of its helpers again
         signals = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP]
         # Ray's processes are in other groups than the driver.
         group = victim in ("driver", "worker") and draw.random() < 0.3

@@ -74,14 +74,18 @@ class Command:
         self.family.add(process.pid)
         return process
 
+    def goes_on(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Whether a run goes on; to be asked now and then, so that its processes are known before they are orphans."""
+        self.family.living()
+        return process.poll() is None
+
     def ended(self, process: "subprocess.Popen[bytes]", seconds: float = 150) -> int:
         """Return the exit status of a run; it must end in time."""
         until = time.monotonic() + seconds
-        while process.poll() is None:
+        while self.goes_on(process):
             assert time.monotonic() < until, (
                 f"run {self.runs} goes on {seconds} s after it should have ended:\n{self.output}"
             )
-            self.family.living()  # while the parents of what will be orphans still live
             time.sleep(0.1)
         return process.returncode
 
