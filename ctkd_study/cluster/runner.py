@@ -7,6 +7,7 @@ again, from their last checkpoints.
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,7 +79,8 @@ class _RayProcess:
         self._connection: Connection = ours
         self._is_local = address is None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
-        command = [sys.executable, "-m", "ctkd_study.cluster.ray_process"]
+        # That this package has imported the module is no fault.
+        command = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", "ctkd_study.cluster.ray_process"]
         self._process = subprocess.Popen(
             [*command, str(theirs.fileno()), address or "", str(os.getpid())],
             pass_fds=[theirs.fileno()],
@@ -129,5 +131,8 @@ class _RayProcess:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        log.info("the Ray process ended with status %s:\n%s", self._process.returncode, "\n".join(lines[-30:]))
-        return lines[-1] if lines else f"the Ray process ended with status {self._process.returncode}"
+        status = self._process.returncode
+        log.info("the Ray process ended with status %s:\n%s", status, "\n".join(lines[-30:]))
+        if status < 0:
+            return f"the Ray process was killed by {signal.Signals(-status).name}"
+        return lines[-1] if lines else f"the Ray process ended with status {status}"

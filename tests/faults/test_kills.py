@@ -54,7 +54,7 @@ def drawn(number: int) -> list[Kill]:
     """The kills of the study with a number."""
     draw = random.Random(number)
     early = draw.random() < 0.3
-    kills = []
+    kills: list[Kill] = []
     for nth in range(KILLS_EACH):
         patterns = (recorded.SAVE_BEGUN, recorded.SAVING, recorded.SAVED)
         moment = Moment(draw.choice(patterns), draw.randint(1, 14))
