@@ -100,14 +100,20 @@ def survives(kills: Sequence[Kill], command: Command, straight: Command) -> int:
 
 def strike(kill: Kill, command: Command, process: "subprocess.Popen[bytes]") -> None:
     """Wait for the moment, and kill; the victim, where it is a worker, is the one that is concerned."""
+
+    def goes_on() -> bool:
+        return process.poll() is None
+
     with Appearances(command.storage) as appearances:
-        others = kill.victim not in ("driver", "worker") and kill.moment not in EARLY
-        pid = command.family.find(kill.victim).pid if others else process.pid
-        path = appearances.wait(kill.moment, lambda: process.poll() is None, LONG_SECONDS)
+        others = kill.victim not in ("driver", "worker")
+        pid = process.pid
+        if others and kill.moment not in EARLY:
+            pid = command.family.find(kill.victim, goes_on).pid
+        path = appearances.wait(kill.moment, goes_on, LONG_SECONDS)
         if kill.victim == "worker":
             pid = recorded.writer_of(command.storage, path)
-        elif kill.victim != "driver" and not others:
-            pid = command.family.find(kill.victim).pid
+        elif others and kill.moment in EARLY:
+            pid = command.family.find(kill.victim, goes_on).pid
         try:
             kill.do(pid)
         except ProcessLookupError:  # it has ended since, e.g. because of the kill before
