@@ -23,6 +23,7 @@ from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import teacher
 from trainables.bank import BankCost, bank_cost
 from trainables.config import TrialConfig
+from trainables.record import Damaged, Row
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
 
@@ -200,10 +201,10 @@ class Study:
         state = state or self._recorded(storage)
         found = []
         for trial in state.plan.trials:
-            temperature, newest = trial.config.temperature, state.scan_of(trial.id).newest
-            if temperature is not None and temperature.learned and newest is not None:
+            temperature = trial.config.temperature
+            if temperature is not None and temperature.learned and (rows := _rows(state, trial.id)) is not None:
                 bounds = temperature.bounds if isinstance(temperature, LearnedOptions) else None
-                found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(newest.rows()), bounds))
+                found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(rows), bounds))
         return found
 
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
@@ -250,6 +251,17 @@ class Study:
         """
         StudyFolder(_storage(storage), self.spec.name).stored()
         return self._state(storage).read().refuse_changes()
+
+
+def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
+    """The epochs of a trial's newest whole checkpoint; None if it has none."""
+    newest = state.scan_of(trial_id).newest
+    try:
+        return newest.rows() if newest is not None else None
+    except (Damaged, FileNotFoundError):  # sizes alone were compared; or it was removed meanwhile
+        state.read_trial(trial_id, check_hashes=True)
+        newest = state.scan_of(trial_id).newest
+        return newest.rows() if newest is not None else None
 
 
 def _teacher_config(state: StudyState) -> TrialConfig | None:
