@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study.analysis import effects, finished_trials, importances
-from ctkd_study.errors import StudyError
+from ctkd_study.errors import StudyError, status_after
 from ctkd_study.launch import Outcome, Runner
 from ctkd_study.report import effects as report
 from ctkd_study.report import show, show_outcome
@@ -79,7 +79,6 @@ def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runn
     )
     show_outcome(outcome, console)
     if outcome.unfinished:
-        print(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
         return outcome
     comparison = study.compare(options.storage, state=outcome.state)
     show(comparison, console, study.histories(options.storage, state=outcome.state))
@@ -102,15 +101,14 @@ def main(
 ) -> None:
     """Build and run an ablation (see ``run``), and exit with the status of `ctkd-study run`.
 
-    Exit status: 0; 1 where trials failed; 2 for invalid options or a study that cannot be run; 130 when stopped.
+    Exit status: that of `ctkd-study run`.
     """
     try:
         outcome = run(build(options), options, measured, runner)
     except (StudyError, OSError) as error:
         print(visible(without_passwords(str(error))), file=sys.stderr)
         sys.exit(error.exit_status if isinstance(error, StudyError) else 2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
-    if outcome.unfinished or outcome.failed:
-        sys.exit(130 if outcome.unfinished else 1)
+        sys.exit(status_after(stop))
+    sys.exit(outcome.exit_status)

@@ -16,11 +16,11 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
-from ctkd_study.errors import StudyError, Terminated
+from ctkd_study.errors import StudyError, Terminated, status_after
 from ctkd_study.safe_text import visible, without_passwords
 from trainables.plugins import PluginError
 
-_FAILED, _INVALID, _UNFINISHED = 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
+_FAILED, _INVALID = 1, 2
 
 
 class _Commands(click.Group):
@@ -40,18 +40,13 @@ class _Commands(click.Group):
             ctx.exit(error.exit_status if isinstance(error, StudyError) else _INVALID)
         except KeyboardInterrupt as stop:
             click.echo("ctkd-study: stopped", err=True)
-            ctx.exit(_status_of(stop))
+            ctx.exit(status_after(stop))
         finally:
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _terminate(number: int, frame: object) -> None:
     raise Terminated
-
-
-def _status_of(stop: KeyboardInterrupt) -> int:
-    """The exit status after a signal, as shells have it: 128 and its number."""
-    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 class _SafeFormatter(logging.Formatter):
@@ -134,17 +129,10 @@ def run(
         storage=storage, tracking_uri=tracking_uri, address=address, fresh=fresh, retry=retry, console=console
     )
     show_outcome(outcome, console)
-    if outcome.stopped is not None:
-        click.echo(f"Stopped with {len(outcome.unfinished)} trials unfinished. The same command goes on from here.")
-        return _status_of(outcome.stopped)
-    if outcome.unfinished:
-        click.echo(
-            f"{len(outcome.unfinished)} trials are unfinished, none for a fault of its own. Run the same command again."
-        )
-        return _UNFINISHED
-    found = loaded.compare(storage, state=outcome.state)
-    show(found, console, loaded.histories(storage, state=outcome.state))
-    return _FAILED if outcome.failed else None
+    if not outcome.unfinished:
+        found = loaded.compare(storage, state=outcome.state)
+        show(found, console, loaded.histories(storage, state=outcome.state))
+    return outcome.exit_status
 
 
 @main.command()

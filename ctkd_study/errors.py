@@ -1,6 +1,7 @@
 """Every error that a user can correct, and the faults of a study file."""
 
 import dataclasses
+import signal
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -58,6 +59,11 @@ class Fault:
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised where Ctrl-C raises KeyboardInterrupt."""
+
+
+def status_after(stop: KeyboardInterrupt) -> int:
+    """The exit status after a signal, as shells have it: 128 and the signal's number."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 class SpecError(StudyError):

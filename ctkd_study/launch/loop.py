@@ -6,6 +6,7 @@ checkpoint, because that is what ``due`` says of their records.
 
 import contextlib
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from ctkd_study.errors import LeaseError
+from ctkd_study.errors import LeaseError, status_after
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
 from ctkd_study.plan import Plan, StudyState
@@ -86,6 +87,13 @@ class Outcome:
     def failed(self) -> dict[str, str]:
         """Why trials failed, by trial id."""
         return {key: m.reason or "no reason given" for key, m in self.manifests.items() if m.status == "failed"}
+
+    @property
+    def exit_status(self) -> int:
+        """Of a command that launched: 0; 1 if trials failed; 75 if some are unfinished; 130 or 143 after a signal."""
+        if self.unfinished:
+            return status_after(self.stopped) if self.stopped is not None else os.EX_TEMPFAIL
+        return 1 if self.failed else 0
 
     @property
     def unfinished(self) -> dict[str, str]:

@@ -73,6 +73,10 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         _print(console, f"unfinished: {_one_line(f'{trial_id}: {reason}')}")
     if len(interrupted) > _NAMED_FAILURES:
         _print(console, f"unfinished: {len(interrupted) - _NAMED_FAILURES} more")
+    if left := len(outcome.unfinished):
+        stopped = "Stopped. " if outcome.stopped is not None else ""
+        counted = "1 trial is" if left == 1 else f"{left} trials are"
+        _print(console, f"{stopped}{counted} unfinished. The same command goes on from here.")
 
 
 def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Console) -> None:

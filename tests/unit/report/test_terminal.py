@@ -115,7 +115,7 @@ def test_published_numbers_come_last_and_an_empty_question_is_left_out() -> None
 def outcome(**fields: Any) -> Any:
     """Three trials, all of which ended."""
     plan = SimpleNamespace(trials=("a", "b", "c"))
-    clean: dict[str, Any] = {"unfinished": {}, "trained": 3, "damaged": {}, "failed": {}}
+    clean: dict[str, Any] = {"unfinished": {}, "trained": 3, "damaged": {}, "failed": {}, "stopped": None}
     times = {"busy_seconds": 90.0, "wall_seconds": 75.0, "cores": 2.0}
     return SimpleNamespace(plan=plan, **{**clean, **times, **fields})
 
@@ -126,12 +126,16 @@ def said(found: Any) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+AGAIN = "The same command goes on from here."
 BUSY = "1m15s on 2 cores, teacher and start-up included; the trials' training and evaluation fills 60 % of that."
 
 
 def test_an_outcome_says_what_ran_and_how_busy_the_machine_was() -> None:
     assert said(outcome()) == ["3 of 3 trials have ended; 3 ran in this launch.", BUSY]
-    assert said(outcome(unfinished={"c": ""}, trained=0)) == ["2 of 3 trials have ended; 0 ran in this launch."]
+    assert said(outcome(unfinished={"c": ""}, trained=0, stopped=KeyboardInterrupt())) == [
+        "2 of 3 trials have ended; 0 ran in this launch.",
+        f"Stopped. 1 trial is unfinished. {AGAIN}",
+    ]
     assert said(outcome(busy_seconds=0.0)) == ["3 of 3 trials have ended; 3 ran in this launch."]
 
 
@@ -152,10 +156,12 @@ def test_an_outcome_names_what_keeps_trials_from_their_end() -> None:
     assert said(outcome(unfinished={"c": "the worker died"}, trained=0)) == [
         "2 of 3 trials have ended; 0 ran in this launch.",
         "unfinished: c: the worker died",
+        f"1 trial is unfinished. {AGAIN}",
     ]
     assert said(outcome(unfinished=unfinished))[2:] == [
         *(f"unfinished: trial-{number}: OSError: no space left" for number in range(10)),
         "unfinished: 2 more",
+        f"12 trials are unfinished. {AGAIN}",
     ]
 
 
