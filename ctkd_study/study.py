@@ -22,6 +22,7 @@ from ctkd_study.spec import NAME, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables import teacher
 from trainables.bank import BankCost, bank_cost
+from trainables.record import Damaged, Row
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
 
@@ -202,10 +203,10 @@ class Study:
         state = state or self._recorded(storage)
         found = []
         for trial in state.plan.trials:
-            temperature, newest = trial.config.temperature, state.scan_of(trial.id).newest
-            if temperature is not None and temperature.learned and newest is not None:
+            temperature = trial.config.temperature
+            if temperature is not None and temperature.learned and (rows := _rows(state, trial.id)) is not None:
                 bounds = temperature.bounds if isinstance(temperature, LearnedOptions) else None
-                found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(newest.rows()), bounds))
+                found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(rows), bounds))
         return found
 
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
@@ -258,6 +259,17 @@ def _bank_cost(state: StudyState) -> BankCost:
     trained = state.teacher_record()
     weights = state.inputs.teacher or (teacher.weights_of(trained) if trained is not None else None)
     return bank_cost(weights, state.storage) if weights is not None else BankCost()
+
+
+def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
+    """The epochs of a trial's newest whole checkpoint; None if it has none."""
+    newest = state.scan_of(trial_id).newest
+    try:
+        return newest.rows() if newest is not None else None
+    except (Damaged, FileNotFoundError):  # sizes alone were compared; or it was removed meanwhile
+        state.read_trial(trial_id, check_hashes=True)
+        newest = state.scan_of(trial_id).newest
+        return newest.rows() if newest is not None else None
 
 
 def _teacher_facts(state: StudyState) -> TeacherFacts | None:

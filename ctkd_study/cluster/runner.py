@@ -7,6 +7,7 @@ again, from their last checkpoints.
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,8 @@ _SILENT_SECONDS = 60.0
 _STARTING_SECONDS = 180.0
 _STOP_SECONDS = 5.0
 
-COMMAND = (sys.executable, "-m", "ctkd_study.cluster.ray_process")
+# That this package has imported the module is no fault.
+COMMAND = (sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", "ctkd_study.cluster.ray_process")
 
 
 class RayRunner:
@@ -134,5 +136,10 @@ class _RayProcess:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        log.info("the Ray process ended with status %s:\n%s", self._process.returncode, "\n".join(lines[-30:]))
-        return lines[-1] if lines else f"the Ray process ended with status {self._process.returncode}"
+        status = self._process.returncode
+        log.info("the Ray process ended with status %s:\n%s", status, "\n".join(lines[-30:]))
+        if status is None:
+            return "the Ray process does not answer"
+        if status < 0:
+            return f"the Ray process was killed by {signal.Signals(-status).name}"
+        return lines[-1] if lines else f"the Ray process ended with status {status}"

@@ -168,5 +168,5 @@ def _set_aside(state: StudyState, console: Console) -> int:
         aside = state.folder.set_aside()
         if aside:
             held.moved(state.storage.within(aside))
-            console.print(f"The old records are kept in {state.storage.path(aside)}.", highlight=False)
+            console.print(f"The old records are kept in {state.storage.path(aside)}.", markup=False, highlight=False)
     return held.number

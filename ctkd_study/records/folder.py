@@ -9,6 +9,7 @@ from typing import Any
 
 from ctkd_study.errors import SpecError, StudyError, UnknownStudyError
 from ctkd_study.spec import StudySpec, from_mapping
+from trainables import checksums
 from trainables.storage import Storage
 
 STUDY = "study.json"
@@ -43,7 +44,7 @@ class StudyFolder:
         kept = {key: stored[key] for key in ("uid", "created_ms")}
         content = {"version": _VERSION, **kept, "study": spec.plain()}
         if content != stored:
-            self.root.write(STUDY, json.dumps(content, indent=1, ensure_ascii=False).encode())
+            self.root.write(STUDY, checksums.sealed(content))
         return str(stored["uid"])
 
     def stored(self) -> tuple[StudySpec, str]:
@@ -81,22 +82,31 @@ class StudyFolder:
             StudyError: it holds something else.
         """
 
-        def fits(content: Any) -> bool:
-            return isinstance(content, list) and all(isinstance(e, dict) and e.keys() >= set(keys) for e in content)
+        def parsed(text: bytes) -> list[dict[str, Any]]:
+            content = json.loads(text)
+            if not isinstance(content, list) or not all(isinstance(e, dict) and e.keys() >= set(keys) for e in content):
+                raise ValueError("it holds no such list")
+            return content
 
-        return self._read_json(name, fits) or []
+        return self._read(name, parsed) or []
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""
         self.root.write(name, json.dumps(content, indent=1).encode())
 
     def _study(self) -> dict[str, Any] | None:
-        def fits(content: Any) -> bool:
-            known = {"uid": str, "version": int}
-            typed = isinstance(content, dict) and all(isinstance(content.get(key), known[key]) for key in known)
-            return typed and "study" in content
+        def parsed(text: bytes) -> dict[str, Any]:
+            content = json.loads(text)
+            if not isinstance(content, dict) or not isinstance(content.get("version"), int):
+                raise ValueError("it holds no study")
+            if content["version"] != _VERSION:
+                return content
+            content = checksums.unsealed(text)
+            if not isinstance(content.get("uid"), str) or "study" not in content:
+                raise ValueError("it holds no study")
+            return content
 
-        content: dict[str, Any] | None = self._read_json(STUDY, fits)
+        content: dict[str, Any] | None = self._read(STUDY, parsed)
         if content is not None and content["version"] > _VERSION:
             raise StudyError(f"{self.root.path(STUDY)} was written by a newer version of ctkd-study: use that one")
         if content is not None and content["version"] < _VERSION:
@@ -106,18 +116,15 @@ class StudyFolder:
             )
         return content
 
-    def _read_json(self, name: str, fits: Callable[[Any], bool]) -> Any:
-        """The content of a JSON file; None without a file. Refuses what is not JSON or does not fit as damaged."""
+    def _read(self, name: str, parsed: Callable[[bytes], Any]) -> Any:
+        """The content of a file; None without a file. Refuses as damaged what can't be parsed."""
         try:
-            content = json.loads(self.root.read(name))
-            if not fits(content):
-                raise ValueError(f"{name} is JSON, but holds something else than it should")
+            return parsed(self.root.read(name))
         except FileNotFoundError:
             return None
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             advice = "restore it from a copy, or start anew with --fresh (which keeps the old folder)"
             raise StudyError(f"{self.root.path(name)} is damaged: {advice}") from fault
-        return content
 
 
 def now_ms() -> int:

@@ -3,6 +3,7 @@
 MLflow takes seconds to import, so it is imported where it is used, here and in ``store.py`` alone.
 """
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -52,9 +53,11 @@ def is_outage(error: Exception) -> bool:
 
 
 def set_environment() -> None:
-    """Set ``ENVIRONMENT`` where the user has not; call it before MLflow is imported."""
+    """Set ``ENVIRONMENT`` where the user has not, and keep MLflow quiet; call it before MLflow is imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # It logs every error of its database, e.g. a full disk, with a traceback. It raises it, too: the outcome names it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def client_of(uri: str) -> "MlflowClient":

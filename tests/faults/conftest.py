@@ -1,14 +1,20 @@
 """The study undisturbed, and commands to disturb."""
 
+import multiprocessing
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
 from ctkd_study.launch.inline import InlineRunner
 from ctkd_study.study import Study
+from tests.support import settings
 from tests.support.black_box import Command
+from tests.support.trials import finished
+from trainables.config import TrialConfig
+from trainables.record import Checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +40,27 @@ def temporary() -> Iterator[Path]:
     """A folder for temporary files, with a path that is short enough for Ray's sockets."""
     with tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def fresh() -> ForkServerContext:
+    """Makes processes that have imported the worker's modules, and nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "trainables.trainable", "torch._dynamo", "sklearn.datasets"])
+    return context
+
+
+def configs(folder: Path) -> list[TrialConfig]:
+    """Two trials without a teacher, one after the other in one worker."""
+    found = []
+    for seed in (0, 1):
+        config = settings.trial(folder, seed, "alone", recipe={**settings.RECIPE, "epochs": 6})
+        run = config.run.model_copy(update={"folder": str(folder / f"s{seed}"), "attempt": 1})
+        found.append(config.model_copy(update={"run": run}))
+    return found
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Checkpoint]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return [finished(config, Path(str(config.run.folder))) for config in configs(folder)]

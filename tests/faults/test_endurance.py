@@ -41,7 +41,7 @@ def test_5000_trials_in_three_launches(command: Command, temporary: Path) -> Non
             print(f"launch {launch}: {begin} to {end}")
             if launch < 3:
                 os.killpg(process.pid, signal.SIGTERM)
-                assert command.ended(process, GRACE_SECONDS) == 130, command.output
+                assert command.ended(process, GRACE_SECONDS) == 143, command.output
             else:
                 assert command.ended(process, 1200) == 0, command.output
             assert recorded.lease_is_free(command.storage, "endurance")

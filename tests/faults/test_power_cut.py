@@ -14,6 +14,7 @@ from tests.support import loop_disk, recorded
 from tests.support.black_box import Command
 from tests.support.events import Appearances, Moment
 from tests.support.loop_disk import LoopDisk, Mounted, mounted
+from tests.support.sick_disk import Full
 from trainables.record import Checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -35,8 +36,10 @@ class Cut:
     before: dict[str, Checkpoint]
 
 
-def cuts_while_it_runs(command: Command, disk: Mounted, moments: tuple[Moment, ...]) -> Iterator[Cut]:
-    """Cuts at the moments, then one as soon as the command has exited with 0."""
+def cuts_while_it_runs(
+    command: Command, disk: Mounted, moments: tuple[Moment, ...], full_seconds: float
+) -> Iterator[Cut]:
+    """Cuts at the moments, and, after the disk was full for a while, one as soon as the command has exited with 0."""
     with Appearances(command.storage) as appearances:
         process = command.start()
         for number, moment in enumerate(sorted(moments, key=lambda moment: moment.count)):
@@ -46,8 +49,13 @@ def cuts_while_it_runs(command: Command, disk: Mounted, moments: tuple[Moment, .
             # Stopped, the processes add nothing to the disk, so that there is time for a copy.
             with command.family.stopped():
                 yield Cut(disk.copy_as_cut(command.folder / f"cut-{number}"), before)
-    assert command.ended(process) == 0, command.output
+    if full_seconds:
+        Full(disk.folder).last(full_seconds, lambda: command.goes_on(process))
+    if command.ended(process) != 0:
+        assert full_seconds, command.output
+        command.run_until_done()
     yield Cut(disk.copy_as_cut(command.folder / "cut-exited"), command.trials())
+    assert "Traceback" not in command.output
 
 
 def losses(cut: Cut, folder: Path) -> list[str]:
@@ -77,7 +85,9 @@ def goes_on(cut: Cut, folder: Path, straight: Command) -> None:
             command.family.kill()
 
 
-def attack(kind: str, moments: tuple[Moment, ...], again: slice, tmp_path: Path, straight: Command) -> None:
+def attack(
+    kind: str, moments: tuple[Moment, ...], again: slice, tmp_path: Path, straight: Command, full_seconds: float = 0
+) -> None:
     """Cut at the moments and after the end; run the command again on some of the disks."""
     loop_disk.needs(kind)
     with mounted(LoopDisk.made(tmp_path / "image", kind), tmp_path / "mounted") as disk:
@@ -86,7 +96,8 @@ def attack(kind: str, moments: tuple[Moment, ...], again: slice, tmp_path: Path,
         command.copy_prepared(straight)
         disk.sync()
         try:
-            cuts = list(cuts_while_it_runs(command, disk, moments))
+            cuts = list(cuts_while_it_runs(command, disk, moments, full_seconds))
+            command.assert_undisturbed(straight)
         finally:
             command.family.kill()
     found = {cut.disk.image.name: losses(cut, tmp_path / "scanned") for cut in cuts}
@@ -96,7 +107,7 @@ def attack(kind: str, moments: tuple[Moment, ...], again: slice, tmp_path: Path,
         goes_on(cut, tmp_path, straight)
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize("kind", ["ext4", pytest.param("xfs", marks=pytest.mark.thorough)])
 def test_a_cut_keeps_what_was_synced_and_nothing_else(kind: str, tmp_path: Path) -> None:
     """The harness itself: files written without fsync are lost, so the cuts are no gentler than real ones."""
     loop_disk.needs(kind)
@@ -110,8 +121,9 @@ def test_a_cut_keeps_what_was_synced_and_nothing_else(kind: str, tmp_path: Path)
         assert not (tmp_path / "scanned" / "later").exists()
 
 
-def test_two_power_cuts(tmp_path: Path, straight: Command) -> None:
-    attack("ext4", (Moment(recorded.SAVING, 45),), slice(1), tmp_path, straight)
+def test_power_cuts_and_a_full_disk(tmp_path: Path, straight: Command) -> None:
+    moments = (Moment(recorded.SAVED, 4), Moment(recorded.SAVING, 18), Moment(recorded.SAVED, 45))
+    attack("ext4", moments, slice(2, 3), tmp_path, straight, full_seconds=5)
 
 
 @pytest.mark.chaos

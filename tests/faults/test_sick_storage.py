@@ -1,7 +1,9 @@
-"""The storage fails for a while: no trial fails for that, none is lost, and no thread of the driver dies of it."""
+"""The storage fails for a while: no trial fails for that, none is lost, and no thread of the driver dies of it.
+
+A disk that is full for five seconds is part of `test_power_cut`.
+"""
 
 import errno
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from tests.support.events import Appearances, Moment
 from tests.support.loop_disk import LoopDisk, Mounted, mounted
 from tests.support.sick_disk import Fails, Full, Sickness
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 
 def survives(sickness: Sickness, seconds: float, command: Command, straight: Command) -> None:
@@ -22,15 +24,7 @@ def survives(sickness: Sickness, seconds: float, command: Command, straight: Com
     with Appearances(command.storage) as appearances:
         first = command.start()
         appearances.wait(Moment(recorded.SAVED, 20), lambda: first.poll() is None)
-    sickness.begin()
-    try:
-        until = time.monotonic() + seconds
-        while first.poll() is None and time.monotonic() < until:
-            sickness.go_on()
-            command.family.living()
-            time.sleep(0.1)
-    finally:
-        sickness.end()
+    sickness.last(seconds, lambda: command.goes_on(first))
     status, output = command.ended(first, 300), command.output
     if status != 0:
         command.run_until_done()
@@ -56,18 +50,12 @@ def on_disk(disk: Mounted, tmp_path: Path) -> Iterator[Command]:
     made.family.kill()
 
 
-def test_a_full_disk(disk: Mounted, on_disk: Command, straight: Command) -> None:
-    survives(Full(disk.folder), 5, on_disk, straight)
-
-
-@pytest.mark.chaos
 @pytest.mark.parametrize("seconds", [60, 300])
 @pytest.mark.parametrize("disk", ["ext4", "xfs"], indirect=True)
 def test_a_disk_that_is_full_for_long(seconds: float, disk: Mounted, on_disk: Command, straight: Command) -> None:
     survives(Full(disk.folder), seconds, on_disk, straight)
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize("seconds", [5, 60, 300])
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ESTALE], ids=lambda number: errno.errorcode[number])
 def test_a_storage_that_fails(number: int, seconds: float, command: Command, straight: Command) -> None:

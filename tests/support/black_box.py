@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ctkd_study.report import comparison_as_json
+from ctkd_study.study import Study
 from tests.support import recorded, settings
 from tests.support.family import Family
 from trainables.record import Checkpoint
@@ -72,14 +74,18 @@ class Command:
         self.family.add(process.pid)
         return process
 
+    def goes_on(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Whether a run goes on; to be asked now and then, so that its processes are known before they are orphans."""
+        self.family.living()
+        return process.poll() is None
+
     def ended(self, process: "subprocess.Popen[bytes]", seconds: float = 150) -> int:
         """Return the exit status of a run; it must end in time."""
         until = time.monotonic() + seconds
-        while process.poll() is None:
+        while self.goes_on(process):
             assert time.monotonic() < until, (
                 f"run {self.runs} goes on {seconds} s after it should have ended:\n{self.output}"
             )
-            self.family.living()  # while the parents of what will be orphans still live
             time.sleep(0.1)
         return process.returncode
 
@@ -104,9 +110,18 @@ class Command:
     def trials(self) -> dict[str, Checkpoint]:
         return recorded.trials(self.storage, str(self.study["name"]))
 
+    def answer(self) -> Any:
+        """What ``compare --json`` says, less seconds."""
+        study = Study.named(str(self.study["name"]), str(self.storage))
+        return _without_seconds(comparison_as_json(study.compare(str(self.storage))))
+
     def assert_undisturbed(self, straight: "Command") -> None:
-        """Nothing is left of the disturbance: equal records, no process, the lease free."""
+        """Nothing is left of the disturbance: equal records, answer and MLflow values, no process, the lease free."""
         recorded.assert_equal(straight.trials(), self.trials())
+        assert self.answer() == straight.answer()
+        if "MLflow is behind" in self.output:
+            Study.named(str(self.study["name"]), str(self.storage)).sync(str(self.storage))
+        recorded.assert_tracked(straight.storage, self.storage, str(self.study["name"]))
         assert recorded.lease_is_free(self.storage, str(self.study["name"])), "the lease is still held"
         left = self.family.left_after(10)
         assert not left, "processes are left:\n" + "\n".join(left)
@@ -119,3 +134,9 @@ class Command:
                 shutil.copytree(source, target)
             else:
                 shutil.copy(source, target)
+
+
+def _without_seconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seconds(each) for key, each in value.items() if "seconds" not in key and key != "verdict"}
+    return [_without_seconds(each) for each in value] if isinstance(value, list) else value

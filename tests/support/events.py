@@ -26,6 +26,10 @@ class Moment:
     count: int = 1
 
 
+class Ended(AssertionError):
+    """The command ended before the moment."""
+
+
 class Appearances:
     """Sees every file and folder that appears below a folder, while it is entered as a context manager.
 
@@ -72,7 +76,8 @@ class Appearances:
                 done = len(self._seen)
                 if len(matches) >= moment.count:
                     return matches[moment.count - 1]
-                assert going_on(), f"the command ended before {moment}, after {len(matches)}"
+                if not going_on():
+                    raise Ended(f"the command ended before {moment}, after {len(matches)}")
                 assert time.monotonic() < until, f"{moment} did not come in {seconds} s, {len(matches)} did"
                 self._news.wait(0.2)
 

@@ -3,15 +3,18 @@
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
+
+from tests.support.events import Ended
 
 #: How each kind is told from the others: a pattern in its command line. A worker has its class and method in it.
 KINDS = {
     "worker": r"^ray::\w*Trainable",
     "raylet": r"/raylet/raylet ",
     "gcs_server": r"/gcs/gcs_server ",
+    "ray_process": r" -m ctkd_study\.cluster\.ray_process ",
     "agent": r"^ray::DashboardAgent",
     "log_monitor": r"/log_monitor\.py ",
 }
@@ -39,13 +42,21 @@ class Family:
                 self._known[pid] = process
         return list(self._known.values())
 
-    def find(self, kind: str, seconds: float = 30) -> psutil.Process:
-        """The oldest process of a kind, as soon as there is one."""
+    def find(self, kind: str, going_on: Callable[[], bool], seconds: float = 30) -> psutil.Process:
+        """The oldest process of a kind, as soon as there is one.
+
+        Args:
+            kind: of ``KINDS``.
+            going_on: asked now and then; there must be one while it says yes.
+            seconds: at most.
+        """
         until = time.monotonic() + seconds
         while True:
             found = [process for process in self.living() if re.search(KINDS[kind], command_line(process))]
             if found:
                 return min(found, key=psutil.Process.create_time)
+            if not going_on():
+                raise Ended(f"the command ended before there was a {kind}")
             assert time.monotonic() < until, f"no {kind} in {seconds} s"
             time.sleep(0.01)
 

@@ -4,8 +4,9 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ class Sickness(ABC):
 
     @abstractmethod
     def end(self) -> None: ...
+
+    def last(self, seconds: float, going_on: Callable[[], bool]) -> None:
+        """Be sick for some seconds, or until ``going_on``, asked now and then, says no."""
+        self.begin()
+        try:
+            until = time.monotonic() + seconds
+            while going_on() and time.monotonic() < until:
+                self.go_on()
+                time.sleep(0.1)
+        finally:
+            self.end()
 
 
 class Full(Sickness):

@@ -10,6 +10,7 @@ from ctkd_study.errors import StudyError, UnknownStudyError
 from ctkd_study.records import StudyFolder, record_look
 from ctkd_study.spec import from_mapping
 from tests.support.studies import plain
+from trainables import checksums
 from trainables.storage import Storage
 
 
@@ -51,12 +52,25 @@ def test_an_unknown_study_names_the_known_ones(folder: StudyFolder) -> None:
         b'{"version": 2, "uid": "x"}',
         b'{"version": "2", "uid": "x", "study": {}}',
         b'{"uid": "x", "study": {}}',
+        b"[" * 100_000,
     ],
 )
 def test_a_damaged_study_is_told_by_its_path(folder: StudyFolder, content: bytes) -> None:
     folder.root.write("study.json", content)
     with pytest.raises(StudyError, match=r"small/study.json is damaged: restore it from a copy, or start anew"):
         folder.stored()
+
+
+def test_a_changed_study_is_damaged(folder: StudyFolder) -> None:
+    """With another uid, its records would not be its own."""
+    uid = folder.store(from_mapping(plain()))
+    whole = folder.root.read("study.json")
+    for old, new in ((uid, "0" * 32), ('"seeds": [', '"seeds": [7,')):
+        folder.root.write("study.json", whole.replace(old.encode(), new.encode()))
+        with pytest.raises(StudyError, match="is damaged"):
+            folder.stored()
+    folder.root.write("study.json", whole)
+    assert folder.stored()[1] == uid
 
 
 def test_a_study_of_another_version_is_refused(folder: StudyFolder) -> None:
@@ -77,8 +91,9 @@ def test_a_study_of_another_version_is_refused(folder: StudyFolder) -> None:
 def test_a_study_that_this_version_cannot_mean_is_refused(folder: StudyFolder) -> None:
     folder.store(from_mapping(plain()))
     content = json.loads(folder.root.read("study.json"))
+    del content["checksum"]
     content["study"]["student"] = {"model": "gone"}
-    folder.root.write("study.json", json.dumps(content).encode())
+    folder.root.write("study.json", checksums.sealed(content))
     with pytest.raises(StudyError, match=r"is not a study of this version:\nstudent.model: must be one of"):
         folder.stored()
 

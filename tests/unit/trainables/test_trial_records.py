@@ -73,6 +73,8 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
         "seed": 3,
         "fingerprint": config.fingerprint(),
         "config": config.identity(),
+        "data": None,
+        "teacher": None,
         "attempt": 2,
         "epoch": 2,
         "epochs": 3,
