@@ -23,7 +23,7 @@ _END_SECONDS, _PAUSE_SECONDS = 5.0, 0.02
 
 
 def end_session(leader: int) -> None:
-    """Kill all processes of a session but this one, and what they start meanwhile; wait until they have ended."""
+    """Kill all processes of a session but this one, also those started meanwhile; waits until they have ended."""
     until = time.monotonic() + _END_SECONDS
     while (living := _session(leader)) and time.monotonic() < until:
         for pid in living:

@@ -138,6 +138,8 @@ class _RayProcess:
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         status = self._process.returncode
         log.info("the Ray process ended with status %s:\n%s", status, "\n".join(lines[-30:]))
+        if status is None:
+            return "the Ray process does not answer"
         if status < 0:
             return f"the Ray process was killed by {signal.Signals(-status).name}"
         return lines[-1] if lines else f"the Ray process ended with status {status}"

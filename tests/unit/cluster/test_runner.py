@@ -202,13 +202,13 @@ def test_one_that_closes_its_end_and_hangs_is_ended(
     monkeypatch.setattr(module, "_STOP_SECONDS", 0.3)
     launch = launched(PULL + in_first(1, "connection.close()\nsignal.pause()") + END)
     launch.run()
-    assert launch.queue.unfinished == {launch.ids[0]: "the Ray process ended with status None"}
+    assert launch.queue.unfinished == {launch.ids[0]: "the Ray process does not answer"}
 
 
-def test_a_killed_process_has_no_last_words(launched: Callable[[str], Launch]) -> None:
+def test_a_signal_that_killed_it_is_named(launched: Callable[[str], Launch]) -> None:
     launch = launched(PULL + in_first(1, "os.kill(os.getpid(), signal.SIGKILL)") + END)
     launch.run()
-    assert launch.queue.unfinished == {launch.ids[0]: "the Ray process ended with status -9"}
+    assert launch.queue.unfinished == {launch.ids[0]: "the Ray process was killed by SIGKILL"}
 
 
 @pytest.mark.parametrize("error", [ClusterError("no room"), TeacherError("no room")])
