@@ -108,6 +108,7 @@ def test_of_a_launch_and_a_plan(text: str) -> None:
         trained=0,
         damaged={marked: [f"{marked}\nfailed: no"]},
         failed={marked: f"{marked}\nfailed: no"},
+        stopped=None,
     )
     shown = printed(lambda console: terminal.show_outcome(done, console))
     assert shown.count(f"<{TEXTS[text]['terminal']}>") == 6
