@@ -44,34 +44,35 @@ def _session(leader: int) -> list[int]:
 def main(connection: Connection, address: str | None, driver: int) -> None:
     """Run a launch's trials; ``driver`` is the process that started this one."""
     threading.Thread(target=_watch, args=(driver, address is None), daemon=True).start()
-    desk = caller(connection)
-    try:
-        quiet()
-        # Imports Ray, which reads its environment then; it takes seconds, in which the driver reads the study.
-        from ctkd_study.cluster.tuner import run_trials
+    desk, ended = caller(connection), Ended()
+    with contextlib.ExitStack() as session:
+        try:
+            quiet()
+            # Imports Ray, which reads its environment then; it takes seconds, in which the driver reads the study.
+            from ctkd_study.cluster.tuner import run_trials
 
-        brief = desk.brief()
-        with ray_session(address):
+            brief = desk.brief()
+            session.enter_context(ray_session(address))
             run_trials(desk, brief)
-            if address is None:
-                connection.send(Ended())
-                signal.pause()  # the driver ends the session: quicker than Ray itself, and surer
-    except (EOFError, BrokenPipeError):
-        return  # the driver is gone
-    except BaseException as error:  # the driver says what it was
-        connection.send(Ended.by(error))
-    else:
-        connection.send(Ended())
+        except (EOFError, BrokenPipeError):
+            return  # the driver is gone
+        except BaseException as error:  # the driver says what it was
+            ended = Ended.by(error)
+        if address is None:
+            connection.send(ended)
+            signal.pause()  # the driver ends the session: quicker than Ray itself, and surer
+    connection.send(ended)
 
 
 def _watch(driver: int, is_local: bool) -> None:
     """End this process and all of Ray's when the driver is gone, or one of the servers of a local Ray."""
-    servers: set[psutil.Process] = set()
+    servers: dict[psutil.Process, str] = {}
     while os.getppid() == driver:
         time.sleep(_LOOK_SECONDS)
         if is_local:
-            servers |= {child for child in psutil.Process().children() if _name(child) in _SERVERS}
-            if dead := sorted(_name(server) or "a server" for server in servers if not _runs(server)):
+            children = {child: _name(child) for child in psutil.Process().children()}
+            servers |= {child: name for child, name in children.items() if name in _SERVERS}
+            if dead := sorted(name for server, name in servers.items() if not _runs(server)):
                 print(f"Ray's {', '.join(dead)} died", file=sys.stderr, flush=True)
                 break
     end_session(os.getpid())

@@ -183,7 +183,7 @@ def test_what_a_plug_in_raises_in_a_reused_actor_is_the_trial_s_fault(run: Calla
     assert len({start.pid for start in [*fixed.starts, *breaks.starts]}) == 1, "the actor was not a reused one"
     assert breaks.reason is not None
     assert breaks.reason.startswith("KeyError: 'lost' (")
-    assert breaks.reason.endswith("site/my_parts.py:37 in build)")
+    assert breaks.reason.endswith("site/my_parts.py:33 in build)")
     assert breaks.traceback is not None
     assert breaks.traceback.startswith("Traceback (most recent call last):")
     assert breaks.traceback.endswith("KeyError: 'lost'\n")
@@ -200,7 +200,7 @@ def test_a_teacher_that_fails_is_a_sentence(run: Callable[..., Command]) -> None
     (told,) = said
     wanted = "ctkd-study: the teacher could not be made ready: RuntimeError: the shelf is on fire ("
     assert told.startswith(wanted)
-    assert told.endswith("site/my_parts.py:45 in load)")
+    assert told.endswith("site/my_parts.py:41 in load)")
     assert "Traceback" not in command.output
     assert_nothing_is_left(command)
 
