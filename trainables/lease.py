@@ -196,13 +196,20 @@ def _packed(content: Mapping[str, Any]) -> bytes:
 
 def _me() -> dict[str, Any]:
     return {
-        "owner": f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})",
+        "owner": f"{_user()}@{socket.gethostname()} (process {os.getpid()})",
         "machine": _machine(),
         "pid": os.getpid(),
         "process_started": _started(os.getpid()),
         "token": uuid.uuid4().hex,
         "time_ms": time.time_ns() // 1_000_000,
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return f"user {os.getuid()}"
 
 
 def _machine() -> str:

@@ -91,6 +91,8 @@ def scan(
     Raises:
         OSError: something is there that cannot be read now.
     """
+    if trial.is_link:
+        raise OSError(f"{trial.location} is a link; a trial's folder must not be one")
     files: dict[str, dict[str, int]] = {}
     saves: dict[RunId, set[int]] = {}
     for path, size in trial.tree().items():

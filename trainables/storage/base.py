@@ -111,6 +111,11 @@ class Storage(ABC):
             FileExistsError: somebody else has written the folder.
         """
 
+    @property
+    def is_link(self) -> bool:
+        """Whether the folder is a link to another place."""
+        return False
+
     def sweep(self, path: str = "") -> None:  # noqa: B027  # only some storages leave anything
         """Remove what writers that were killed have left half-written in a folder."""
 

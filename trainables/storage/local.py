@@ -80,6 +80,10 @@ class Folder(Storage):
                 raise (FileExistsError(f"{target} exists") if target.exists() else fault) from None
         _sync(target.parent)
 
+    @property
+    def is_link(self) -> bool:
+        return Path(self.root).is_symlink()
+
     def sweep(self, path: str = "") -> None:
         for left in Path(self.path(path)).glob(f"*{_TEMPORARY}"):
             _discard(left)

@@ -510,3 +510,13 @@ def test_a_driver_that_dies_is_followed_and_one_that_hangs_is_deposed(
     (held,) = hung
     assert held.lost.is_set() == (held.term < 3), "somebody waited for it"
     assert lease.ended(some.folder, held.term) != held.lost.is_set()
+
+
+def test_a_holder_without_a_user_name_is_named_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    folder = Storage.at(str(tmp_path))
+    with Lease(folder) as held:
+        assert lease.read(folder, held.term)["owner"].startswith("user ")

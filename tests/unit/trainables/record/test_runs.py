@@ -421,3 +421,10 @@ def test_a_damaged_fault_is_none(local: Storage) -> None:
 def test_an_empty_folder_holds_nothing(trial: Storage) -> None:
     assert record.scan(trial) == Scan()
     assert Scan().last_run is None
+
+
+def test_a_trial_s_folder_that_is_a_link_is_refused(local: Storage, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "trial").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="is a link"):
+        record.scan(local)
