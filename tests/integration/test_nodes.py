@@ -21,6 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 class _SaysWhere(tune.Trainable):
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
     def step(self) -> dict[str, Any]:
         return {"node": ray.get_runtime_context().get_node_id(), DONE: True}
 
