@@ -20,11 +20,13 @@ def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any], av
     spec = {**spec, "config": config}
     trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id, evaluated_params=config)
     if avoided:
+        trial.create_placement_group_factory()
         asked: Any = trial.placement_group_factory
-        bundles = asked.bundles
         elsewhere = {"ray.io/node-id": f"!in({','.join(avoided)})"}
-        factory = PlacementGroupFactory(bundles, bundle_label_selector=[elsewhere] * len(bundles))
-        trial.update_resources(factory)
+        selectors = [elsewhere] * len(asked.bundles)
+        trial._default_placement_group_factory = PlacementGroupFactory(asked.bundles, bundle_label_selector=selectors)
+        # Tune asks the trainable as soon as it gets the trial, unless told to take what is set.
+        trial._setup_default_resource = False
     return trial
 
 

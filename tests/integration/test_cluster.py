@@ -107,3 +107,19 @@ def test_a_study_on_a_running_cluster_that_asks_for_a_token(head: str, tmp_path:
     finally:
         for process in (without, allowed):
             process.kill()
+
+
+def test_a_trial_that_no_node_has_room_for_is_refused_at_once(head: str, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    arms = {"alone": BASE["arms"]["alone"]}
+    file.write_text(json.dumps({**BASE, "name": "large", "arms": arms, "resources": {"cpu": 2}}))
+    command = [sys.executable, "-m", "ctkd_study.cli", "run", str(file), "--storage", str(tmp_path / "results")]
+    done = subprocess.run(
+        [*command, "--address", head], env=with_token(tmp_path), capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "ctkd-study: a trial asks for 2 CPU and 0 GPU (resources), which no node has; "
+        "the cluster has 1 x 1 CPU and 0 GPU"
+    )
+    assert "Traceback" not in done.stderr

@@ -4,16 +4,19 @@ A failure after an upgrade of Ray means: mend the function of ``tune_internals``
 """
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from ctkd_study.cluster.trial_feed import QueuedTrial
-from tests.support.tuning import fed
+from tests.support.tuning import fed, grid
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -68,3 +71,44 @@ def test_a_trial_whose_own_actor_is_starting_is_not_given_a_free_one(tmp_path: P
     processes = {Path(result.path).name: (result.metrics or {})["process"] for result in results}
     assert processes["third"] == processes["first"], "the free actor goes to the trial that has none"
     assert processes["second"] != processes["first"], "own_actor_is_starting: the free actor took the trial"
+
+
+class _Hangs(tune.Trainable):
+    """Hangs in its second step, in one of several ways."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.how = config["how"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self.iteration == 1:
+            if self.how == "stops":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            elif self.how == "sleeps":
+                time.sleep(600)
+        return {DONE: self.iteration == 1}
+
+
+@pytest.mark.slow
+def test_the_worker_of_a_trial_that_hangs_is_killed_whatever_it_does(tmp_path: Path) -> None:
+    hangs = ("stops", "sleeps")
+    queued = [QueuedTrial(how, {"how": how}) for how in (*hangs, "works")]
+
+    def hung(trial: Trial) -> bool:
+        return trial.trial_id in hangs and bool(trial.last_result)
+
+    began = time.monotonic()
+    results = grid(_Hangs, queued, tmp_path, hung)
+    ends = {Path(results[place].path).name: results[place] for place in range(len(results))}
+    assert {name: type(end.error).__name__ for name, end in ends.items()} == {
+        "stops": "ActorDiedError",
+        "sleeps": "ActorDiedError",
+        "works": "NoneType",
+    }, "kill_worker: Tune did not see the deaths"
+    assert time.monotonic() - began < 60
+    for how in hangs:
+        pid = (ends[how].metrics or {})["pid"]
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, f"kill_worker: {how}"

@@ -1,11 +1,12 @@
 """Trainables in a Tuner: ours in a plain one, others in one that is fed as a launch feeds it."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial
 
 from ctkd_study.cluster.trial_feed import InOrder, QueuedTrial, TrialFeed
 from trainables.config import TrialConfig
@@ -44,11 +45,30 @@ class Listed:
 
 def fed(trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: Path) -> list[tune.Result]:
     """Runs trials of one core, fed and ordered as a launch does it; all must end without an error."""
+    return _all(grid(trainable, trials, folder))
+
+
+def grid(
+    trainable: type[tune.Trainable],
+    trials: Iterable[QueuedTrial],
+    folder: Path,
+    hung: Callable[[Trial], bool] = lambda trial: False,
+    avoided: Sequence[str] = (),
+) -> tune.ResultGrid:
+    """Runs trials of one core, fed and ordered as a launch does it.
+
+    Args:
+        trainable: of the trials.
+        trials: in order.
+        folder: for Tune's files.
+        hung: whether a worker is to be killed.
+        avoided: ids of nodes.
+    """
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=TrialFeed(Listed(trials), None),
-            scheduler=InOrder(lambda trial_id: False, lambda: lambda trial: False),
+            search_alg=TrialFeed(Listed(trials), None, lambda: avoided),
+            scheduler=InOrder(lambda trial_id: False, lambda: hung),
             reuse_actors=True,
             trial_name_creator=operator.attrgetter("trial_id"),
             trial_dirname_creator=operator.attrgetter("trial_id"),
@@ -60,7 +80,7 @@ def fed(trainable: type[tune.Trainable], trials: Iterable[QueuedTrial], folder: 
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    return _all(tuner.fit())
+    return tuner.fit()
 
 
 def _all(results: tune.ResultGrid) -> list[tune.Result]:
