@@ -506,3 +506,9 @@ def test_a_driver_that_dies_is_followed_and_one_that_hangs_is_deposed(
     (held,) = hung
     assert held.lost.is_set() == (held.term < 3), "somebody waited for it"
     assert lease.ended(some.folder, held.term) != held.lost.is_set()
+
+
+def test_what_is_no_file_in_the_place_of_a_term_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "000001.json")
+    with pytest.raises(OSError, match=r"000001\.json is no ordinary file"):
+        Lease(Storage.at(str(tmp_path))).acquire()
