@@ -97,6 +97,7 @@ class Lease:
 
         Raises:
             Held: it goes on, and ``wait`` is false.
+            OSError: the folder cannot be read or written.
         """
         while True:
             newest = max((*terms(self.folder), self._after))
@@ -106,6 +107,8 @@ class Lease:
             if self.folder.create(_name(newest + 1), _packed(_me())):
                 self.term = newest + 1
                 return
+            # Somebody was faster. A link or pipe of this name would be in the way for ever, but cannot be read.
+            self.folder.read(_name(newest + 1))
 
     def renew(self) -> None:
         """Store a sign of life, unless a later term was begun."""

@@ -5,16 +5,23 @@ import tempfile
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ctkd_study.launch.inline import InlineRunner
+from ctkd_study.launch.inline import InlineRunner, train
 from ctkd_study.study import Study
 from tests.support import settings
+from tests.support.black_box import STUDY as LARGER
 from tests.support.black_box import Command
 from tests.support.trials import finished
 from trainables.config import TrialConfig
-from trainables.record import Checkpoint
+from trainables.record import Checkpoint, Manifest
+from trainables.storage import Storage
+
+NAME = "small"
+STUDY: dict[str, Any] = {**LARGER, "name": NAME, "recipe": {**LARGER["recipe"], "epochs": 4}}
+FINISHED, UNFINISHED = "finished", "unfinished"
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +71,28 @@ def configs(folder: Path) -> list[TrialConfig]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Checkpoint]:
     folder = tmp_path_factory.mktemp("undisturbed")
     return [finished(config, Path(str(config.run.folder))) for config in configs(folder)]
+
+
+def stopped_at(epoch: int) -> InlineRunner:
+    """A runner that is stopped by Ctrl-C when the first trial that learns its temperature comes to an epoch."""
+
+    def train_until(config: TrialConfig, folder: Storage, on_row: Any) -> Manifest:
+        def tell(row: Any) -> None:
+            on_row(row)
+            if config.run.arm == "global" and row["epoch"] == epoch:
+                raise KeyboardInterrupt
+
+        return train(config, folder, tell)
+
+    return InlineRunner(train_until)
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Command]:
+    """A finished study, and one that was stopped in the third epoch of its second trial."""
+    made = {}
+    for name, runner in ((FINISHED, InlineRunner()), (UNFINISHED, stopped_at(3))):
+        folder = tmp_path_factory.mktemp(name)
+        made[name] = Command(folder, folder / "results", STUDY)
+        Study(**STUDY).run(str(made[name].storage), runner=runner)
+    return made

@@ -520,3 +520,9 @@ def test_a_holder_without_a_user_name_is_named_by_number(tmp_path: Path, monkeyp
     folder = Storage.at(str(tmp_path))
     with Lease(folder) as held:
         assert lease.read(folder, held.term)["owner"].startswith("user ")
+
+
+def test_what_is_no_file_in_the_place_of_a_term_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "000001.json")
+    with pytest.raises(OSError, match=r"000001\.json is no ordinary file"):
+        Lease(Storage.at(str(tmp_path))).acquire()
