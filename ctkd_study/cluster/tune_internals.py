@@ -20,7 +20,7 @@ def new_trial(spec: Mapping[str, Any], trial_id: str, config: dict[str, Any], av
     spec = {**spec, "config": config}
     trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id, evaluated_params=config)
     if avoided:
-        trial.create_placement_group_factory()
+        trial.create_placement_group_factory()  # type: ignore[no-untyped-call]
         asked: Any = trial.placement_group_factory
         elsewhere = {"ray.io/node-id": f"!in({','.join(avoided)})"}
         selectors = [elsewhere] * len(asked.bundles)
