@@ -35,7 +35,7 @@ SOME = (
 )
 
 
-@pytest.mark.parametrize("state", [FINISHED, UNFINISHED])
+@pytest.mark.parametrize("state", [pytest.param(FINISHED, marks=pytest.mark.thorough), UNFINISHED])
 def test_a_bit(state: str, studies: dict[str, Command], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     storage = studies[state].storage
     files = [sorted(storage.glob(pattern))[-1].relative_to(storage) for pattern in SOME]

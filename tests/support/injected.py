@@ -130,8 +130,10 @@ def work(configs: Sequence[dict[str, Any]], faults: Sequence[Fault]) -> None:
     """
     from ray.tune.result import DONE
 
+    from trainables import jobs
     from trainables.trainable import CTKDTrainable
 
+    jobs.REPORT_SECONDS = 0.0  # each epoch is reported for itself
     for fault in faults:
         install(fault)
     actor: CTKDTrainable | None = None
