@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +166,16 @@ def test_a_users_mistake_is_a_text_and_status_2(ran: tuple[Cli, str], arguments:
     assert telling in cli(*arguments, status=2)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let commands obey SIGINT: a process in a shell's background ignores it, and so do those that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.thorough
-def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
-    """SIGTERM, as a batch system sends it; Ctrl-C's is what it is made into."""
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, ctrl_c: None) -> None:
     cli = Cli(tmp_path)
     cli.write(recipe={**settings.RECIPE, "epochs": 400}, checkpoint={"epochs": 10})
     process = cli.start("run", "small.yaml")
@@ -175,7 +184,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
         assert time.monotonic() < until
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
-    process.terminate()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "The same command goes on from here" in output

@@ -12,6 +12,7 @@ from ray import tune
 
 from ctkd_study import Study, StudyError
 from ctkd_study.cluster import placement
+from ctkd_study.cluster.placement import check_nodes
 from ctkd_study.errors import ClusterError
 from tests.support import settings
 from tests.support.banks import BASE
@@ -54,12 +55,14 @@ def test_a_trial_sees_the_gpu_it_was_given(tmp_path: Path, gpus: float, visible:
 @pytest.mark.thorough
 @pytest.mark.usefixtures("cluster_with_a_gpu")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this cluster must be one in name only")
-def test_gpus_that_torch_does_not_see_are_said_so(tmp_path: Path) -> None:
+def test_gpus_that_torch_does_not_see_are_said_so() -> None:
+    configs = [setting.config for setting in Study(**BASE).spec.settings()]
     with pytest.raises(ClusterError, match=r"torch sees no CUDA device.*set resources\.gpu"):
-        Study(**BASE).run(str(tmp_path))
-    alone = {"alone": BASE["arms"]["alone"]}
-    outcome = Study(**{**BASE, "arms": alone, "resources": {"gpu": 0}}).run(str(tmp_path))
-    assert (outcome.trained, outcome.failed) == (2, {})
+        placement.cluster().gpu_share("auto", configs, 1.0)
+    assert placement.cluster().gpu_share(0, configs, 1.0) == 0
+    check_nodes(1, 1)
+    with pytest.raises(ClusterError, match=r"which no node has; the cluster has 1 x 2 CPU and 1 GPU"):
+        check_nodes(1, 2)
 
 
 @pytest.mark.thorough
