@@ -104,8 +104,8 @@ def wrong(
     try:
         recorded.assert_equal(straight.trials(), command.trials())
         found, expected = command.answer(), straight.answer()
-        if file.parts[0] != NAME:  # to do the teacher's work again costs again
-            del found["teacher"]["cost"], expected["teacher"]["cost"]
+        if file.parts[0] != NAME:  # to do the teacher's work again costs again; of a finished study, nobody does
+            del found["teacher"], expected["teacher"]
         assert found == expected
     except AssertionError as difference:
         yield f"after run: {difference}"
