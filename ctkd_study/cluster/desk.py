@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ctkd_study.errors import StudyError
-from ctkd_study.launch import LaunchContext, TrialQueue
+from ctkd_study.launch import LaunchContext, RetryPolicy, TrialQueue
 from ctkd_study.spec import GpuShare
 from trainables.config import TrialConfig
 
@@ -27,6 +27,8 @@ class Brief:
     """How many trials may run at once; None: as many as fit."""
     cpu: float
     gpu: GpuShare
+    policy: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
+    """When what was interrupted is tried again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Desk:
         """Say what there is to do."""
         waiting = tuple(pending.config for pending in self._queue.waiting)
         context = self._context
-        return Brief(context.folder.name, waiting, context.concurrency, context.cpu, context.gpu)
+        return Brief(context.folder.name, waiting, context.concurrency, context.cpu, context.gpu, self._queue.policy)
 
     def pull(self, teacher_ready: bool) -> Assignment | None:
         """Hand out a trial; without a teacher, one that needs none."""

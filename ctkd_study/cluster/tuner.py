@@ -37,7 +37,7 @@ def run_trials(desk: Desk, brief: Brief) -> None:
     check_nodes(brief.cpu, gpu)
     needing = [config for config in due if config.uses_teacher]
     slots = max(place.slots(brief.cpu, gpu), 1)
-    helpers = HelperTrials(needing, len(due) - len(needing), min(slots, brief.concurrency or slots))
+    helpers = HelperTrials(needing, len(due) - len(needing), min(slots, brief.concurrency or slots), brief.policy)
     desk.devices(place.devices(gpu))
     health = NodeHealth(nodes)
     events = TuneEvents(desk, helpers, health)

@@ -64,7 +64,7 @@ class TrialQueue:
         retry: bool = False,
     ) -> None:
         self.state, self.uid, self.attempt, self._retry = state, uid, attempt, retry
-        self._policy, self._now = policy or RetryPolicy(), now
+        self.policy, self._now = policy or RetryPolicy(), now
         self.handed_out: dict[str, PendingTrial] = {}
         """Every trial that was given to a runner in this launch, by id."""
         self.running: set[str] = set()
@@ -129,7 +129,7 @@ class TrialQueue:
             seen = self._interrupted.setdefault(trial_id, _Interruptions())
             seen.count = seen.count + 1 if epoch <= seen.epoch else 1
             seen.epoch, seen.reason = max(epoch, seen.epoch), interruption
-            pause = self._policy.pause(seen.count)
+            pause = self.policy.pause(seen.count)
             seen.until = self._now() + pause if pause is not None else None
         if not self._due:
             self._ask()

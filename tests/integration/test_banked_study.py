@@ -49,7 +49,7 @@ def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_p
 
 def test_a_bank_that_cannot_be_filled_stops_what_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = RetryPolicy(tries=2, first_pause=0.1)
-    monkeypatch.setattr("ctkd_study.cluster.helper_trials.RetryPolicy", lambda: impatient)
+    monkeypatch.setattr("ctkd_study.launch.queue.RetryPolicy", lambda: impatient)
     (tmp_path / BANKS).write_text("a file where a folder must be")
     with pytest.raises(StudyError, match=r"the teacher could not be made ready: .*banks"):
         Study(**BASE).run(str(tmp_path))

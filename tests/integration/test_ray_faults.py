@@ -170,6 +170,7 @@ def test_more_cores_than_the_machine_has_are_refused_at_once(run: Callable[..., 
     assert not command.family.left_after(5)
 
 
+@pytest.mark.thorough
 def test_what_a_plug_in_raises_in_a_reused_actor_is_the_trial_s_fault(run: Callable[..., Command]) -> None:
     arms = {"fixed": FIXED, "breaks": {"temperature": {"kind": "breaks", "value": 4}}}
     recipe = {**STUDY["recipe"], "epochs": 2}

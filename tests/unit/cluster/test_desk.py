@@ -76,6 +76,7 @@ def arms_of(launch: Launch) -> tuple[int, int, int, int]:
 def test_the_brief_is_what_is_due_and_what_a_trial_is_given(launch: Launch) -> None:
     brief = launch.desk.brief()
     assert (brief.study, brief.concurrency, brief.cpu, brief.gpu) == ("small", 3, 1.5, 0.25)
+    assert brief.policy == RetryPolicy(tries=3)
     assert [config.run.trial for config in brief.waiting] == launch.ids
     launch.desk.pull(True)
     assert [config.run.trial for config in launch.desk.brief().waiting] == launch.ids[1:]
