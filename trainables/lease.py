@@ -99,6 +99,8 @@ class Lease:
             Held: it goes on, and ``wait`` is false.
             OSError: the folder cannot be read or written.
         """
+        if self.folder.is_link:
+            raise OSError(f"{self.folder.location} is a link; a folder of leases must not be one")
         while True:
             newest = max((*terms(self.folder), self._after))
             if not self._over(newest):

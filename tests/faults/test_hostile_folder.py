@@ -237,14 +237,10 @@ SHORT = (
     "deep-study",
     "texts",
 )
-OPEN = {
-    name: pytest.mark.xfail(strict=True, reason="a trial's folder that is a link is followed, and written to")
-    for name in ("link-to-folder-trial", "link-to-folder-launches")
-}
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
-    return [*([] if name in SHORT else [pytest.mark.thorough]), *([OPEN[name]] if name in OPEN else [])]
+    return [] if name in SHORT else [pytest.mark.thorough]
 
 
 @pytest.mark.parametrize(
