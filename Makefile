@@ -40,7 +40,8 @@ bench: $(STAMP) ## measure and compare speeds (45 minutes)
 
 # ROOM=ctkd_study/plan takes one room, ROOM=ctkd_study/plan/due.py one file. docs/mutants.md says how to read the result.
 ROOM ?= ctkd_study/spec ctkd_study/plan ctkd_study/analysis ctkd_study/report \
-  trainables/trainer.py trainables/trial.py trainables/record.py trainables/checksums.py trainables/bank trainables/streams.py
+  trainables/trainer.py trainables/trial.py trainables/record trainables/recorded.py trainables/checksums.py trainables/bank \
+  trainables/streams.py
 
 mutants: $(STAMP) ## make small faults in the code and list those that no test notices (one hour)
 	@$(MAKE) --keep-going --no-print-directory $(addprefix mutants-in-,$(ROOM))
