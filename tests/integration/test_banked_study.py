@@ -24,6 +24,7 @@ def manifests(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in (folder / BANKS).rglob("segment.json")]
 
 
+@pytest.mark.thorough
 def test_a_study_fills_its_bank_in_parts_and_reads_what_an_inline_run_does(tmp_path: Path) -> None:
     study = Study(**BASE)
     on_ray, inline = tmp_path / "ray", tmp_path / "inline"

@@ -122,6 +122,7 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
             process.kill()
 
 
+@pytest.mark.thorough
 def test_a_second_driver_is_refused_with_the_name_of_the_first(driver: Driver) -> None:
     first = driver.start()
     driver.wait(first, (driver.storage / "faults" / "launches" / "000001.json").exists)
@@ -133,6 +134,7 @@ def test_a_second_driver_is_refused_with_the_name_of_the_first(driver: Driver) -
     assert not (driver.storage / "faults" / "launches" / "000002.json").exists()
 
 
+@pytest.mark.thorough
 def test_added_trials_run_alone_damage_is_passed_over_and_changes_are_refused(
     driver: Driver, straight_study: Driver, straight: dict[str, Checkpoint]
 ) -> None:

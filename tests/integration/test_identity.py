@@ -65,6 +65,7 @@ def manifests(folder: Path) -> dict[str, dict[str, Any]]:
 # -- a data set's code is edited --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_data_sets_edited_code_is_refused_and_started_anew_with_a_teacher_of_its_own(tmp_path: Path) -> None:
@@ -106,6 +107,7 @@ def test_a_data_sets_edited_code_is_refused_and_started_anew_with_a_teacher_of_i
     assert "code.data: " in said, "the old code is refused now"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_declared_version_lets_code_be_edited_but_not_the_data(tmp_path: Path) -> None:
     site, results, file = tmp_path / "site", tmp_path / "results", tmp_path / "study.yaml"
@@ -242,6 +244,7 @@ for shard in (0, 1):
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_process_killed_while_it_fills_a_part_of_a_bank_is_taken_over(tmp_path: Path) -> None:
     config, sign = trial("s3://bucket/results"), tmp_path / "two segments are written"

@@ -135,6 +135,7 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+@pytest.mark.thorough
 def test_a_command_that_fails(results: Path, environment: dict[str, str]) -> None:
     for uri in (
         f"http://me:{PASSWORD}@127.0.0.1:{free_port()}",
@@ -150,6 +151,7 @@ def test_a_command_that_fails(results: Path, environment: dict[str, str]) -> Non
     assert files_with_password(results) == []
 
 
+@pytest.mark.thorough
 def test_a_database_with_a_login(results: Path, environment: dict[str, str]) -> None:
     uri = f"postgresql+planted://me:{PASSWORD}@{results}/planted.db"
     port = free_port()

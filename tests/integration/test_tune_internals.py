@@ -92,6 +92,7 @@ class _Hangs(tune.Trainable):
         return {DONE: self.iteration == 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_worker_of_a_trial_that_hangs_is_killed_whatever_it_does(tmp_path: Path) -> None:
     hangs = ("stops", "sleeps")

@@ -112,6 +112,7 @@ def test_sigterm_to_the_process_group_does_so_too(ui: Ui) -> None:
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.thorough
 def test_a_killed_command_leaves_no_server(ui: Ui) -> None:
     wait_for(ui.answers)
     _assert_ends(ui, ui.process.kill, -signal.SIGKILL)
