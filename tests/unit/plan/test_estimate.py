@@ -312,7 +312,7 @@ def test_an_arm_that_diverges_is_named_and_the_others_are_estimated() -> None:
     found = estimate(plan, {}, 1, teacher_ready=True)
     assert [arm.arm for arm in found.arms] == ["four"]
     (fault,) = found.faults
-    assert re.fullmatch(r"arm hot: the timed steps failed: \w+_loss is (nan|inf) in epoch \d", fault)
+    assert re.match(r"arm hot: the timed steps failed: .*\w+_loss is (nan|inf) in epoch \d", fault)
 
 
 def _broken(config: TrialConfig, arrays: Arrays) -> Any:
