@@ -21,6 +21,7 @@ import torch
 
 from trainables import faults, materials, preparation, record, teacher
 from trainables.config import TrialConfig
+from trainables.data import Loaded
 from trainables.materials import Materials
 from trainables.recorded import RecordedTrial
 from trainables.shared_keys import alike
@@ -176,8 +177,9 @@ class KeptMaterials:
         parts = ("data", *(("teacher_source", "distiller.needs") if config.uses_teacher else ()))
         key = alike(config, *parts, teacher=of_teacher, device=str(device))
         if self._kept is None or self._key != key or not materials.serves(self._kept, config):
-            preparation.ensure(config)
-            self._key, self._kept = key, materials.load_materials(config, device)
+            data = Loaded.of(config.data)
+            preparation.ensure(config, data=data)
+            self._key, self._kept = key, materials.load_materials(config, device, data)
         return self._kept
 
 

@@ -27,14 +27,19 @@ class Materials:
     """What they were made of."""
 
 
-def load_materials(config: TrialConfig, device: torch.device) -> Materials:
+def load_materials(config: TrialConfig, device: torch.device, data: Loaded | None = None) -> Materials:
     """Load the materials of a trial. ``preparation.ensure`` must have run for it.
+
+    Args:
+        config: the trial.
+        device: where it trains.
+        data: the trial's, if it is loaded already.
 
     Raises:
         FileNotFoundError: the data set or the teacher is missing.
         ValueError: one of them is damaged or does not fit.
     """
-    data = Loaded.of(config.data)
+    data = data or Loaded.of(config.data)
     found = teacher.load(config, data) if config.uses_teacher else None
     inputs = Inputs(data.sha256, found.weights if found is not None else None)
     arrays = placed(data.arrays, device)

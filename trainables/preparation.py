@@ -21,8 +21,15 @@ LEASES = ".leases"
 """Folder of the leases in a storage."""
 
 
-def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> Manifest | None:
+def ensure(
+    config: TrialConfig, on_row: Callable[[Row], None] | None = None, data: Loaded | None = None
+) -> Manifest | None:
     """Train a trial's teacher and fill its bank, unless that is done.
+
+    Args:
+        config: the trial.
+        on_row: called with the row of every epoch of the teacher's training.
+        data: the trial's, if it is loaded already.
 
     Returns:
         The last manifest of the teacher's training; None if there is nothing to train.
@@ -33,7 +40,7 @@ def ensure(config: TrialConfig, on_row: Callable[[Row], None] | None = None) -> 
     """
     if not config.uses_teacher:
         return None
-    data = Loaded.of(config.data)
+    data = data or Loaded.of(config.data)
     manifest = ensure_trained(config, on_row, data)
     ensure_banked([config], data=data)
     return manifest

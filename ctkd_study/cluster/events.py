@@ -1,7 +1,7 @@
 """Passes Tune's events on to a launch. Callbacks run in Tune's event loop, so each must be quick."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 from ray.tune import Callback
@@ -30,17 +30,12 @@ class TuneEvents(NotPickled, Callback):
         self._hung: set[str] = set()
         self.desk.note(helpers.note)
 
-    def hung(self) -> Callable[[Trial], bool]:
-        """Say which of Tune's trials hang now."""
+    def hung(self, running: Iterable[Trial]) -> list[Trial]:
+        """Return which of Tune's running trials hang."""
         found = self.desk.hung()
-
-        def is_hung(trial: Trial) -> bool:
-            hangs = trial.trial_id not in self.helpers and study_id(trial) in found
-            if hangs:
-                self._hung.add(trial.trial_id)
-            return hangs
-
-        return is_hung
+        hanging = [each for each in running if each.trial_id not in self.helpers and study_id(each) in found]
+        self._hung.update(each.trial_id for each in hanging)
+        return hanging
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         if trial.trial_id not in self.helpers:

@@ -86,10 +86,10 @@ class InOrder(NotPickled, FIFOScheduler):
 
     Args:
         released: whether the trial with this id is to end now; asked at each of its results.
-        hung: whether the worker of a running trial is to be killed; asked every few seconds.
+        hung: given the running trials, those whose workers are to be killed; asked every few seconds.
     """
 
-    def __init__(self, released: Callable[[str], bool], hung: Callable[[], Callable[[Trial], bool]]) -> None:
+    def __init__(self, released: Callable[[str], bool], hung: Callable[[Iterable[Trial]], Iterable[Trial]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._released, self._hung = released, hung
         self._next_look = 0.0
@@ -106,7 +106,6 @@ class InOrder(NotPickled, FIFOScheduler):
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_SECONDS
-        is_hung = self._hung()
-        for trial in tune_controller.get_trials():
-            if trial.status == Trial.RUNNING and is_hung(trial):
-                kill_worker(tune_controller, trial)
+        running = (trial for trial in tune_controller.get_trials() if trial.status == Trial.RUNNING)
+        for trial in self._hung(running):
+            kill_worker(tune_controller, trial)

@@ -170,7 +170,7 @@ class Projector:
     def _folders(self, trials: set[str] | None, home: Storage | None) -> Iterator[tuple[str, Storage, Role]]:
         what = self._projection
         if trials is None:
-            trials = set(what.trials.names()) - what.trials.sizes().keys()
+            trials = set(what.trials.folders())
             if home is not None:
                 yield "teacher", home, "teacher"
         for name in sorted(trials):

@@ -27,10 +27,7 @@ FINISHED, UNFINISHED = "finished", "unfinished"
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The study after a run without a disturbance, in this process."""
-    folder = tmp_path_factory.mktemp("straight")
-    made = Command(folder, folder / "results")
-    Study(**made.study).run(str(made.storage), runner=InlineRunner())
-    return made
+    return Command.undisturbed(tmp_path_factory.mktemp("straight"))
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from ctkd_study.launch.inline import InlineRunner
-from ctkd_study.study import Study
 from tests.support import recorded
 from tests.support.black_box import NAME, STUDY, Command
 from tests.support.plugins import install
@@ -76,10 +74,7 @@ GROUPS = {
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The study after a run without a fault, in this process."""
-    folder = tmp_path_factory.mktemp("straight")
-    made = Command(folder, folder / "results")
-    Study(**made.study).run(str(made.storage), runner=InlineRunner())
-    return made
+    return Command.undisturbed(tmp_path_factory.mktemp("straight"))
 
 
 @pytest.fixture

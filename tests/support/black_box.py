@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ctkd_study.launch import InlineRunner
 from ctkd_study.report import comparison_as_json
 from ctkd_study.study import Study
 from tests.support import recorded, settings
@@ -55,6 +56,13 @@ class Command:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     family: Family = dataclasses.field(default_factory=Family)
     runs: int = 0
+
+    @classmethod
+    def undisturbed(cls, folder: Path) -> "Command":
+        """Return one whose study was run in this process, without a fault."""
+        made = cls(folder, folder / "results")
+        Study(**made.study).run(str(made.storage), runner=InlineRunner())
+        return made
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start the command as the leader of a process group of its own."""

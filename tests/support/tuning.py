@@ -68,7 +68,7 @@ def grid(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
             search_alg=TrialFeed(Listed(trials), None, lambda: avoided),
-            scheduler=InOrder(lambda trial_id: False, lambda: hung),
+            scheduler=InOrder(lambda trial_id: False, lambda running: filter(hung, running)),
             reuse_actors=True,
             trial_name_creator=operator.attrgetter("trial_id"),
             trial_dirname_creator=operator.attrgetter("trial_id"),

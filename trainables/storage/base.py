@@ -68,6 +68,10 @@ class Storage(ABC):
         """Return the names of files and folders in a folder, sorted; none if the folder does not exist."""
 
     @abstractmethod
+    def folders(self, path: str = "") -> list[str]:
+        """Return the names of the folders in a folder, sorted; none if the folder does not exist."""
+
+    @abstractmethod
     def tree(self, path: str = "") -> dict[str, int]:
         """Return the sizes in bytes of all files below a folder, by path relative to it."""
 

@@ -24,9 +24,15 @@ class Folder(Storage):
     is_local: ClassVar[bool] = True
 
     def names(self, path: str = "") -> list[str]:
+        return sorted(entry.name for entry in self._entries(path))
+
+    def folders(self, path: str = "") -> list[str]:
+        return sorted(entry.name for entry in self._entries(path) if entry.is_dir(follow_symlinks=False))
+
+    def _entries(self, path: str) -> "list[os.DirEntry[str]]":
         try:
             with os.scandir(self.path(path)) as entries:
-                return sorted(each.name for each in entries if _is_ours(each))
+                return [entry for entry in entries if _is_ours(entry)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 

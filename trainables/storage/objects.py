@@ -7,7 +7,7 @@ import contextlib
 import datetime
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import obstore
@@ -24,39 +24,39 @@ class ObjectStore(Storage):
     """A prefix in a bucket."""
 
     def names(self, path: str = "") -> list[str]:
-        prefix = self._key(path)
-        with self._faults(path):
-            found = obstore.list_with_delimiter(_bucket(self.scheme, self._bucket), prefix or None)
-        listed = [*found["common_prefixes"], *(each["path"] for each in found["objects"])]
-        return sorted({each.rstrip("/").rpartition("/")[2] for each in listed})
+        found = self._listed(path)
+        return _last_parts([*found["common_prefixes"], *(each["path"] for each in found["objects"])])
+
+    def folders(self, path: str = "") -> list[str]:
+        return _last_parts(self._listed(path)["common_prefixes"])
 
     def tree(self, path: str = "") -> dict[str, int]:
         prefix = self._key(path)
         start = len(prefix) + 1 if prefix else 0
         with self._faults(path):
-            pages = obstore.list(_bucket(self.scheme, self._bucket), prefix or None)
+            pages = obstore.list(self._store, prefix or None)
             return {each["path"][start:]: each["size"] for page in pages for each in page}
 
     def exists(self, path: str = "") -> bool:
         with self._faults(path):
             try:
-                obstore.head(_bucket(self.scheme, self._bucket), self._key(path))
+                obstore.head(self._store, self._key(path))
             except (FileNotFoundError, exceptions.NotFoundError, exceptions.InvalidPathError, ValueError):
                 return bool(self.names(path))
         return True
 
     def read(self, path: str) -> bytes:
         with self._faults(path):
-            return obstore.get(_bucket(self.scheme, self._bucket), self._key(path)).bytes().to_bytes()
+            return obstore.get(self._store, self._key(path)).bytes().to_bytes()
 
     def write(self, path: str, content: bytes) -> None:
         with self._faults(path):
-            obstore.put(_bucket(self.scheme, self._bucket), self._key(path), content)
+            obstore.put(self._store, self._key(path), content)
 
     def create(self, path: str, content: bytes) -> bool:
         with self._faults(path):
             try:
-                obstore.put(_bucket(self.scheme, self._bucket), self._key(path), content, mode="create")
+                obstore.put(self._store, self._key(path), content, mode="create")
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
                 # A repeated request may have met what its first try wrote.
                 return self.read(path) == content
@@ -71,25 +71,28 @@ class ObjectStore(Storage):
 
     def remove(self, path: str) -> None:
         with self._faults(path), contextlib.suppress(FileNotFoundError, exceptions.NotFoundError):
-            obstore.delete(_bucket(self.scheme, self._bucket), self._key(path))
+            obstore.delete(self._store, self._key(path))
 
     def remove_folder(self, path: str) -> None:
         keys = [f"{self._key(path)}/{name}" for name in self.tree(path)]
         if keys:
             with self._faults(path):
-                obstore.delete(_bucket(self.scheme, self._bucket), keys)
+                obstore.delete(self._store, keys)
 
     def move(self, source: str, target: str) -> None:
         # Object stores cannot rename.
-        bucket = _bucket(self.scheme, self._bucket)
         with self._faults(source):
             for name in self.tree(source):
-                obstore.copy(bucket, f"{self._key(source)}/{name}", f"{self._key(target)}/{name}")
+                obstore.copy(self._store, f"{self._key(source)}/{name}", f"{self._key(target)}/{name}")
         self.remove_folder(source)
 
+    def _listed(self, path: str) -> Any:
+        with self._faults(path):
+            return obstore.list_with_delimiter(self._store, self._key(path) or None)
+
     @property
-    def _bucket(self) -> str:
-        return self.root.partition("/")[0]
+    def _store(self) -> Any:
+        return _bucket(self.scheme, self.root.partition("/")[0])
 
     def _key(self, path: str) -> str:
         return "/".join(part for part in (self.root.partition("/")[2], path) if part)
@@ -103,6 +106,10 @@ class ObjectStore(Storage):
             raise FileNotFoundError(f"{self.scheme}{self.path(path)} does not exist") from None
         except exceptions.BaseError as fault:
             raise OSError(f"{self.scheme}{self.path(path)}: {str(fault).splitlines()[0]}") from None
+
+
+def _last_parts(paths: Iterable[str]) -> list[str]:
+    return sorted({path.rstrip("/").rpartition("/")[2] for path in paths})
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from ctkd_study.launch import LaunchContext, LaunchProgress, RetryPolicy, TrialQ
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
 from tests.support.banks import BASE
+from tests.support.clocks import Clock
 from tests.support.records import saved
 from tests.support.studies import plain
 from trainables.record import Row, Status
@@ -22,16 +23,6 @@ from trainables.storage import Storage
 from trainables.trial import describe
 
 ROW: dict[str, Any] = {"epoch": 1, "epoch_seconds": 2.0, "device_seconds": 4.0, "status": "running"}
-
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Launch:

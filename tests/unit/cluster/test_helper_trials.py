@@ -10,6 +10,7 @@ from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.trial_feed import QueuedTrial
 from ctkd_study.launch import RetryPolicy
 from tests.support.banks import banked
+from tests.support.clocks import Clock
 from trainables.config import TrialConfig
 
 
@@ -136,16 +137,6 @@ def test_helpers_are_told_from_the_trials_of_a_study(tmp_path: Path) -> None:
     helpers = HelperTrials(seeds(tmp_path), 0, slots=2)
     assert all(trial_id in helpers for trial_id in (".teacher", ".bank-2", ".stand-by-0"))
     assert "teacher-0123abcd-s0" not in helpers
-
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_what_was_interrupted_is_handed_out_again_after_growing_pauses(tmp_path: Path) -> None:

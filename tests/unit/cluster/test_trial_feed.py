@@ -104,7 +104,7 @@ def test_a_trial_whose_own_actor_is_starting_waits_for_it(monkeypatch: pytest.Mo
     starting = {"kd-s1"}
     monkeypatch.setattr(trial_feed, "own_actor_is_starting", lambda controller, trial: trial.trial_id in starting)
     controller = SimpleNamespace(get_trials=lambda: trials)
-    order = InOrder(lambda trial_id: False, lambda: lambda trial: False)
+    order = InOrder(lambda trial_id: False, lambda running: [])
     assert order.choose_trial_to_run(controller) is trials[2]
     starting.clear()
     assert order.choose_trial_to_run(controller) is trials[1]
@@ -113,7 +113,7 @@ def test_a_trial_whose_own_actor_is_starting_waits_for_it(monkeypatch: pytest.Mo
 
 
 def test_only_a_released_trial_is_stopped(experiment: Experiment) -> None:
-    order = InOrder(lambda trial_id: trial_id == ".stand-by-0", lambda: lambda trial: False)
+    order = InOrder(lambda trial_id: trial_id == ".stand-by-0", lambda running: [])
     trials = TrialFeed(Listed([QueuedTrial(".stand-by-0", {}), QueuedTrial("kd-s0", {})]), None)
     trials.add_configurations(experiment)
     stands_by, trial = trials.next_trial(), trials.next_trial()

@@ -10,19 +10,10 @@ from ctkd_study.launch import LaunchContext, LaunchProgress, TrialQueue
 from ctkd_study.plan import StudyState
 from ctkd_study.spec import from_mapping
 from tests.support.banks import BASE
+from tests.support.clocks import Clock
 from tests.support.records import saved
 from trainables.storage import Storage
 from trainables.trial import describe
-
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Launch:

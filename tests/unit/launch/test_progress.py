@@ -10,18 +10,9 @@ from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.report import live_table
 from ctkd_study.spec import from_mapping
+from tests.support.clocks import Clock
 from tests.support.studies import plain
 from trainables.record import Row
-
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

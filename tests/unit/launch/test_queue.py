@@ -9,6 +9,7 @@ import pytest
 from ctkd_study.launch import RetryPolicy, TrialQueue
 from ctkd_study.plan import StudyState, due
 from ctkd_study.spec import PlannedTrial, StudySpec, from_mapping
+from tests.support.clocks import Clock
 from tests.support.records import saved
 from tests.support.studies import plain
 from trainables.record import Manifest, Row, Status
@@ -36,16 +37,6 @@ def write(queue: TrialQueue, trial_id: str, status: Status, epochs: int = 1) -> 
     rows = [row(epoch) for epoch in range(1, epochs + 1)]
     manifest = describe(config, rows, rows[-1], status=status)
     saved(queue.state.folder.trial(trial_id), manifest, rows, config.run.attempt)
-
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -135,3 +135,11 @@ def test_an_object_store_is_named_by_bucket_and_prefix(scheme: str) -> None:
 def test_other_locations_are_refused(location: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Storage.at(location)
+
+
+def test_folders_are_told_from_files(storage: Storage) -> None:
+    storage.write("top/file", b"1")
+    storage.write("top/inner/deep/file", b"1")
+    storage.write("top/another/file", b"1")
+    assert storage.folders("top") == ["another", "inner"]
+    assert storage.folders("absent") == []
