@@ -169,7 +169,7 @@ class Study:
         """
         if margin is not None and not 0 < margin <= 100:
             raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
-        state = (state or self._recorded(storage)).refuse_changes()
+        state = state.refuse_changes() if state is not None else self._recorded(storage)
         lost = wasted(state.folder)
         results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
         facts, spec = _teacher_facts(state), self.spec
