@@ -6,6 +6,7 @@ and a verdict for each strategy; and, for ablations, the effects and importances
 
 from ctkd_study.analysis.importance import EVALUATOR, SEED, Effect, effects, finished_trials, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
+from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.verdict import (
     Comparison,
@@ -15,8 +16,10 @@ from ctkd_study.analysis.verdict import (
     StrategySummary,
     TeacherFacts,
     compare,
+    default_baseline,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "SEED", "Comparison", "Cost", "Effect", "Mean"]
-__all__ += ["PairedDifference", "Question", "Strategy", "StrategySummary", "TeacherFacts", "compare", "effects"]
-__all__ += ["evaluate", "finished_trials", "importances"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "SEED", "Comparison", "Cost", "Decision"]
+__all__ += ["Decisions", "Effect", "Look", "Mean", "PairedDifference", "Question", "Rule", "Strategy"]
+__all__ += ["StrategySummary", "TeacherFacts", "compare", "default_baseline", "effects", "evaluate"]
+__all__ += ["finished_trials", "follow", "importances"]

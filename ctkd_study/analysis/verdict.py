@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
 from ctkd_study.errors import StudyError
-from ctkd_study.spec import Published
+from ctkd_study.spec import Arm, Published
 
 _MOST_DROPPED = 0.10
 
@@ -134,7 +134,7 @@ def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
         StudyError: the baseline is not an arm.
     """
     by_name = {strategy.name: strategy for strategy in strategies}
-    name = question.baseline or default_baseline(strategies)
+    name = question.baseline or default_baseline([strategy.arm for strategy in strategies])
     if name not in by_name:
         raise StudyError(f"the baseline must be one of the arms, {', '.join(by_name)}, but got {name!r}")
     baseline = by_name[name]
@@ -145,10 +145,10 @@ def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
     return Comparison(question, name, summaries, pairs, interim)
 
 
-def default_baseline(strategies: Sequence[Strategy]) -> str:
+def default_baseline(arms: Sequence[Arm]) -> str:
     """The first arm with several fixed temperatures, else the first arm."""
-    grids = [strategy for strategy in strategies if strategy.arm.fixed and len(strategy.arm.settings) > 1]
-    return (grids or list(strategies))[0].name
+    grids = [arm for arm in arms if arm.fixed and len(arm.settings) > 1]
+    return (grids or list(arms))[0].name
 
 
 def paired_difference(

@@ -17,7 +17,7 @@ from rich.console import Console
 from ctkd_study.errors import LeaseError, status_after
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
-from ctkd_study.plan import Plan, StudyState
+from ctkd_study.plan import Plan, StudyState, due
 from ctkd_study.records import Launch, Losses, StudyFolder
 from ctkd_study.spec import GpuShare
 from trainables.record import Manifest
@@ -98,8 +98,12 @@ class Outcome:
     @property
     def unfinished(self) -> dict[str, str]:
         """Trials without a final record, each with the fault that it met last; empty if the launch was stopped."""
-        ended = {key for key, manifest in self.manifests.items() if manifest.status != "running"}
-        return {trial.id: self.interrupted.get(trial.id, "") for trial in self.plan.trials if trial.id not in ended}
+        return {trial.id: self.interrupted.get(trial.id, "") for trial in due(self.state.spec, self.manifests)}
+
+    @property
+    def trials(self) -> int:
+        """How many trials have ended or are due."""
+        return sum(manifest.status != "running" for manifest in self.manifests.values()) + len(self.unfinished)
 
 
 def launch(
@@ -145,8 +149,9 @@ def launch(
             uid = state.stored()
             if retry:
                 state.forget_failures(held.number)
-            progress = LaunchProgress(state.plan.trials, state.manifests)
-            queue, began = TrialQueue(state, uid, held.number, retry=retry), time.perf_counter()
+            counted = {*state.manifests, *(trial.id for trial in due(spec, state.manifests))}
+            progress = LaunchProgress([t for t in state.plan.trials if t.id in counted], state.manifests)
+            queue, began = TrialQueue(state, uid, held.number, retry=retry, on_due=progress.add), time.perf_counter()
             saved = stack.enter_context(track(uid)) if track is not None else (lambda trial_id: None)
             if not queue.exhausted:
                 if watch is not None:

@@ -6,11 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from ctkd_study.spec import PlannedTrial
 from trainables.record import Manifest, Row, Status
 
 _STALL_EPOCHS, _STALL_SECONDS, _QUIET_SECONDS, _SETUP_SECONDS = 10, 600.0, 30.0, 20.0
+_NO_RECORDS: Mapping[str, Manifest] = MappingProxyType({})
 _PACE_SECONDS = 3.0  # short epochs are reported in bursts; a pace seen for less would be a burst's
 
 
@@ -28,20 +30,17 @@ class LaunchProgress:
     """Counts what happens in a launch. Its methods may be called from any thread, and take microseconds.
 
     Args:
-        trials: all planned trials.
+        trials: those that have a record or are due; more may be ``added``.
         before: the manifests of those that have a record.
     """
 
     def __init__(self, trials: Iterable[PlannedTrial], before: Mapping[str, Manifest]) -> None:
         self._lock = threading.Lock()
         self.began = time.monotonic()
-        self._trials = {trial.id: trial for trial in trials}
+        self._trials: dict[str, PlannedTrial] = {}
         self._status: dict[str, Status | None] = {}
         self._epochs: dict[str, int] = {}
-        for trial_id in self._trials:
-            manifest = before.get(trial_id)
-            self._status[trial_id] = manifest.status if manifest and manifest.status != "running" else None
-            self._epochs[trial_id] = manifest.epoch if manifest else 0
+        self.add(trials, before)
         self.saves = 0
         """Checkpoints written in this launch."""
         self.device_seconds = 0.0
@@ -58,6 +57,16 @@ class LaunchProgress:
         self._note = ""
         self._since: float | None = None
         self._trained_since, self._longest = 0, 0.0
+
+    def add(self, trials: Iterable[PlannedTrial], before: Mapping[str, Manifest] = _NO_RECORDS) -> None:
+        """Trials have become due; those that are counted already stay as they are."""
+        with self._lock:
+            for trial in trials:
+                if trial.id not in self._trials:
+                    manifest = before.get(trial.id)
+                    self._trials[trial.id] = trial
+                    self._status[trial.id] = manifest.status if manifest and manifest.status != "running" else None
+                    self._epochs[trial.id] = manifest.epoch if manifest else 0
 
     @property
     def note(self) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ctkd_study.launch.retries import RetryPolicy
 from ctkd_study.plan import StudyState, due
@@ -52,6 +52,8 @@ class TrialQueue:
         attempt: number of the launch.
         policy: when interrupted trials are tried again.
         now: seconds on a clock that only grows.
+        retry: whether failed trials run again from their last checkpoint.
+        on_due: told what is due each time that the rule is asked.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class TrialQueue:
         policy: RetryPolicy | None = None,
         now: Callable[[], float] = time.monotonic,
         retry: bool = False,
+        on_due: Callable[[Sequence[PlannedTrial]], None] = lambda trials: None,
     ) -> None:
         self.state, self.uid, self.attempt, self._retry = state, uid, attempt, retry
-        self.policy, self._now = policy or RetryPolicy(), now
+        self.policy, self._now, self._on_due = policy or RetryPolicy(), now, on_due
         self.handed_out: dict[str, PendingTrial] = {}
         """Every trial that was given to a runner in this launch, by id."""
         self.running: set[str] = set()
@@ -154,6 +157,7 @@ class TrialQueue:
     def _ask(self) -> None:
         trials = due(self.state.spec, self.state.manifests)
         self._due = {trial.id: trial for trial in trials if trial.id not in self.handed_out}
+        self._on_due(trials)
 
     def _pending(self, trial: PlannedTrial) -> PendingTrial:
         spec = self.state.spec

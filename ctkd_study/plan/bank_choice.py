@@ -53,10 +53,10 @@ def forecast(spec: StudySpec) -> BankForecast | None:
         return None
     widest = max(configs, key=lambda config: config.distiller.needs == "pooled")
     longest = max(config.recipe.epochs for config in configs)
-    reads = len(spec.seeds) * sum(config.recipe.epochs for config in configs)
+    reads = len(spec.all_seeds) * sum(config.recipe.epochs for config in configs)
     views = widest.data.views.count
     source = spec.teacher_source or ("bank32" if views == 1 else "bank16")
-    return BankForecast(widest, source, reads, share_of(dict.fromkeys(spec.seeds, longest), views))
+    return BankForecast(widest, source, reads, share_of(dict.fromkeys(spec.all_seeds, longest), views))
 
 
 def settled(spec: StudySpec, before: StudySpec | None) -> StudySpec:

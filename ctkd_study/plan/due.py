@@ -3,21 +3,23 @@
 import dataclasses
 from collections.abc import Mapping
 
+from ctkd_study.plan.rule import decisions
 from ctkd_study.spec import PlannedTrial, StudySpec
 from trainables.record import Manifest
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All trials of a study, seed by seed, so that early results already compare whole strategies."""
+    """All trials that a study may run, seed by seed; where seeds are added until it is decided, not all of them do."""
 
     spec: StudySpec
     trials: tuple[PlannedTrial, ...]
 
 
 def make_plan(spec: StudySpec) -> Plan:
-    """Plan a study: all that is due where nothing is recorded yet."""
-    return Plan(spec, due(spec, {}))
+    """Plan a study."""
+    trials = (setting.trial(seed) for seed in spec.all_seeds for arm in spec.resolved_arms for setting in arm.settings)
+    return Plan(spec, tuple(trials))
 
 
 def due(study: StudySpec, records: Mapping[str, Manifest]) -> tuple[PlannedTrial, ...]:
@@ -33,4 +35,11 @@ def due(study: StudySpec, records: Mapping[str, Manifest]) -> tuple[PlannedTrial
     Returns:
         Seed by seed, so that early results already compare whole strategies; within a seed, arm by arm.
     """
-    return tuple(trial for seed in study.seeds for arm in study.resolved_arms for trial in arm.due(seed, records))
+    seeds, found = study.all_seeds, decisions(study, records)
+    return tuple(
+        trial
+        for place, seed in enumerate(seeds)
+        for arm in study.resolved_arms
+        if found is None or place < found.reach[arm.name]
+        for trial in arm.due(seed, records)
+    )

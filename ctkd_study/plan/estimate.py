@@ -125,7 +125,7 @@ def _noting(found: dict[str, str], part: str) -> Iterator[None]:
 def _arm(arm: Arm, spec: StudySpec, records: Mapping[str, Manifest], timer: StepTimer) -> ArmEstimate:
     costs: list[Cost] = []
     for setting in arm.settings:
-        recorded = [records.get(setting.trial(seed).id) for seed in spec.seeds]
+        recorded = [records.get(setting.trial(seed).id) for seed in spec.all_seeds]
         finished = [record for record in recorded if record is not None and record.status == "finished"]
         with blaming(f"arm {arm.name}: the timed steps failed"):
             costs += [_of_finished(finished) if finished else timer.trial(setting.config)] * len(recorded)
@@ -174,7 +174,7 @@ def _bank(plan: Plan, timer: StepTimer, teachers: str | None) -> BankEstimate | 
             pairs = unbanked([config.model_copy(update={"run": run}) for config in readers])
     elif source in PRECISIONS:  # which pairs are banked cannot be looked up: the bank is taken for empty
         longest = max(config.recipe.epochs for config in readers)
-        pairs = round(examples * share_of(dict.fromkeys(plan.spec.seeds, longest), data.views.count))
+        pairs = round(examples * share_of(dict.fromkeys(plan.spec.all_seeds, longest), data.views.count))
     with blaming("teacher: the timed images failed"):
         seconds = timer.look(readers[0]) * pairs if pairs else Range()
     return BankEstimate(source, examples * sum(config.recipe.epochs for config in readers), pairs, seconds)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.bank_choice import settled
 from ctkd_study.plan.due import Plan, make_plan
+from ctkd_study.plan.rule import as_begun
 from ctkd_study.records import StudyFolder, inputs_of, refuse_changes
 from ctkd_study.spec import StudySpec
 from trainables import record, teacher
@@ -27,12 +28,13 @@ class StudyState:
 
     Raises:
         StudyError: the stored study is damaged, or the study needs a bank larger than it allows.
+        ChangedStudyError: how seeds are added is not as fixed at the first run.
     """
 
     def __init__(self, spec: StudySpec, storage: Storage, fresh: bool = False) -> None:
         self.folder = StudyFolder(storage, spec.name)
         stored, self._uid = (None, "") if fresh or not self.folder.is_study() else self.folder.stored()
-        self.plan: Plan = make_plan(settled(spec, stored))
+        self.plan: Plan = make_plan(settled(as_begun(spec, stored), stored))
         self._scans: dict[str, Scan] = {}
         self._failures_from = 0
         self._recorded = self._now = Inputs()

@@ -4,11 +4,11 @@ Takes a storage and a study's name. Gives the stored study, its launches (one dr
 of changes, and ``TrialResult`` and ``History`` for those who analyse.
 """
 
-from ctkd_study.records.changes import inputs_of, refuse_changes
+from ctkd_study.records.changes import differences, inputs_of, refuse_changes
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.records.launches import Launch, Losses, wasted
 from ctkd_study.records.looks import record_look
 from ctkd_study.records.results import History, TrialResult
 
-__all__ = ["History", "Launch", "Losses", "StudyFolder", "TrialResult", "inputs_of", "record_look", "refuse_changes"]
-__all__ += ["wasted"]
+__all__ = ["History", "Launch", "Losses", "StudyFolder", "TrialResult", "differences", "inputs_of"]
+__all__ += ["record_look", "refuse_changes", "wasted"]

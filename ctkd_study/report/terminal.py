@@ -52,8 +52,8 @@ def _table(content: columns.Table) -> Table:
 
 def show_outcome(outcome: Outcome, console: Console) -> None:
     """Print what a launch did."""
-    settled = len(outcome.plan.trials) - len(outcome.unfinished)
-    _print(console, f"{settled} of {len(outcome.plan.trials)} trials have ended; {outcome.trained} ran in this launch.")
+    ended = outcome.trials - len(outcome.unfinished)
+    _print(console, f"{ended} of {outcome.trials} trials have ended; {outcome.trained} ran in this launch.")
     for trial_id, damaged in outcome.damaged.items():
         for text in damaged:
             _print(console, f"{_one_line(f'{trial_id}: {text}')}; it was passed over.")

@@ -19,6 +19,7 @@ from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.error_messages import suggestion
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.resolver import resolve_arms
+from ctkd_study.spec.until import UntilOptions, with_more
 from ctkd_study.spec.values import NAME
 from trainables.config import CheckpointOptions, TrialParts
 from trainables.options import Options
@@ -104,6 +105,11 @@ class StudySpec(TrialParts, _Heading):
     currency: str = Field(
         "USD", min_length=1, max_length=8, description="What the price is in, as it is to be printed."
     )
+    until: UntilOptions | None = Field(
+        None,
+        description="Seeds are added to the listed ones until the verdict is decided; fixed at the first run, with "
+        "margin and baseline.",
+    )
     resources: Resources = Field(Resources(), description="What one trial is given of the machine.")
     concurrency: int | None = Field(
         None, ge=1, le=100_000, description="Trials at once, at most; default: as many as fit."
@@ -125,6 +131,19 @@ class StudySpec(TrialParts, _Heading):
         if value is not None and value < len(seeds):
             raise ValueError(f"must be at least the number of seeds, {len(seeds)}")
         return value
+
+    @field_validator("until")
+    @classmethod
+    def _until_fits(cls, value: UntilOptions | None, info: ValidationInfo) -> UntilOptions | None:
+        if value is None or "seeds" not in info.data:
+            return value
+        if info.data.get("protocol") == "paper":
+            raise ValueError("protocol 'paper' gives no verdict that could be decided")
+        if info.data.get("seeds_planned") is not None:
+            raise ValueError("until.seeds is the number of seeds at the final look: leave seeds_planned out")
+        if value.budget.money is not None and not info.data.get("price_per_device_hour"):
+            raise ValueError("a budget of money needs price_per_device_hour, above 0")
+        return value.settled(len(info.data["seeds"]))
 
     @field_validator("resources")
     @classmethod
@@ -175,6 +194,12 @@ class StudySpec(TrialParts, _Heading):
     def resolved_arms(self) -> tuple[Arm, ...]:
         """The arms with their settings, in the order of the file."""
         return self._resolved_arms
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The listed seeds, and those that ``until`` may add, in the order in which they run."""
+        most = self.until.seeds if self.until is not None else None
+        return with_more(self.seeds, most) if most is not None else self.seeds
 
     @property
     def cores_per_trial(self) -> float:

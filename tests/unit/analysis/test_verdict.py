@@ -112,8 +112,8 @@ def test_the_baseline_is_the_first_arm_with_several_fixed_settings() -> None:
         arm("grid", "T=1", "T=4", fixed=True),
         arm("grid2", "T=2", "T=8", fixed=True),
     ]
-    assert default_baseline(evaluate(plans, [0], [], "validation")) == "grid"
-    assert default_baseline(evaluate(plans[:2], [0], [], "validation")) == "curves"
+    assert default_baseline(plans) == "grid"
+    assert default_baseline(plans[:2]) == "curves"
 
 
 def test_a_given_baseline_is_taken_and_must_be_an_arm() -> None:

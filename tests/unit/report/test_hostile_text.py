@@ -103,7 +103,7 @@ def test_on_a_terminal(text: str, terminal_codes: bool) -> None:
 def test_of_a_launch_and_a_plan(text: str) -> None:
     marked = f"<{text}>"
     done: Any = SimpleNamespace(
-        plan=SimpleNamespace(trials=("a",)),
+        trials=1,
         unfinished={marked: f"{marked}\nfailed: no"},
         trained=0,
         damaged={marked: [f"{marked}\nfailed: no"]},
