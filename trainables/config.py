@@ -20,6 +20,7 @@ from trainables.options import LocalPath, Options
 from trainables.plugins import code_of
 from trainables.recipe import Recipe
 from trainables.registry import OneOf, Registry
+from trainables.streams import MAX_SEED
 from trainables.temperatures import TEMPERATURES, TemperatureOptions
 
 TeacherSource = Literal["bank32", "bank16", "online"]
@@ -34,7 +35,7 @@ class TeacherOptions(Options):
     checkpoint: LocalPath | None = Field(
         None, description="File with the teacher's weights; it may have seen the validation split."
     )
-    seed: int = Field(0, ge=0, le=2**31, description="Seed of the teacher's own training.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of the teacher's own training.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "TeacherOptions":
@@ -158,7 +159,9 @@ class TrialParts(Options):
 class TrialConfig(TrialParts):
     """One setting with one seed."""
 
-    seed: int = Field(ge=0, le=2**31, description="Seed of student, batch order, views, and whatever else is random.")
+    seed: int = Field(
+        ge=0, le=MAX_SEED, description="Seed of student, batch order, views, and whatever else is random."
+    )
     run: RunOptions = RunOptions()
 
     @model_validator(mode="before")

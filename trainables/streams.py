@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+MAX_SEED = 2**31
+"""The largest seed that a user may give."""
+
 
 class Purpose(enum.StrEnum):
     """What a stream is for. The names are part of the address: renaming one changes results."""

@@ -11,6 +11,7 @@ from ctkd_study.spec.schema import json_schema
 from ctkd_study.spec.study_spec import GpuShare, StudySpec
 from ctkd_study.spec.study_warnings import warnings
 from ctkd_study.spec.values import NAME, leaves, text
+from ctkd_study.spec.vary import Vary
 
 __all__ = ["NAME", "Arm", "GpuShare", "PlannedTrial", "Published", "Setting", "StudySpec", "from_mapping", "grid"]
-__all__ += ["json_schema", "leaves", "load", "text", "warnings"]
+__all__ += ["Vary", "json_schema", "leaves", "load", "text", "warnings"]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ctkd_study.spec.vary import Vary
 from trainables.config import TrialConfig
 from trainables.record import Manifest
 
@@ -23,6 +24,8 @@ class Setting:
     """Whether it trains for another number of epochs than the study's recipe."""
     config: TrialConfig
     """The configuration with seed 0 and an empty ``run``; a trial fills in both."""
+    vary: Vary
+    """In which groups of seeds the teacher and the split are others."""
 
     def trial(self, seed: int) -> "PlannedTrial":
         """Return the trial of this setting with a seed."""
@@ -49,7 +52,12 @@ class PlannedTrial:
     @property
     def config(self) -> TrialConfig:
         """The trial's configuration, its ``run`` still empty."""
-        return self.setting.config.model_copy(update={"seed": self.seed})
+        return self.setting.vary.applied(self.setting.config, self.seed)
+
+    @property
+    def group(self) -> int:
+        """The group of its seed: the trials of a group share a teacher and a split."""
+        return self.setting.vary.group(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.error_messages import Problem, problems_of, show, unknown_key
 from ctkd_study.spec.grids import Grid, chosen, find_grids
 from ctkd_study.spec.values import NAME, get, leaves, project, text
+from ctkd_study.spec.vary import Vary
 from trainables.config import TrialConfig, TrialParts, combination_faults
 from trainables.hashing import digest
 from trainables.models import MODELS
@@ -47,6 +48,7 @@ class Resolver:
 
     def __init__(self, study: Mapping[str, Any], folder: Path | None) -> None:
         self._study, self._folder = study, folder
+        self._vary = _vary_of(study)
         stated = {key: self._validated(key, study[key]) for key in _PARTS if key in study}
         fields = TrialParts.model_fields.items()
         self._parts = {key: _Part(field.get_default()) for key, field in fields if not field.is_required()} | stated
@@ -143,7 +145,16 @@ class Resolver:
             overrides_student=config.student != self._parts["student"].value,
             overrides_epochs=config.recipe.epochs != self._parts["recipe"].value.epochs,
             config=config,
+            vary=self._vary,
         )
+
+
+def _vary_of(study: Mapping[str, Any]) -> Vary:
+    """Return what a study varies; where that is wrong, which others report, nothing."""
+    try:
+        return Vary.model_validate(study.get("vary", {}))
+    except ValidationError:
+        return Vary()
 
 
 def resolve_arms(study: Mapping[str, Any], folder: Path | None) -> tuple[tuple[Arm, ...], list[Problem]]:

@@ -21,13 +21,14 @@ from ctkd_study.spec.published import Published
 from ctkd_study.spec.resolver import resolve_arms
 from ctkd_study.spec.until import UntilOptions, with_more
 from ctkd_study.spec.values import NAME
+from ctkd_study.spec.vary import Vary, vary_fault
 from trainables.config import CheckpointOptions, TrialParts
 from trainables.options import Options
+from trainables.streams import MAX_SEED
 
 _MAX_SEEDS = 10_000
-_MAX_SEED = 2**31
 
-_Seed = Annotated[int, Field(ge=0, le=_MAX_SEED)]
+_Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 _SeedList = Annotated[list[_Seed], Field(min_length=1, max_length=_MAX_SEEDS, json_schema_extra={"uniqueItems": True})]
 _WRITTEN_SEEDS: TypeAdapter[Any] = TypeAdapter(Annotated[int, Field(ge=1, le=_MAX_SEEDS)] | _SeedList)
 
@@ -81,6 +82,11 @@ class StudySpec(TrialParts, _Heading):
     """One question: data, teacher, student, recipe, arms, seeds."""
 
     seeds: Seeds = Field(description="A number of seeds, or a list of them; every arm runs with each.")
+    vary: Vary = Field(
+        Vary(),
+        description="What else differs between seeds: each group of seeds has a teacher or a split of its own. The "
+        "group of a seed is the seed modulo the number of groups.",
+    )
     seeds_planned: int | None = Field(
         None,
         ge=1,
@@ -123,6 +129,13 @@ class StudySpec(TrialParts, _Heading):
     )
     bank: BankOptions = Field(BankOptions(), description="The bank of the teacher's outputs.")
     checkpoint: CheckpointOptions = Field(CheckpointOptions(), description="When a trial saves itself.")
+
+    @field_validator("vary")
+    @classmethod
+    def _what_varies_can(cls, value: Vary, info: ValidationInfo) -> Vary:
+        if fault := vary_fault(value, info.data):
+            raise ValueError(fault)
+        return value
 
     @field_validator("seeds_planned")
     @classmethod

@@ -4,6 +4,7 @@ from ctkd_study.errors import dotted
 from ctkd_study.spec.arms import Setting
 from ctkd_study.spec.study_spec import StudySpec
 from ctkd_study.spec.values import leaves
+from ctkd_study.spec.vary import group_sizes
 
 _FEWEST_FOR_AN_INTERVAL = 3
 
@@ -20,6 +21,11 @@ def warnings(spec: StudySpec) -> list[str]:
         )
     if len(spec.seeds) < _FEWEST_FOR_AN_INTERVAL:
         found.append(f"{len(spec.seeds)} seeds give no interval and no verdict: use at least {_FEWEST_FOR_AN_INTERVAL}")
+    if len(set(sizes := group_sizes(spec.vary, spec.seeds))) > 1:
+        found.append(
+            f"the {len(sizes)} groups of seeds have {min(sizes)} to {max(sizes)} seeds each: give every group the same "
+            "number, so that none counts for more"
+        )
     if len(spec.arms) == 1:
         found.append("there is one arm, and nothing to compare it with")
     settings = spec.settings()

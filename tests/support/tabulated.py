@@ -8,7 +8,7 @@ from typing import Any
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.verdict import Comparison, Question, TeacherFacts, compare
 from ctkd_study.records.results import History, TrialResult
-from ctkd_study.spec import Arm, Setting
+from ctkd_study.spec import Arm, Setting, Vary
 from trainables.config import TrialConfig
 from trainables.record import Row
 
@@ -28,7 +28,8 @@ def arm(
         "distiller": SimpleNamespace(needs="logits" if uses_teacher else "nothing"),
     }
     config = TrialConfig.model_construct(**parts)
-    settings = (Setting(name, label, label, overrides_student, overrides_epochs, config) for label in labels or (name,))
+    differs = (overrides_student, overrides_epochs)
+    settings = (Setting(name, label, label, *differs, config, Vary()) for label in labels or (name,))
     return Arm(name, tuple(settings), {})
 
 

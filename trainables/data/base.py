@@ -110,7 +110,10 @@ class DataOptions(Options):
         description="The student trains on this many of the remaining examples; default: all. Subsets are nested.",
     )
     split_seed: int = Field(
-        0, ge=0, le=2**31, description="Which validation split and which subsets; the same for all trials."
+        0,
+        ge=0,
+        le=streams.MAX_SEED,
+        description="Which validation split and which subsets; the same for all trials, unless `vary` says otherwise.",
     )
     views: Annotated[ViewOptions, OneOf(VIEWS)] = Field(
         default=Plain(), description="The augmented forms of an example."
