@@ -107,6 +107,11 @@ def main(verbose: bool) -> None:
 )
 @click.option("--fresh", is_flag=True, help="Start anew; the old records are renamed, not deleted.")
 @click.option("--retry", is_flag=True, help="Run failed trials again.")
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Add seeds until every arm is decided, up to 20 or as `until:` in the file says, which needs no option.",
+)
 def run(
     study: str,
     storage: str,
@@ -115,6 +120,7 @@ def run(
     address: str | None,
     fresh: bool,
     retry: bool,
+    until_decided: bool,
 ) -> int | None:
     """Run what is left of a study and print the verdict. The same command goes on after an interruption."""
     from ctkd_study.report import show, show_outcome
@@ -123,6 +129,8 @@ def run(
 
     console = Console()
     loaded = Study.from_file(study, overrides)
+    if until_decided and loaded.spec.until is None:
+        loaded = Study.from_file(study, (*overrides, "until={}"))
     for warning in warnings(loaded.spec):
         click.echo(f"warning: {visible(warning)}", err=True)
     outcome = loaded.run(
@@ -255,7 +263,8 @@ def check(study: str, overrides: tuple[str, ...]) -> None:
     for warning in warnings(loaded.spec):
         click.echo(f"warning: {visible(warning)}")
     settings, trials = len(loaded.spec.settings()), len(loaded.plan().trials)
-    click.echo(f"{study} is a study: {len(loaded.spec.arms)} arms, {settings} settings, {trials} trials.")
+    most = "at most " if loaded.spec.until is not None else ""
+    click.echo(f"{study} is a study: {len(loaded.spec.arms)} arms, {settings} settings, {most}{trials} trials.")
 
 
 @main.command()

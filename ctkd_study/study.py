@@ -15,7 +15,17 @@ from ctkd_study.analysis import Comparison, Cost, Question, TeacherFacts, compar
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
-from ctkd_study.plan import Estimate, Plan, StudyState, check_networks, estimate, faulty_arms, known_sizes, read_data
+from ctkd_study.plan import (
+    Estimate,
+    Plan,
+    StudyState,
+    check_networks,
+    decisions,
+    estimate,
+    faulty_arms,
+    known_sizes,
+    read_data,
+)
 from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
 from ctkd_study.report import sentence, show_progress
 from ctkd_study.spec import NAME, StudySpec, from_mapping, load
@@ -172,7 +182,7 @@ class Study:
         state = state.refuse_changes() if state is not None else self._recorded(storage)
         lost = wasted(state.folder)
         results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
-        facts, spec = _teacher_facts(state), self.spec
+        facts, spec, found = _teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
         published = spec.published
         teacher_cost = ((facts and facts.cost) or Cost()) if charge_teacher else None
         question = Question(
@@ -180,12 +190,12 @@ class Study:
             text=spec.question,
             protocol=spec.protocol,
             margin=margin or spec.margin,
-            seeds=spec.seeds,
+            seeds=spec.all_seeds[: found.seeds] if found is not None else spec.seeds,
             data=getattr(spec.data, "name", ""),
             validation=spec.data.validation,
             test=next((m.test_examples for m in state.manifests.values() if m.test_examples), None),
             teacher=facts,
-            seeds_planned=spec.seeds_planned,
+            seeds_planned=spec.until.seeds if spec.until is not None else spec.seeds_planned,
             baseline=baseline or spec.baseline,
             price_per_device_hour=spec.price_per_device_hour,
             currency=spec.currency,
@@ -193,10 +203,12 @@ class Study:
             published=published,
             published_differs=published.differences(spec.protocol, spec.data, spec.recipe) if published else (),
         )
-        found = compare(question, evaluate(state.spec.resolved_arms, spec.seeds, results, spec.protocol, teacher_cost))
-        seen = max((len(pair.seeds) for pair in found.pairs), default=0)
-        looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in found.pairs}) if seen else 0
-        return dataclasses.replace(found, looks=looks, sentence=sentence(found))
+        reach = found.reach if found is not None else {}
+        strategies = evaluate(spec.resolved_arms, question.seeds, results, spec.protocol, teacher_cost, reach)
+        comparison = compare(question, strategies, found)
+        seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)
+        looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in comparison.pairs}) if seen else 0
+        return dataclasses.replace(comparison, looks=looks, sentence=sentence(comparison))
 
     def histories(self, storage: str = "results", *, state: StudyState | None = None) -> list[History]:
         """The epochs of the trials with a learned temperature, as far as there are records; for the course of T."""

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from ctkd_study.analysis.spending import anytime_half_width
+
 Verdict = Literal["better", "not_worse", "worse", "undecided"]
 
 FEWEST_SEEDS = 3
@@ -73,6 +75,23 @@ def p_value(differences: Sequence[float], floor: float = 0.0) -> float | None:
         return None
     statistic = statistics.fmean(differences) / (deviation / math.sqrt(len(differences)))
     return float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
+
+
+def anytime_interval(
+    differences: Sequence[float], floor: float = 0.0, confidence: float = CONFIDENCE
+) -> tuple[float, float] | None:
+    """The two ends of an interval that holds at all numbers of seeds together; None while it has no ends.
+
+    Args:
+        differences: one per seed so far.
+        floor: the deviation to assume where all of them are equal.
+        confidence: of all these intervals together, two-sided.
+    """
+    if len(differences) < FEWEST_SEEDS:
+        return None
+    half = anytime_half_width(len(differences), spread(differences, floor), (1 - confidence) / 2)
+    mean = statistics.fmean(differences)
+    return (mean - half, mean + half) if math.isfinite(half) else None
 
 
 def decide(low: float | None, high: float | None, margin: float) -> Verdict:

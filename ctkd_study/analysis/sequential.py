@@ -97,7 +97,7 @@ class Decisions:
 
 
 def follow(
-    rule: Rule, arms: Sequence[Arm], seeds: Sequence[int], results: Iterable[TrialResult], floor: float = 0.0
+    rule: Rule, arms: Sequence[Arm], seeds: Sequence[int], results: Iterable[TrialResult], test: int | None = None
 ) -> Decisions:
     """Take all looks for which the trials have ended.
 
@@ -106,8 +106,9 @@ def follow(
         arms: all of the study.
         seeds: in the order in which they run, at least as many as the last look sees.
         results: of the trials that have a record.
-        floor: the deviation to assume where all differences are equal.
+        test: how many test examples there are; equal differences are taken to vary by their rounding.
     """
+    floor = math.sqrt(2) * inference.rounding(test)
     known = {result.id: result for result in results}
     costs: dict[tuple[str, int], float] = defaultdict(float)
     for result in known.values():

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 _NODES, _POINTS = 1500, 48
 """Of the grid over r, and of the quadrature over a new value; more of either change no critical value's fifth digit."""
-_PRIOR = 0.5
+_PRIOR = 1.0
 """Variance of the effect (mean over deviation) that the anytime interval is tuned to; it holds for any."""
 
 
@@ -101,3 +101,25 @@ def _after(survival: Survival, bound: float, seeds: int) -> Survival:
 def _beyond(v: Array, free: int) -> Array:
     """The chance that one coordinate of a uniform direction is above a value."""
     return np.asarray(special.stdtr(free, -v * np.sqrt(free / np.maximum(1 - v**2, 1e-300))))
+
+
+def anytime_half_width(seeds: int, deviation: float, error: float) -> float:
+    """Half of an interval that holds at all numbers of seeds together, however often and whenever somebody looks.
+
+    The interval holds the means that a scale-invariant likelihood ratio, with a normal prior on the effect, does not
+    reject: the ratio is a martingale of the t statistics, so it ever exceeds 1/error with at most that chance (Wang and
+    Ramdas, arXiv 2310.03722, section 4; checked by simulation).
+
+    Args:
+        seeds: how many values there are now.
+        deviation: their standard deviation.
+        error: one-sided; both sides together have twice that.
+
+    Returns:
+        Infinity while there are too few seeds.
+    """
+    prior = 1 + seeds * _PRIOR
+    ratio = (prior / (2 * error) ** 2) ** (1 / seeds)
+    if seeds < 2 or ratio >= prior:
+        return math.inf
+    return deviation * math.sqrt((seeds - 1) * (ratio - 1) / (1 - ratio / prior) / seeds)

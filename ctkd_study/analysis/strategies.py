@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from ctkd_study.records import TrialResult
@@ -52,7 +53,7 @@ class Strategy:
 
     arm: Arm
     replicates: tuple[Replicate, ...]
-    """One per seed, in the order of the study."""
+    """One per seed that the arm is to run, in the order of the study."""
     failed: tuple[TrialResult, ...]
     missing: int
     """Trials that have not ended."""
@@ -93,6 +94,7 @@ def evaluate(
     results: Iterable[TrialResult],
     protocol: Protocol,
     teacher_cost: Cost | None = None,
+    reach: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Strategy, ...]:
     """Return what each arm would have picked and paid at each seed.
 
@@ -101,15 +103,17 @@ def evaluate(
         protocol: ``validation`` keeps the best by validation accuracy, ``paper`` by test accuracy.
         teacher_cost: if given, every replicate also pays the teacher's training once (if it uses the teacher), the
             teacher's work in its trials, and evaluation.
+        reach: how many of the seeds an arm is to run, by name, where these are not all.
     """
     known = {result.id: result for result in results}
     strategies = []
     for arm in arms:
-        ids = [setting.trial(seed).id for seed in seeds for setting in arm.settings]
+        its_seeds = seeds[: reach.get(arm.name, len(seeds))]
+        ids = [setting.trial(seed).id for seed in its_seeds for setting in arm.settings]
         found = [known[trial_id] for trial_id in ids if trial_id in known]
         strategy = Strategy(
             arm=arm,
-            replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in seeds),
+            replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in its_seeds),
             failed=tuple(result for result in found if result.status == "failed"),
             missing=len(ids) - sum(result.status != "running" for result in found),
             wasted_device_seconds=sum((result.wasted_device_seconds for result in found), 0.0),

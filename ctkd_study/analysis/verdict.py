@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Sequence
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.sequential import Decision, Decisions, Rule
 from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Arm, Published
@@ -108,6 +109,10 @@ class PairedDifference:
     """More than a tenth: the other seeds no longer describe the pair, which is undecided."""
     per_seed: tuple[float | None, ...]
     """Differences, in the order of the study's seeds; None where a seed is not in the pair."""
+    anytime: tuple[float, float] | None = None
+    """An interval that holds however often somebody looks; None where there are too few seeds for one."""
+    decision: Decision | None = None
+    """The looks, in a study that adds seeds until this pair is decided: interval and verdict are those of the last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,15 +125,22 @@ class Comparison:
     pairs: tuple[PairedDifference, ...]
     """Each other strategy minus the baseline; empty in the paper's protocol, which gives no verdict."""
     interim: bool
-    """Whether a pair has fewer seeds than the final look will."""
+    """Whether a pair has fewer seeds than the final look will, or is to get more."""
     looks: int = 0
     """How many different numbers of seeds somebody has looked at, this one included."""
     sentence: str = ""
     """The verdict in words; ``Study.compare`` fills it."""
+    rule: Rule | None = None
+    """How seeds are added until the confirmed arms are decided; None in another study."""
 
 
-def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
+def compare(question: Question, strategies: Sequence[Strategy], decisions: Decisions | None = None) -> Comparison:
     """Compare the strategies, one per arm in the order of the study, with the baseline.
+
+    Args:
+        question: what the comparison is about.
+        strategies: with what each seed would have picked and paid.
+        decisions: the looks that were taken, in a study that adds seeds until it is decided.
 
     Raises:
         StudyError: the baseline is not an arm.
@@ -141,8 +153,39 @@ def compare(question: Question, strategies: Sequence[Strategy]) -> Comparison:
     summaries = tuple(_summary(strategy, baseline, question) for strategy in strategies)
     others = [each for each in strategies if each is not baseline] if question.protocol == "validation" else []
     pairs = tuple(paired_difference(strategy, baseline, question.margin, question.test) for strategy in others)
-    interim = any(len(pair.seeds) + pair.dropped < question.final_seeds for pair in pairs)
-    return Comparison(question, name, summaries, pairs, interim)
+    if decisions is None:
+        interim = any(len(pair.seeds) + pair.dropped < question.final_seeds for pair in pairs)
+        return Comparison(question, name, summaries, pairs, interim)
+    if name != decisions.rule.baseline:
+        raise StudyError(f"the looks of this study are at differences to {decisions.rule.baseline}, not to {name}")
+    pairs = tuple(_as_looked_at(pair, decisions, question) for pair in pairs)
+    interim = any(decision.state == "open" for decision in decisions.by_arm.values())
+    return Comparison(question, name, summaries, pairs, interim, rule=decisions.rule)
+
+
+def _as_looked_at(pair: PairedDifference, decisions: Decisions, question: Question) -> PairedDifference:
+    """The pair as the last look saw it; without a look, there is no interval yet."""
+    decision = decisions.by_arm.get(pair.a)
+    if decision is None:
+        return pair
+    more = 0 if decision.state == "decided" else None
+    found = dataclasses.replace(
+        pair, decision=decision, low=None, high=None, verdict="undecided", p_value=None, more_seeds=more
+    )
+    if not decision.looks:
+        return found
+    look = decision.looks[-1]
+    verdict = look.verdict
+    if question.margin != decisions.rule.margin and not pair.too_many_dropped:
+        verdict = inference.decide(look.low, look.high, question.margin)
+    return dataclasses.replace(
+        found,
+        seeds=tuple(seed for seed in question.seeds[: look.seeds] if seed in pair.seeds),
+        difference=look.difference,
+        low=look.low,
+        high=look.high,
+        verdict=verdict,
+    )
 
 
 def default_baseline(arms: Sequence[Arm]) -> str:
@@ -197,6 +240,7 @@ def paired_difference(
         dropped=dropped,
         too_many_dropped=too_many,
         per_seed=tuple(per_seed.values()),
+        anytime=inference.anytime_interval(differences, floor),
     )
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console
@@ -17,9 +17,9 @@ from rich.console import Console
 from ctkd_study.errors import LeaseError, status_after
 from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
-from ctkd_study.plan import Plan, StudyState, due
+from ctkd_study.plan import Plan, StudyState, decisions, due
 from ctkd_study.records import Launch, Losses, StudyFolder
-from ctkd_study.spec import GpuShare
+from ctkd_study.spec import GpuShare, PlannedTrial
 from trainables.record import Manifest
 
 
@@ -140,6 +140,11 @@ def launch(
     def losses() -> tuple[Losses, Losses]:
         return (progress.wasted, progress.unsaved()) if progress is not None else ({}, {})
 
+    def told(trials: Sequence[PlannedTrial]) -> None:
+        if progress is not None:
+            progress.add(trials)
+            progress.decisions = decisions(spec, state.manifests)
+
     queue: TrialQueue | None = None
     stopped: KeyboardInterrupt | None = None
     try:
@@ -151,7 +156,7 @@ def launch(
                 state.forget_failures(held.number)
             counted = {*state.manifests, *(trial.id for trial in due(spec, state.manifests))}
             progress = LaunchProgress([t for t in state.plan.trials if t.id in counted], state.manifests)
-            queue, began = TrialQueue(state, uid, held.number, retry=retry, on_due=progress.add), time.perf_counter()
+            queue, began = TrialQueue(state, uid, held.number, retry=retry, on_due=told), time.perf_counter()
             saved = stack.enter_context(track(uid)) if track is not None else (lambda trial_id: None)
             if not queue.exhausted:
                 if watch is not None:

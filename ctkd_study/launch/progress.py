@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from ctkd_study.analysis import Decisions
 from ctkd_study.spec import PlannedTrial
 from trainables.record import Manifest, Row, Status
 
@@ -41,6 +42,8 @@ class LaunchProgress:
         self._status: dict[str, Status | None] = {}
         self._epochs: dict[str, int] = {}
         self.add(trials, before)
+        self.decisions: Decisions | None = None
+        """The looks so far, in a study that adds seeds until it is decided."""
         self.saves = 0
         """Checkpoints written in this launch."""
         self.device_seconds = 0.0

@@ -1,10 +1,9 @@
 """How a study decides to add seeds: fixed at its first run, and followed by the record alone."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from ctkd_study.analysis import Decisions, Rule, default_baseline, follow, inference
+from ctkd_study.analysis import Decisions, Rule, default_baseline, follow
 from ctkd_study.errors import ChangedStudyError
 from ctkd_study.records import TrialResult, differences
 from ctkd_study.spec import StudySpec
@@ -69,4 +68,4 @@ def decisions(study: StudySpec, records: Mapping[str, Manifest]) -> Decisions | 
         return None
     test = next((manifest.test_examples for manifest in records.values() if manifest.test_examples), None)
     results = [TrialResult.from_manifest(manifest) for manifest in records.values()]
-    return follow(rule, study.resolved_arms, study.all_seeds, results, math.sqrt(2) * inference.rounding(test))
+    return follow(rule, study.resolved_arms, study.all_seeds, results, test)

@@ -26,16 +26,22 @@ def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = Non
         "seeds_planned": question.seeds_planned,
         "interim": comparison.interim,
         "looks": comparison.looks,
+        "until": comparison.rule and {key: list(getattr(comparison.rule, key)) for key in ("looks", "confirmed")},
         "strategies": values(comparison),
-        "pairwise": [_pair(pair) for pair in comparison.pairs],
+        "pairwise": [_pair(pair, len(question.seeds)) for pair in comparison.pairs],
         "teacher": question.teacher and {**dataclasses.asdict(question.teacher), "charged": question.charges_teacher},
         "bank": bank,
         "verdict": sentence(comparison),
     }
 
 
-def _pair(pair: PairedDifference) -> dict[str, Any]:
-    found = {**vars(pair), "seeds": list(pair.seeds), "per_seed": list(pair.per_seed)}
+def _pair(pair: PairedDifference, seeds: int) -> dict[str, Any]:
+    not_run = [None] * (seeds - len(pair.per_seed))
+    found = {**vars(pair), "seeds": list(pair.seeds), "per_seed": [*pair.per_seed, *not_run]}
+    found["anytime"] = pair.anytime and dict(zip(("low", "high"), pair.anytime, strict=True))
+    decision = found.pop("decision")
+    found["state"] = decision and decision.state
+    found["looks"] = decision and [dataclasses.asdict(look) for look in decision.looks]
     del found["too_many_dropped"]  # the verdict says it
     return found
 

@@ -5,7 +5,7 @@ Terminal, page, Markdown and JSON read ``COLUMNS``; to add a column, add an entr
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ctkd_study.analysis import Comparison, Mean, PairedDifference, StrategySummary
@@ -98,9 +98,16 @@ def values(comparison: Comparison) -> list[dict[str, Any]]:
             for parent in parents:
                 place = place.setdefault(parent, {})
             value = column.value(row)
-            place[last] = {**vars(value), "per_seed": list(value.per_seed)} if isinstance(value, Mean) else value
+            if isinstance(value, Mean):
+                value = {**vars(value), "per_seed": _padded(value.per_seed, comparison)}
+            place[last] = value
         objects.append(found)
     return objects
+
+
+def _padded(per_seed: Sequence[Any], comparison: Comparison) -> list[Any]:
+    """A value for each of the study's seeds: None for those that an arm is not to run."""
+    return [*per_seed, *[None] * (len(comparison.question.seeds) - len(per_seed))]
 
 
 def _rows(comparison: Comparison) -> list[Row]:
@@ -179,6 +186,6 @@ COLUMNS = (
         shown=lambda comparison: comparison.question.price_per_device_hour is not None,
     ),
     Column({"accuracy": "kept, by seed"}, "", _kept, narrow={"cost": "kept, by seed"}, is_text=True),
-    Column({}, "selected", lambda row: [replicate.selected for replicate in row.strategy.replicates]),
+    Column({}, "selected", lambda row: _padded([each.selected for each in row.strategy.replicates], row.comparison)),
     Column({}, "wasted_device_seconds", lambda row: row.strategy.wasted_device_seconds),
 )

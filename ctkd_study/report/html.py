@@ -31,6 +31,11 @@ figure { margin: 1rem 0; } figcaption { color: var(--quiet); font-size: .92rem; 
 svg { width: 100%; height: auto; }
 ul { padding-left: 1.2rem; } footer { color: var(--quiet); font-size: .88rem; margin-top: 2rem; }
 """
+_REPEATED_METHOD = (
+    "Seeds are added until the arms are decided. Verdicts are read off repeated confidence intervals over seeds: a "
+    "one-sided error of 2.5 % for all looks and confirmed arms together. Seeds vary student, batch order and views, "
+    "not split, teacher or test set."
+)
 _METHOD = (
     "Verdicts are read off the two-sided 95 % paired t interval over seeds: a one-sided error of 2.5 % at one look, "
     "for each strategy by itself; they are not adjusted for several strategies. Seeds vary student, batch order and "
@@ -44,7 +49,7 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
     Args:
         histories: of trials with a learned temperature; they give the figure of T and λ.
     """
-    question = comparison.question
+    question, method = comparison.question, _METHOD if comparison.rule is None else _REPEATED_METHOD
     items = "\n".join(
         f"<li>{escape(note)}</li>" for note in (*notes(comparison, histories), *published_notes(comparison))
     )
@@ -57,7 +62,7 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         _table(columns.table(comparison, "cost", "wide")),
         *_figures(comparison, histories),
         f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else "",
-        f"<footer>{escape(_METHOD) if comparison.pairs else ''}</footer>",
+        f"<footer>{escape(method) if comparison.pairs else ''}</footer>",
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (

@@ -10,8 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ctkd_study.analysis import Decisions
 from ctkd_study.launch import LaunchProgress
-from ctkd_study.report.formatting import duration
+from ctkd_study.report.formatting import count, difference, duration
 from ctkd_study.safe_text import visible
 
 _PLAIN_SECONDS = 10.0
@@ -53,10 +54,29 @@ def table(progress: LaunchProgress, price: float | None) -> Table:
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
         view.add_column(name, justify="right")
+    looks = _looks(progress.decisions)
+    if progress.decisions is not None:
+        rule = progress.decisions.rule
+        view.add_column(Text(visible(f"minus {rule.baseline}, margin {rule.margin:g}")))
     for arm, state in progress.arms().items():
         failed = Text.assemble((str(state.failed), "red" if state.failed else ""))
-        view.add_row(Text(visible(arm)), str(state.waiting), str(state.running), str(state.finished), failed)
+        counts = (str(state.waiting), str(state.running), str(state.finished))
+        view.add_row(Text(visible(arm)), *counts, failed, *([looks.get(arm, "")] if progress.decisions else []))
     return view
+
+
+def _looks(decisions: Decisions | None) -> dict[str, str]:
+    """What the last look saw of each confirmed arm, or when the first look is."""
+    if decisions is None:
+        return {}
+    found = dict.fromkeys(decisions.by_arm, f"first look at {count(decisions.rule.looks[0], 'seed')}")
+    for arm, decision in decisions.by_arm.items():
+        if not decision.looks:
+            continue
+        look = decision.looks[-1]
+        state = look.verdict.replace("_", " ") if decision.state == "decided" else decision.state
+        found[arm] = f"{difference(look.difference, look.low, look.high)}, {count(look.seeds, 'seed')}: {state}"
+    return found
 
 
 def line(progress: LaunchProgress, price: float | None) -> str:
@@ -65,6 +85,8 @@ def line(progress: LaunchProgress, price: float | None) -> str:
     counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
     failed = sum(state.failed for state in arms.values())
     text = f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
+    if looks := _looks(progress.decisions):
+        text += f"; {'; '.join(f'{arm} {said}' for arm, said in looks.items())}"
     return "\n".join([visible(text), *_troubles(progress)])
 
 

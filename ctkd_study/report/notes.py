@@ -98,7 +98,10 @@ def _study(comparison: Comparison) -> Iterator[str]:
             f"The teacher's own {number(teacher.cost.device_seconds)} device-seconds, its work in the trials, and "
             "evaluation are not in the cost (--charge-teacher each adds them to every strategy)."
         )
-    if comparison.looks > 1:
+    if ends := [(pair.a, pair.anytime) for pair in comparison.pairs if pair.anytime is not None]:
+        listed = ", ".join(f"{name} {low:+.2f} to {high:+.2f}" for name, (low, high) in ends)
+        yield f"However often one looks, each of these 95 % intervals holds: {listed}."
+    if comparison.looks > 1 and comparison.rule is None:
         yield (
             f"This is look {comparison.looks} at a growing number of seeds; each raises the error of 2.5 % "
             "(two looks, at 5 and 10 seeds, make it 4.4 %)."

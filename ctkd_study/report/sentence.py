@@ -1,6 +1,15 @@
 """The verdict as a sentence that a person can quote."""
 
-from ctkd_study.analysis import FEWEST_SEEDS, MOST_MORE_SEEDS, Comparison, PairedDifference, Question, StrategySummary
+from ctkd_study.analysis import (
+    FEWEST_SEEDS,
+    MOST_MORE_SEEDS,
+    Comparison,
+    Decision,
+    PairedDifference,
+    Question,
+    Rule,
+    StrategySummary,
+)
 from ctkd_study.report.formatting import count
 
 
@@ -19,7 +28,9 @@ def sentence(comparison: Comparison) -> str:
     summaries = {summary.strategy.name: summary for summary in comparison.summaries}
     # Strategies without the teacher answer another question, and come last.
     pairs = sorted(comparison.pairs, key=lambda pair: not summaries[pair.a].strategy.arm.uses_teacher)
-    clauses = ". ".join(_clause(pair, summaries[pair.a], summaries[pair.b], question.margin) for pair in pairs)
+    clauses = ". ".join(
+        _clause(pair, summaries[pair.a], summaries[pair.b], question.margin, comparison.rule) for pair in pairs
+    )
     counts = sorted({len(pair.seeds) for pair in pairs})
     seeds = count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     if not counts[-1]:
@@ -42,7 +53,9 @@ def _basis(question: Question, seeds: str) -> str:
     )
 
 
-def _clause(pair: PairedDifference, ours: StrategySummary, theirs: StrategySummary, margin: float) -> str:
+def _clause(
+    pair: PairedDifference, ours: StrategySummary, theirs: StrategySummary, margin: float, rule: Rule | None
+) -> str:
     a, b = _described(ours), _described(theirs)
     text = {
         "better": f"{a} is better than {b}",
@@ -52,12 +65,27 @@ def _clause(pair: PairedDifference, ours: StrategySummary, theirs: StrategySumma
     }[pair.verdict]
     if pair.difference is not None:
         text += f" ({pair.difference:+.2f}"
-        text += f", 95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
+        repeated = "repeated " if pair.decision is not None else ""
+        text += f", {repeated}95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
     if ours.cost_ratio is not None:
         seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
         both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
         text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
+    if pair.decision is not None and rule is not None:
+        return f"{text}; {_how_it_stands(pair.decision, rule)}"
     return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
+
+
+def _how_it_stands(decision: Decision, rule: Rule) -> str:
+    """Which look decided, or why there will be none, or when the next one is."""
+    taken, most = len(decision.looks), rule.looks[-1]
+    return {
+        "open": f"the {'next' if taken else 'first'} look is at {rule.looks[min(taken, len(rule.looks) - 1)]} seeds",
+        "decided": f"decided at look {taken} of at most {len(rule.looks)}",
+        "futile": f"given up at look {taken} of {len(rule.looks)}: a decision by {most} seeds had a chance below 10 %",
+        "all seeds": f"not decided at any of the {count(taken, 'look')}, the last at {most} seeds",
+        "budget": f"the budget ended it after {count(taken, 'look')} of at most {len(rule.looks)}",
+    }[decision.state]
 
 
 def _times(ratio: float) -> str:

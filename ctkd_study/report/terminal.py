@@ -93,9 +93,10 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
         _print(console, f"not estimated: {fault}")
     wall, early = estimate.wall_seconds, estimate.teacher_seconds
     teacher = f", the teacher's {duration(early.middle)} included" if early is not None else ""
+    most = "at most " if plan.spec.until is not None else ""
     _print(
         console,
-        f"{len(plan.trials)} trials, {estimate.slots} at once: about {duration(wall.middle)} "
+        f"{most}{len(plan.trials)} trials, {estimate.slots} at once: about {duration(wall.middle)} "
         f"({duration(wall.low)} to {duration(wall.high)}){teacher}, and some 15 s to start.",
     )
     if estimate.bank is not None:

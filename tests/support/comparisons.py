@@ -1,7 +1,9 @@
 """Comparisons that a report must cope with: a clean study, one where much went wrong, and some with little in them."""
 
 import dataclasses
+from typing import Any
 
+from ctkd_study.analysis.sequential import Rule, follow
 from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
 from tests.support.tabulated import arm, failed, history, question, quickstart, trial
@@ -40,11 +42,31 @@ def empty() -> Comparison:
     return compare(question(), evaluate([arm("grid", "T=1", "T=4", fixed=True)], range(8), [], "validation"))
 
 
+def until_decided(seeds: int = 7, **rule: Any) -> Comparison:
+    """A study that adds seeds: one arm is decided at its second look, another goes on, a third is not confirmed."""
+    arms = (arm("grid", "T=1", "T=4", fixed=True), arm("global"), arm("instance"), arm("alone", uses_teacher=False))
+    reach = {"grid": seeds, "global": 6, "instance": seeds, "alone": 5}
+    by_arm = {"grid": [0.0], "global": [0.3, -0.4, 0.2, -0.1, 0.1, 0.0], "instance": [2.0, -1.5], "alone": [-6.0, -5.0]}
+    results = [
+        trial(each.name, setting.key, seed, 90, 90 + by_arm[each.name][seed % len(by_arm[each.name])])
+        for each in arms
+        for setting in each.settings
+        for seed in range(reach[each.name])
+    ]
+    fixed = Rule(
+        **{"looks": tuple(range(5, 21)), "baseline": "grid", "confirmed": ("global", "instance"), **rule}, margin=1.5
+    )
+    found = follow(fixed, arms, range(20), results)
+    asked = question(seeds=tuple(range(found.seeds)), seeds_planned=20)
+    return compare(asked, evaluate(arms, asked.seeds, results, "validation", reach=found.reach), found)
+
+
 CASES = {
     "quickstart": quickstart(price_per_device_hour=2.0),
     "paper": quickstart(protocol="paper"),
     "two seeds": quickstart(2),
     "battered": battered(),
     "empty": empty(),
+    "until decided": until_decided(),
 }
 HISTORIES = [history(name, seed, [15.0, 14.0 - seed, 21.0]) for name in ("global", "instance") for seed in range(2)]

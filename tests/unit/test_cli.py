@@ -22,7 +22,7 @@ from tests.support import studies
 from trainables.storage import Storage
 
 OPTIONS = {
-    "run": ["--storage", "--tracking-uri", "--set", "--address", "--fresh", "--retry"],
+    "run": ["--storage", "--tracking-uri", "--set", "--address", "--fresh", "--retry", "--until-decided"],
     "plan": ["--storage", "--set", "--json", "--plot"],
     "compare": ["--storage", "--json", "--html", "--baseline", "--margin", "--charge-teacher"],
     "sync": ["--storage", "--tracking-uri"],

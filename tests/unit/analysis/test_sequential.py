@@ -115,7 +115,7 @@ def test_dropped_seeds_widen_the_bound_and_too_many_leave_a_pair_undecided() -> 
 
 
 def test_equal_differences_are_taken_to_vary_by_rounding() -> None:
-    found = followed(results(FIVE, {"global": (0.0,)}), floor=0.5)
+    found = followed(results(FIVE, {"global": (0.0,)}), test=100)
     (look,) = found.by_arm["global"].looks
     assert look.verdict == "undecided"
     assert followed(results(FIVE, {"global": (0.0,)})).by_arm["global"].looks[0].verdict == "not_worse"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ctkd_study.analysis.spending import critical_values, spent
+from ctkd_study.analysis.spending import anytime_half_width, critical_values, spent
 
 EVERY = tuple(range(5, 21))
 
@@ -58,3 +58,26 @@ def test_a_finer_grid_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     critical_values.cache_clear()
     assert critical_values(EVERY, 20, 0.025 / 3) == pytest.approx(before, rel=1e-7)
     critical_values.cache_clear()
+
+
+@pytest.mark.parametrize(("error", "heavy"), [(0.025, False), (0.025 / 3, False), (0.025, True)])
+def test_the_anytime_interval_holds_under_continuous_looks(error: float, heavy: bool) -> None:
+    draw, paths = np.random.default_rng(3), 20_000
+    mean, squares = np.zeros(paths), np.zeros(paths)
+    missed = np.zeros(paths, dtype=bool)
+    for seeds in range(1, 301):
+        new = draw.standard_t(5, paths) if heavy else draw.standard_normal(paths)
+        gap = new - mean
+        mean += gap / seeds
+        squares += gap * (new - mean)
+        if seeds >= 3:
+            missed |= np.abs(mean) > anytime_half_width(seeds, 1.0, error) * np.sqrt(squares / (seeds - 1))
+    assert 0.3 * 2 * error < missed.mean() < 2 * error, "neither too often nor so seldom that it is of no use"
+
+
+def test_the_anytime_interval_has_no_ends_at_first_and_is_wider_than_that_of_one_look() -> None:
+    assert anytime_half_width(4, 1.0, 0.025) == math.inf
+    for seeds in (5, 20, 200):
+        half = anytime_half_width(seeds, 2.0, 0.025)
+        assert half == pytest.approx(2 * anytime_half_width(seeds, 1.0, 0.025))
+        assert 1 < half / (2 * stats.t.isf(0.025, seeds - 1) / math.sqrt(seeds)) < 4

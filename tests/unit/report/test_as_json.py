@@ -32,6 +32,7 @@ SHAPE: dict[str, Any] = {
     "seeds_planned": (int, type(None)),
     "interim": FLAG,
     "looks": int,
+    "until": (dict, type(None)),
     "strategies": [
         {
             "name": TEXT,
@@ -63,6 +64,9 @@ SHAPE: dict[str, Any] = {
             "seeds": [int],
             "per_seed": [SOME],
             "dropped": int,
+            "anytime": (dict, type(None)),
+            "state": (str, type(None)),
+            "looks": (list, type(None)),
         }
     ],
     "teacher": {
@@ -124,6 +128,7 @@ def test_what_was_asked_and_found() -> None:
         "seeds_planned": 12,
         "interim": True,
         "looks": 2,
+        "until": None,
         "teacher": {
             "description": "vgg13",
             "test_top1": 74.64,
@@ -152,7 +157,10 @@ def test_a_pair_is_given_whole() -> None:
             "verdict": "undecided",
             "more_seeds": 4,
             "dropped": 2,
-            "per_seed": [None, -0.75, None, -0.25],
+            "per_seed": [None, -0.75, None, -0.25, None, None, None, None],
+            "anytime": None,
+            "state": None,
+            "looks": None,
         }
     ]
 

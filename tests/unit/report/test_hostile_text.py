@@ -113,7 +113,8 @@ def test_of_a_launch_and_a_plan(text: str) -> None:
     shown = printed(lambda console: terminal.show_outcome(done, console))
     assert shown.count(f"<{TEXTS[text]['terminal']}>") == 6
     assert "\nfailed: no" not in shown
-    plan: Any = SimpleNamespace(spec=SimpleNamespace(price_per_device_hour=1.0, currency=marked), trials=("a",))
+    spec = SimpleNamespace(price_per_device_hour=1.0, currency=marked, until=None)
+    plan: Any = SimpleNamespace(spec=spec, trials=("a",))
     span = Range(1.0, 2.0, 3.0)
     cost: Any = {"tflop": 1.0, "device_seconds": span, "wall_seconds": span, "basis": marked}
     estimate = Estimate(
@@ -129,7 +130,7 @@ def test_in_the_live_table(text: str) -> None:
     arms = {marked: ArmProgress(finished=1)}
     troubles = {marked: f"{marked}\nfinished: no"}
     told: dict[str, Any] = {"arms": lambda: arms, "seconds_left": lambda: None, "troubles": lambda: troubles}
-    progress: Any = SimpleNamespace(**told, began=0.0, device_seconds=1.0, note=marked)
+    progress: Any = SimpleNamespace(**told, began=0.0, device_seconds=1.0, note=marked, decisions=None)
     shown = printed(lambda console: console.print(live_table.table(progress, None)))
     assert shown.count(f"<{TEXTS[text]['terminal']}>") == 4
 

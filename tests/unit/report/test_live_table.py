@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ctkd_study.analysis.sequential import Rule, follow
 from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.report import live_table
 from ctkd_study.report.live_table import show_progress
+from tests.support.tabulated import arm, trial
 
 
 def progress(left: float | None = 600.0, note: str = "", troubles: dict[str, str] | None = None) -> Any:
     """Two arms after a minute and a half, 1,800 device-seconds."""
     arms = {"grid": ArmProgress(waiting=4, running=3, finished=2, failed=1), "global": ArmProgress(finished=5)}
     told = {"arms": lambda: arms, "seconds_left": lambda: left, "troubles": lambda: troubles or {}}
-    return SimpleNamespace(**told, began=910.0, device_seconds=1800.0, note=note)
+    return SimpleNamespace(**told, began=910.0, device_seconds=1800.0, note=note, decisions=None)
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +101,26 @@ def test_a_terminal_gets_the_table() -> None:
     text = text_of(show, width=100, force_terminal=True)
     assert "waiting" in text
     assert "cost 1.00" in text
+
+
+def test_where_seeds_are_added_each_arm_s_interval_stands_beside_its_boundary() -> None:
+    arms = (arm("grid", "T=1", fixed=True), arm("global"), arm("instance"))
+    rule = Rule((3, 4), "grid", ("global", "instance"), margin=2.0)
+    steady, wild = (0.1, 0.0, -0.1, 0.0), (4.0, -4.0, 1.0, 0.0)
+    results = [
+        trial(each.name, each.settings[0].key, seed, 90, 90 + values[seed])
+        for each, values in zip(arms, ((0.0,) * 4, steady, wild), strict=True)
+        for seed in range(3)
+    ]
+    told = progress()
+    told.decisions = follow(rule, arms, range(4), [])
+    first = "first look at 3 seeds"
+    assert live_table.line(told, None).endswith(f"; global {first}; instance {first}")
+    told.decisions = follow(rule, arms, range(4), results)
+    look = told.decisions.by_arm["instance"].looks[0]
+    assert " instance +0.33 (" in live_table.line(told, None)
+    assert live_table.line(told, None).endswith(f"({look.low:+.2f} to {look.high:+.2f}), 3 seeds: futile")
+    text = text_of(lambda console: console.print(live_table.table(told, 2.0)), width=120)
+    assert "minus grid, margin 2" in text
+    (row,) = (line for line in text.splitlines() if "global" in line)
+    assert row.rstrip(" │").endswith(", 3 seeds: not worse")

@@ -29,6 +29,8 @@ def test_all_that_went_wrong_is_noted_in_order() -> None:
         "is as wide as one test example's rounding makes it.",
         "global: T sits at its upper bound 21 at the end of 1 of 1 trial.",
         "‡ The teacher comes from a file: it may have seen the validation split.",
+        "However often one looks, each of these 95 % intervals holds: global +1.00 to +1.00, instance -43.77 to "
+        "+51.04.",
         "This is look 3 at a growing number of seeds; each raises the error of 2.5 % (two looks, at 5 and 10 seeds, "
         "make it 4.4 %).",
     ]

@@ -9,7 +9,7 @@ from ctkd_study.analysis.strategies import Cost, evaluate
 from ctkd_study.analysis.verdict import PairedDifference, TeacherFacts, compare
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import Arm
-from tests.support.comparisons import CASES
+from tests.support.comparisons import CASES, until_decided
 from tests.support.tabulated import arm, question, quickstart, strategies, trial, with_states
 
 BASE = [95.0, 96.0, 97.0, 96.5]
@@ -177,3 +177,30 @@ def test_arms_are_described_and_the_teacher_is_named_as_far_as_known() -> None:
     ending = "; 4 seeds, each selecting on 200 validation examples, and tested on 797 examples; margin 1.5 points."
     assert said("....", teacher=TeacherFacts("vgg13")).endswith(f". Data digits, teacher vgg13{ending}")
     assert said("....", teacher=None).endswith(f". Data digits{ending}")
+
+
+# -- seeds that are added until it is decided ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "clause"),
+    [
+        ({"seeds": 7}, "-3.49 to +4.49), at 0.5 times the device-seconds and TFLOP; the next look is at 8 seeds."),
+        ({"seeds": 4}, "undecided (+0.25), at 0.5 times the device-seconds and TFLOP; the first look is at 5 seeds."),
+        ({"seeds": 20}, "instance is not worse than grid (best of 2) by more than 1.5 points (+0.38, repeated 95 % "),
+        ({"seeds": 20}, "TFLOP; decided at look 9 of at most 16."),
+        ({"looks": (5, 6, 7)}, "; given up at look 2 of 3: a decision by 7 seeds had a chance below 10 %."),
+        ({"looks": (5, 7)}, "; not decided at any of the 2 looks, the last at 7 seeds."),
+        ({"device_seconds": 1.0}, "; the budget ended it after 1 look of at most 16."),
+    ],
+)
+def test_each_arm_says_at_which_look_it_was_decided_or_why_there_is_no_other(
+    changes: dict[str, Any], clause: str
+) -> None:
+    found = until_decided(**changes)
+    said = sentence(found)
+    assert clause in said
+    assert ("Interim look" in said) == found.interim == ("look is at" in said)
+    assert "decided at look 1 of" in said or changes == {"seeds": 4}
+    alone = said[said.index("alone is worse") :]
+    assert " look" not in alone[: alone.index(".", alone.index("TFLOP"))], "it is not confirmed"
