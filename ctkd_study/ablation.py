@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ctkd_study.analysis import effects, finished_trials, importances
+from ctkd_study.analysis import Design, effects, finished_trials, importances, shares
 from ctkd_study.errors import StudyError, status_after
 from ctkd_study.launch import Outcome, Runner
 from ctkd_study.report import effects as report
@@ -34,7 +34,7 @@ def parser(about: str | None, base: Path) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--base", type=Path, default=base, help="study file with data, teacher, student and recipe")
     found.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="changes a value of that file")
-    found.add_argument("--seeds", type=int, default=3, help="number of seeds (default 3)")
+    found.add_argument("--seeds", type=int, default=5, help="number of seeds (default 5)")
     found.add_argument("--epochs", type=int, help="epochs of the students; default: the base's")
     found.add_argument("--margin", type=float, help="accuracy points that would not matter; default: the base's")
     found.add_argument("--storage", default="results", help="where the records lie (default results)")
@@ -86,8 +86,13 @@ def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runn
     if not found:
         print(f"\nNo trial of {', '.join(measured)} has finished, so there are no effects.")
         return outcome
-    moved = effects(found)
-    print(f"\n{report.table(moved)}\n\n{report.sentence(importances(found), len(found))}")
+    design = Design.of(found)
+    if design is None:
+        no_figure = " No figure is drawn." if options.figure is not None else ""
+        print(f"\n{report.unbalanced_sentence(importances(found), len(found))}{no_figure}")
+        return outcome
+    moved = effects(design)
+    print(f"\n{report.table(moved)}\n\n{report.sentence(shares(design), design)}")
     if options.figure is not None:
         report.plot(moved, options.figure)
     return outcome

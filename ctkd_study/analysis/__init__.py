@@ -1,10 +1,12 @@
 """From results to an answer: what each strategy picked and paid, and how it compares with the baseline.
 
 Takes the typed results of trials and a ``Question``. Gives a ``Comparison``: means with intervals, paired differences
-and a verdict for each strategy; and, for ablations, the effects and importances of options.
+and a verdict for each strategy; and, for ablations, the effects of options, and which are shown to matter.
 """
 
-from ctkd_study.analysis.importance import EVALUATOR, SEED, Effect, effects, finished_trials, importances
+from ctkd_study.analysis.anova import SIGNIFICANT, Effect, Share, Shares, effects, shares
+from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
+from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
@@ -19,7 +21,17 @@ from ctkd_study.analysis.verdict import (
     default_baseline,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "SEED", "Comparison", "Cost", "Decision"]
-__all__ += ["Decisions", "Effect", "Look", "Mean", "PairedDifference", "Question", "Rule", "Strategy"]
-__all__ += ["StrategySummary", "TeacherFacts", "compare", "default_baseline", "effects", "evaluate"]
-__all__ += ["finished_trials", "follow", "importances"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "SEED", "SIGNIFICANT", "Comparison", "Cost"]
+__all__ += [
+    "Decision",
+    "Decisions",
+    "Design",
+    "Effect",
+    "FinishedTrial",
+    "Look",
+    "Mean",
+    "PairedDifference",
+    "Question",
+]
+__all__ += ["Question", "Rule", "Share", "Shares", "Strategy", "StrategySummary", "TeacherFacts", "compare"]
+__all__ += ["default_baseline", "effects", "evaluate", "finished_trials", "follow", "importances", "shares"]

@@ -1,4 +1,4 @@
-"""The report of an ablation: a table of effects, a sentence on importances, and a figure."""
+"""The report of an ablation: a table of effects, a sentence on what mattered, and a figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +7,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import EVALUATOR, SEED, Effect
+from ctkd_study.analysis import EVALUATOR, SIGNIFICANT, Design, Effect, Shares
 from ctkd_study.errors import StudyError
 from ctkd_study.report import markdown
 from ctkd_study.report.files import STYLE, save
-from ctkd_study.report.formatting import NOTHING, signed
+from ctkd_study.report.formatting import count, optional, p_value, signed
 from ctkd_study.safe_text import visible
 
 
@@ -19,32 +19,60 @@ def table(effects: Sequence[Effect]) -> str:
     """Return the effects as a Markdown table, a row per value."""
     rows = []
     for effect in effects:
-        interval = NOTHING if effect.low is None or effect.high is None else f"{effect.low:+.2f} to {effect.high:+.2f}"
-        value, settings = markdown.escape(effect.value), str(effect.settings)
-        rows.append((f"`{effect.option}`", value, settings, signed(effect.difference), interval))
-    titles = ("option", "value", "settings", "test accuracy minus the mean, points", "95 % interval")
+        value = markdown.escape(effect.value) + " (chosen)" * effect.chosen
+        on_test, low, high = signed(effect.difference), signed(effect.low), signed(effect.high)
+        on_validation = optional(effect.val_difference, signed)
+        rows.append((f"`{effect.option}`", value, str(effect.settings), on_validation, on_test, f"{low} to {high}"))
+    titles = ("option", "value", "settings", "validation minus mean", "test minus mean", "simultaneous 95 % interval")
     return markdown.table(titles, rows)
 
 
-def sentence(shares: Mapping[str, float], trials: int) -> str:
-    """Say which option mattered most, and whether more than chance (the seed) did.
+def sentence(shares: Shares, design: Design) -> str:
+    """Say which options are shown to matter. Those that are not are listed in the order of the study, unranked."""
+    if not shares.options:
+        return "No option varied."
+    shown = sorted((share for share in shares.options if share.shown), key=lambda share: -share.omega_squared)
+    others = [share for share in shares.options if not share.shown]
+    said = []
+    if shown:
+        order = "" if len(shown) == 1 else ", in this order"
+        said.append(f"Shown to matter{order}: {', '.join(share.option for share in shown)}.")
+    if others:
+        said.append(f"Not told apart from noise: {', '.join(share.option for share in others)}.")
+    listed = "; ".join(
+        f"{share.option} {100 * share.omega_squared:.0f} % (p {p_value(share.p_value)})" for share in shares.options
+    )
+    dropped = ""
+    if design.dropped:
+        seeds = ", ".join(map(str, design.dropped))
+        dropped = f" Left out, because a setting has no result there: seeds {seeds}."
+    said += [
+        f"Too few seeds to show {share.option}: no p below {share.smallest_p:.2g} is possible."
+        for share in others
+        if share.smallest_p > SIGNIFICANT
+    ]
+    return (
+        f"{' '.join(said)} Shares of the variance of test accuracy (ω²) over {design.settings} settings x "
+        f"{count(len(design.seeds), 'seed')}: {listed}; seed {100 * shares.seed:.0f} %; interaction and noise "
+        f"{100 * shares.rest:.0f} %. p comes from permutations within seeds, adjusted for the number of options; an "
+        f"option is shown to matter if p is at most {SIGNIFICANT:g}. Validation chooses values (chosen); the test set "
+        f"reports what they are worth.{dropped}"
+    )
+
+
+def unbalanced_sentence(shares: Mapping[str, float], trials: int) -> str:
+    """Give the importances of trials that form no balanced design, without a claim.
 
     Args:
-        shares: of the variance, as ``importances`` gives them: the largest first.
+        shares: of the variance, as ``importances`` gives them.
         trials: how many trials they rest on.
     """
     listed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
     together = 100 * max(1 - sum(shares.values()), 0.0)
-    parts = [name for name in shares if name != SEED]
-    verdict = "No option varied."
-    if parts:
-        largest, seed = parts[0], shares.get(SEED, 0.0)
-        than = "and more than" if shares[largest] > seed else "but no more than"
-        compared = f", {than} the seed" if SEED in shares else ""
-        verdict = f"Of the options, {largest} mattered most{compared}."
     return (
-        f"{verdict} Shares of the variance of test accuracy over {trials} trials: {listed}; several of them together "
-        f"{together:.0f} %. By {EVALUATOR}."
+        "Nothing is tested: that needs every combination of the options, at two seeds or more. A description only: "
+        f"shares of the variance of test accuracy over {trials} trials: {listed}; interaction and noise "
+        f"{together:.0f} %. By {EVALUATOR}, which does not tell an effect from noise."
     )
 
 
@@ -74,8 +102,7 @@ def draw(effects: Sequence[Effect]) -> Figure:
 def _panel(axes: Axes, option: str, effects: Sequence[Effect]) -> None:
     axes.axhline(0, color="black", lw=0.8)
     for place, effect in enumerate(effects):
-        if effect.low is not None and effect.high is not None:
-            axes.plot([place, place], [effect.low, effect.high], color="C0", lw=3, solid_capstyle="butt", alpha=0.6)
+        axes.plot([place, place], [effect.low, effect.high], color="C0", lw=3, solid_capstyle="butt", alpha=0.6)
         axes.plot([place], [effect.difference], "D", color="C0")
     axes.set_xticks(range(len(effects)), [visible(effect.value) for effect in effects])
     axes.set_xlim(-0.6, len(effects) - 0.4)

@@ -64,11 +64,11 @@ def ended(tmp_path: Path, runner: Runner, measured: str = "rates") -> Any:
 @pytest.mark.parametrize(
     ("runner", "status", "out", "err"),
     [
-        (InlineRunner(tabulated(rows)), 0, "| `recipe.lr` | 8 | 1 | +3.33 | +3.33 to +3.33 |", ""),
-        (InlineRunner(tabulated(at_eight)), 1, "| `recipe.lr` | 4 | 1 | +1.00 | +1.00 to +1.00 |", ""),
+        (InlineRunner(tabulated(rows)), 0, "| `recipe.lr` | 8 (chosen) | 1 | +3.33 | +3.33 | +3.33 to +3.33 |", ""),
+        (InlineRunner(tabulated(at_eight)), 1, "| `recipe.lr` | 4 (chosen) | 1 | +1.00 | +1.00 | +1.00 to +1.00 |", ""),
         (InlineRunner(tabulated(failed)), 1, "No trial of rates has finished, so there are no effects.", ""),
-        (nothing, 75, "9 trials are unfinished. The same command goes on from here.", ""),
-        (InlineRunner(tabulated(interrupted)), 130, "Stopped. 9 trials are unfinished.", ""),
+        (nothing, 75, "15 trials are unfinished. The same command goes on from here.", ""),
+        (InlineRunner(tabulated(interrupted)), 130, "Stopped. 15 trials are unfinished.", ""),
         (unwritable, 2, "", "no space left on device"),
     ],
     ids=["finished", "some fail", "all fail", "stopped", "interrupted", "disk full"],

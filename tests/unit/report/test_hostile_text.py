@@ -177,7 +177,7 @@ def test_in_figures(text: str) -> None:
         assert figure is not None
         svg = ElementTree.fromstring(figures.svg(figure, name))
         assert f"<{TEXTS[text]['html']}>" in "".join(svg.itertext())
-    of_effects = figures.svg(effects.draw([Effect("o", f"<{text}>", 0.5, None, None, 1)]), "effects")
+    of_effects = figures.svg(effects.draw([Effect("o", f"<{text}>", 0.5, -1.0, 1.0, None, False, 1)]), "effects")
     assert f"<{TEXTS[text]['html']}>" in "".join(ElementTree.fromstring(of_effects).itertext())
 
 
@@ -189,7 +189,7 @@ def test_in_markdown(text: str) -> None:
     assert document.count(f"&lt;{wanted}&gt;") >= FIELDS
     assert document.count("&lt;") == document.count(f"&lt;{wanted}&gt;") * f"&lt;{wanted}".count("&lt;")
     assert "\n- a note of its own" not in document
-    assert f"&lt;{wanted}&gt;" in effects.table([Effect("o", f"<{text}>", 0.5, None, None, 1)])
+    assert f"&lt;{wanted}&gt;" in effects.table([Effect("o", f"<{text}>", 0.5, -1.0, 1.0, None, False, 1)])
 
 
 @hostile
