@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,8 @@ class Study:
             gpu = this_machine().gpu_share(self.spec.resources.gpu, configs, cpu)
             fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(state.plan.trials))
-            ready = state.teacher_config is None or state.teacher_record() is not None
-            return estimate(state.plan, state.manifests, slots, ready, state.storage.location, gpu, faulty=faulty)
+            missing = len(state.teacher_configs) - len(state.teacher_records())
+            return estimate(state.plan, state.manifests, slots, missing, state.storage.location, gpu, faulty=faulty)
 
     def run(
         self,
@@ -143,7 +144,7 @@ class Study:
             state = StudyState(self.spec, place, fresh)
             if address is None:  # on a cluster, the data may be on its nodes alone
                 data = read_data(state.plan)
-                check_networks(state.with_data(data).plan, data.arrays.sizes)
+                check_networks(state.with_data(data).plan, data[0].arrays.sizes)
                 this_machine().check(self.spec.cores_per_trial, self.spec.resources.gpu, self.spec.numerics.device)
             return launch(
                 state,
@@ -184,7 +185,7 @@ class Study:
         results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
         facts, spec, found = _teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
         published = spec.published
-        teacher_cost = ((facts and facts.cost) or Cost()) if charge_teacher else None
+        teacher_cost = (facts.cost_of_one if facts is not None else Cost()) if charge_teacher else None
         question = Question(
             study=spec.name,
             text=spec.question,
@@ -247,7 +248,7 @@ class Study:
         tracking.serve(tracking_uri or tracking.default_uri(place), uid, host, port, browser)
 
     def bank(self, storage: str = "results", *, state: StudyState | None = None) -> BankCost | None:
-        """What the banks of the study's teacher cost; None where there are none."""
+        """What the banks of the study's teachers cost; None where there are none."""
         state = state or self._state(storage).read()
         cost = _bank_cost(state)
         return cost if cost.pairs else None
@@ -267,10 +268,11 @@ class Study:
 
 
 def _bank_cost(state: StudyState) -> BankCost:
-    """What the banks of the study's teacher cost."""
-    trained = state.teacher_record()
-    weights = state.inputs.teacher or (teacher.weights_of(trained) if trained is not None else None)
-    return bank_cost(weights, state.storage) if weights is not None else BankCost()
+    """What the banks of the study's teachers cost."""
+    trained = state.teacher_records()
+    read = {group: state.inputs(group).teacher for group in state.teacher_configs}
+    known = {read[group] or (teacher.weights_of(trained[group]) if group in trained else None) for group in read}
+    return sum((bank_cost(weights, state.storage) for weights in known if weights is not None), BankCost())
 
 
 def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
@@ -285,22 +287,31 @@ def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
 
 
 def _teacher_facts(state: StudyState) -> TeacherFacts | None:
-    config = state.teacher_config
+    config = next(iter(state.teacher_configs.values()), None)
     if config is None or config.teacher is None:
         return None
     name = getattr(config.teacher, "model", "teacher")
     if config.teacher.checkpoint is not None:
         return TeacherFacts(f"{name} from {Path(config.teacher.checkpoint).name}", may_have_seen_validation=True)
-    newest = state.teacher_record()
-    if newest is None:
-        return TeacherFacts(name)
-    summary, bank = newest.manifest.summary, _bank_cost(state)
-    cost = Cost(summary.device_seconds + bank.device_seconds, summary.tflop + bank.tflop)
-    return TeacherFacts(name, summary.test_top1, cost)
+    number = len(state.teacher_configs)
+    if number > 1:
+        name = f"{name} trained {number} times"
+    summaries = [trained.manifest.summary for trained in state.teacher_records().values()]
+    if not summaries:
+        return TeacherFacts(name, number=number)
+    bank = _bank_cost(state)
+    training = sum((Cost(summary.device_seconds, summary.tflop) for summary in summaries), Cost())
+    accuracies = [summary.test_top1 for summary in summaries if summary.test_top1 is not None]
+    return TeacherFacts(
+        name,
+        statistics.fmean(accuracies) if accuracies else None,
+        training + Cost(bank.device_seconds, bank.tflop),
+        number=number,
+    )
 
 
 def _projection(state: StudyState, uid: str, uri: str) -> Projection:
-    return Projection(uri, state.spec.name, uid, state.folder.root, state.teacher_folder, state.spec.question)
+    return Projection(uri, state.spec.name, uid, state.folder.root, state.teacher_folders, state.spec.question)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import torch
 
 from trainables import faults, materials, preparation, record, teacher
 from trainables.config import TrialConfig
-from trainables.data import Loaded
+from trainables.data import KeptData
 from trainables.materials import Materials
 from trainables.recorded import RecordedTrial
 from trainables.shared_keys import alike
@@ -171,13 +171,14 @@ class KeptMaterials:
     def __init__(self) -> None:
         self._key = ""
         self._kept: Materials | None = None
+        self._read = KeptData()
 
     def __call__(self, config: TrialConfig, device: torch.device) -> Materials:
         of_teacher = teacher.fingerprint(config) if config.uses_teacher else None
         parts = ("data", *(("teacher_source", "distiller.needs") if config.uses_teacher else ()))
         key = alike(config, *parts, teacher=of_teacher, device=str(device))
         if self._kept is None or self._key != key or not materials.serves(self._kept, config):
-            data = Loaded.of(config.data)
+            data = self._read(config.data)
             preparation.ensure(config, data=data)
             self._key, self._kept = key, materials.load_materials(config, device, data)
         return self._kept

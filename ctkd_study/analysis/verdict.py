@@ -26,9 +26,17 @@ class TeacherFacts:
 
     description: str
     test_top1: float | None = None
+    """Where there are several teachers, their mean."""
     cost: Cost | None = None
-    """Of its training and its bank."""
+    """Of its training and its bank; of all teachers together where there are several."""
     may_have_seen_validation: bool = False
+    number: int = 1
+    """How many teachers there are: one for each group of seeds where the teacher or the split varies."""
+
+    @property
+    def cost_of_one(self) -> Cost:
+        """Of one teacher's training and bank, on average."""
+        return self.cost / self.number if self.cost is not None else Cost()
 
 
 @dataclasses.dataclass(frozen=True)

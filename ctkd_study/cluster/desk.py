@@ -12,7 +12,7 @@ from typing import Any
 
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import LaunchContext, RetryPolicy, TrialQueue
-from ctkd_study.spec import GpuShare
+from ctkd_study.spec import GpuShare, Vary
 from trainables.config import TrialConfig
 
 
@@ -29,6 +29,8 @@ class Brief:
     gpu: GpuShare
     policy: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
     """When what was interrupted is tried again."""
+    vary: Vary = dataclasses.field(default_factory=Vary)
+    """In which groups of seeds the teacher is another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +58,21 @@ class Desk:
     def brief(self) -> Brief:
         """Say what there is to do."""
         waiting = tuple(pending.config for pending in self._queue.waiting)
-        context = self._context
-        return Brief(context.folder.name, waiting, context.concurrency, context.cpu, context.gpu, self._queue.policy)
+        context, queue = self._context, self._queue
+        return Brief(
+            study=context.folder.name,
+            waiting=waiting,
+            concurrency=context.concurrency,
+            cpu=context.cpu,
+            gpu=context.gpu,
+            policy=queue.policy,
+            vary=queue.state.spec.vary,
+        )
 
-    def pull(self, teacher_ready: bool) -> Assignment | None:
-        """Hand out a trial; without a teacher, one that needs none."""
+    def pull(self, not_ready: frozenset[int]) -> Assignment | None:
+        """Hand out a trial; of the groups of seeds whose teacher is not ready, one that needs none."""
         self.was_asked = True
-        pending = self._queue.pull(lambda trial: teacher_ready or not trial.setting.config.uses_teacher)
+        pending = self._queue.pull(lambda trial: trial.group not in not_ready or not trial.setting.config.uses_teacher)
         return Assignment(pending.id, pending.tries, pending.config) if pending is not None else None
 
     def exhausted(self) -> bool:

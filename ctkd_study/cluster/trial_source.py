@@ -6,11 +6,11 @@ from ctkd_study.cluster.trial_feed import QueuedTrial
 
 
 class DueTrials:
-    """The trials that are due; those that wait for the teacher are overtaken by others, and never run if it fails.
+    """The trials that are due; those that wait for their teacher are overtaken by others, and never run if it fails.
 
     Args:
         desk: hands them out.
-        helpers: make the teacher ready.
+        helpers: make the teachers ready.
         gpu: share of a GPU that each trial is given.
     """
 
@@ -25,9 +25,8 @@ class DueTrials:
     def next(self) -> QueuedTrial | None:
         if (preparation := self._helpers.next_preparation()) is not None:
             return preparation
-        teacher = self._helpers.teacher
-        assigned = self._desk.pull(teacher == "bank filled")
-        self._stuck = assigned is None and teacher == "failed" and not self._desk.goes_on()
+        assigned = self._desk.pull(self._helpers.not_ready)
+        self._stuck = assigned is None and self._helpers.gave_up and not self._desk.goes_on()
         if assigned is None:
             return self._helpers.next_standing_by()
         run = assigned.config.run.model_copy(update={"device_share": self._gpu or None})

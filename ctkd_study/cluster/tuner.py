@@ -22,7 +22,7 @@ _ASK_SECONDS = 0.25
 
 
 def run_trials(desk: Desk, brief: Brief) -> None:
-    """Run the trials of a launch, and before them what makes their teacher ready.
+    """Run the trials of a launch, and before them what makes their teachers ready.
 
     Args:
         desk: the driver's.
@@ -30,14 +30,15 @@ def run_trials(desk: Desk, brief: Brief) -> None:
 
     Raises:
         ClusterError: no node has what a trial asks for, or the need of GPU memory can't be measured.
-        TeacherError: the teacher could not be made ready; the trials that need it were not run.
+        TeacherError: a teacher could not be made ready; the trials that need it were not run.
     """
     place, due = cluster(), brief.waiting
     gpu = place.gpu_share(brief.gpu, due, brief.cpu)
     check_nodes(brief.cpu, gpu)
     needing = [config for config in due if config.uses_teacher]
     slots = max(place.slots(brief.cpu, gpu), 1)
-    helpers = HelperTrials(needing, len(due) - len(needing), min(slots, brief.concurrency or slots), brief.policy)
+    at_once = min(slots, brief.concurrency or slots)
+    helpers = HelperTrials(needing, len(due) - len(needing), at_once, brief.policy, brief.vary)
     desk.devices(place.devices(gpu))
     health = NodeHealth(nodes)
     events = TuneEvents(desk, helpers, health)
@@ -63,8 +64,8 @@ def run_trials(desk: Desk, brief: Brief) -> None:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         ).fit()
-    if helpers.teacher == "failed":
-        raise TeacherError(f"the teacher could not be made ready: {helpers.fault}")
+    if helpers.fault:
+        raise TeacherError(helpers.fault)
 
 
 class Stop(NotPickled, tune.Stopper):

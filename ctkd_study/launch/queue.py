@@ -160,7 +160,7 @@ class TrialQueue:
         self._on_due(trials)
 
     def _pending(self, trial: PlannedTrial) -> PendingTrial:
-        spec = self.state.spec
+        spec, inputs = self.state.spec, self.state.inputs(trial.group)
         run = RunOptions(
             study=spec.name,
             uid=self.uid,
@@ -171,8 +171,8 @@ class TrialQueue:
             folder=self.state.folder.trial(trial.id).location,
             retry=self._retry,
             teachers=self.state.storage.location,
-            data=self.state.inputs.data,
-            weights=self.state.inputs.teacher,
+            data=inputs.data,
+            weights=inputs.teacher,
             cores=spec.resources.cpu,
             checkpoint=spec.checkpoint,
         )

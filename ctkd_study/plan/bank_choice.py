@@ -56,7 +56,15 @@ def forecast(spec: StudySpec) -> BankForecast | None:
     reads = len(spec.all_seeds) * sum(config.recipe.epochs for config in configs)
     views = widest.data.views.count
     source = spec.teacher_source or ("bank32" if views == 1 else "bank16")
-    return BankForecast(widest, source, reads, share_of(dict.fromkeys(spec.all_seeds, longest), views))
+    return BankForecast(widest, source, reads, views_drawn(spec, longest))
+
+
+def views_drawn(spec: StudySpec, epochs: int) -> float:
+    """Return how many views of an example all teachers must look at, expected: each group of seeds has its own bank."""
+    by_group: dict[int, dict[int, int]] = {}
+    for seed in spec.all_seeds:
+        by_group.setdefault(spec.vary.group(seed), {})[seed] = epochs
+    return sum(share_of(seeds, spec.data.views.count) for seeds in by_group.values())
 
 
 def settled(spec: StudySpec, before: StudySpec | None) -> StudySpec:

@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from ctkd_study.errors import StudyError
+from ctkd_study.plan.bank_choice import views_drawn
 from ctkd_study.plan.due import Plan
 from ctkd_study.plan.preflight import blaming
 from ctkd_study.plan.timing import Cost, Range, StepTimer
 from ctkd_study.spec import Arm, StudySpec
 from trainables import teacher
-from trainables.bank import PRECISIONS, share_of, unbanked
+from trainables.bank import PRECISIONS, unbanked
 from trainables.config import RunOptions
 from trainables.data import sizes_of, student_examples
 from trainables.record import Manifest
@@ -60,7 +61,7 @@ class Estimate:
     slots: int
     """Trials that run at once."""
     teacher_seconds: Range | None
-    """Time to train the teacher; None where it is trained, or never is."""
+    """Time to train the teachers, as many at once as slots; None where they are trained, or never are."""
     bank: BankEstimate | None = None
     """None where no trial distils from what a bank could hold."""
     faults: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ def estimate(
     plan: Plan,
     records: Mapping[str, Manifest],
     slots: int,
-    teacher_ready: bool,
+    teachers_missing: int,
     teachers: str | None = None,
     gpu: float = 0.0,
     timer: StepTimer | None = None,
@@ -89,7 +90,7 @@ def estimate(
         plan: the trials.
         records: the newest records of the trials, by id. A setting with finished trials costs what they cost.
         slots: how many trials run at once.
-        teacher_ready: whether the teacher is trained already.
+        teachers_missing: how many teachers are not trained yet.
         teachers: where teachers and banks lie.
         gpu: share of a GPU that a trial is given.
         timer: measures the other settings; default: by a few steps on this machine.
@@ -105,9 +106,10 @@ def estimate(
             with _noting(found, arm.name):
                 arms.append(_arm(arm, plan.spec, records, timer))
     training, bank = None, None
-    if not teacher_ready:
+    if teachers_missing:
         with _noting(found, "the teacher"):
             training = _training(plan, timer)
+            training = training and training * max(teachers_missing / slots, 1.0)
     with _noting(found, "the bank"):
         bank = _bank(plan, timer, teachers)
     return Estimate(tuple(arms), slots, training, bank, tuple(found.values()))
@@ -173,8 +175,7 @@ def _bank(plan: Plan, timer: StepTimer, teachers: str | None) -> BankEstimate | 
         with blaming("teacher: its bank cannot be looked up"):
             pairs = unbanked([config.model_copy(update={"run": run}) for config in readers])
     elif source in PRECISIONS:  # which pairs are banked cannot be looked up: the bank is taken for empty
-        longest = max(config.recipe.epochs for config in readers)
-        pairs = round(examples * share_of(dict.fromkeys(plan.spec.all_seeds, longest), data.views.count))
+        pairs = round(examples * views_drawn(plan.spec, max(config.recipe.epochs for config in readers)))
     with blaming("teacher: the timed images failed"):
         seconds = timer.look(readers[0]) * pairs if pairs else Range()
     return BankEstimate(source, examples * sum(config.recipe.epochs for config in readers), pairs, seconds)

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.due import Plan
 from trainables import faults, teacher
-from trainables.data import Loaded, Sizes, sizes_of, student_examples
+from trainables.data import KeptData, Loaded, Sizes, sizes_of, student_examples
 from trainables.models.init import shapes_alone
 from trainables.shared_keys import alike
 
 
-def read_data(plan: Plan) -> Loaded:
-    """Read the data set, and download it if need be.
+def read_data(plan: Plan) -> tuple[Loaded, ...]:
+    """Read the data set, and download it if need be; returns it with the split of each group of seeds.
 
     Raises:
         StudyError: it cannot be read, or has too few examples.
     """
+    read, vary = KeptData(), plan.spec.vary
     with blaming("data"):
-        return Loaded.of(plan.spec.data)
+        return tuple(read(vary.data(plan.spec.data, group)) for group in range(vary.groups))
 
 
 def check_networks(plan: Plan, sizes: Sizes | None = None) -> None:

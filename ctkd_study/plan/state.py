@@ -1,13 +1,14 @@
 """A study as it stands in a storage: its settled plan, its folder, and the records that are there."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.bank_choice import settled
 from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.rule import as_begun
 from ctkd_study.records import StudyFolder, inputs_of, refuse_changes
-from ctkd_study.spec import StudySpec
+from ctkd_study.spec import PlannedTrial, StudySpec
 from trainables import record, teacher
 from trainables.config import TrialConfig
 from trainables.data import Loaded
@@ -16,6 +17,7 @@ from trainables.record import Checkpoint, Manifest, Scan
 from trainables.storage import Storage
 
 _NOTHING = Scan()
+_UNKNOWN = Inputs()
 
 
 class StudyState:
@@ -37,9 +39,11 @@ class StudyState:
         self.plan: Plan = make_plan(settled(as_begun(spec, stored), stored))
         self._scans: dict[str, Scan] = {}
         self._failures_from = 0
-        self._recorded = self._now = Inputs()
-        self._seen: str | None = None
-        """SHA-256 of the data as the teacher sees it now, if the data is at hand."""
+        self._recorded: dict[int, Inputs] = {}
+        """What the records state, by group of seeds."""
+        self._now: dict[int, Inputs] = {}
+        self._seen: dict[int, str] = {}
+        """SHA-256 of the data as each group's teacher sees it now, if the data is at hand."""
 
     @property
     def spec(self) -> StudySpec:
@@ -56,40 +60,50 @@ class StudyState:
         """The newest complete manifest of each trial that has one, by trial id."""
         return {key: scan.newest.manifest for key, scan in self._scans.items() if scan.newest is not None}
 
-    @property
-    def inputs(self) -> Inputs:
-        """The data and the teacher of the study: as its records state them, else as they are now."""
-        return self._recorded.or_else(self._now)
+    def inputs(self, group: int = 0) -> Inputs:
+        """The data and the teacher of a group of seeds: as its records state them, else as they are now."""
+        return self._recorded.get(group, _UNKNOWN).or_else(self._now.get(group, _UNKNOWN))
 
-    def with_data(self, data: Loaded) -> "StudyState":
-        """Take the study's data as it is now, for comparison with the records; returns the state itself."""
-        self._now, self._seen = Inputs(data.sha256), data.for_teacher().sha256
+    def with_data(self, data: Sequence[Loaded]) -> "StudyState":
+        """Take the data of each group as it is now, for comparison with the records; returns the state itself."""
+        self._now = {group: Inputs(each.sha256) for group, each in enumerate(data)}
+        self._seen = {group: each.for_teacher().sha256 for group, each in enumerate(data)}
         return self
 
-    @property
-    def teacher_config(self) -> TrialConfig | None:
-        """A trial that knows the study's teacher, if there is one; all have the same."""
-        return next((trial.config for trial in self.plan.trials if trial.config.teacher is not None), None)
+    @functools.cached_property
+    def teacher_configs(self) -> Mapping[int, TrialConfig]:
+        """By group of seeds, a trial that knows the group's teacher; empty if there is none."""
+        found: dict[int, PlannedTrial] = {}
+        for trial in self.plan.trials:
+            if trial.setting.config.teacher is not None:
+                found.setdefault(trial.group, trial)
+        return {group: trial.config for group, trial in found.items()}
 
-    def teacher_record(self) -> Checkpoint | None:
-        """The record of the study's teacher, if it was trained in the storage.
+    def teacher_records(self) -> dict[int, Checkpoint]:
+        """The records of the teachers that were trained in the storage, by group of seeds.
 
-        It is that of the weights that the trials have read; without records, that for the study's data; where this is
-        not at hand, the only one.
+        A record is that of the weights that the group's trials have read; without records, that for its data; where
+        this is not at hand, the only one.
         """
-        config = self.teacher_config
-        if config is None:
-            return None
-        return teacher.record_of(config, self.storage, self._seen, self._recorded.teacher)
+        found = ((group, self._teacher_record(group, config)) for group, config in self.teacher_configs.items())
+        return {group: record for group, record in found if record is not None}
 
-    def teacher_folder(self) -> Storage | None:
-        """The folder in which the study's teacher is trained; None if none is, or which one is not known yet."""
-        config = self.teacher_config
-        if config is None or config.teacher is None or config.teacher.recipe is None:
-            return None
-        if self._seen is not None:
-            return teacher.folder_of(config, self.storage, self._seen)
-        if (found := self.teacher_record()) is not None:
+    def teacher_folders(self) -> list[Storage | None]:
+        """The folder of each teacher that is trained; None for one that is not known yet."""
+        return [
+            self._teacher_folder(group, config)
+            for group, config in self.teacher_configs.items()
+            if config.teacher is not None and config.teacher.recipe is not None
+        ]
+
+    def _teacher_record(self, group: int, config: TrialConfig) -> Checkpoint | None:
+        weights = self._recorded.get(group, _UNKNOWN).teacher
+        return teacher.record_of(config, self.storage, self._seen.get(group), weights)
+
+    def _teacher_folder(self, group: int, config: TrialConfig) -> Storage | None:
+        if group in self._seen:
+            return teacher.folder_of(config, self.storage, self._seen[group])
+        if (found := self._teacher_record(group, config)) is not None:
             return found.storage
         folders = teacher.folders_of(config, self.storage)
         return folders[0] if len(folders) == 1 else None
@@ -125,9 +139,10 @@ class StudyState:
         Raises:
             ChangedStudyError: one is not; the message lists what differs.
         """
-        config = self.teacher_config
-        if config is not None and self._seen is not None:
-            self._now = Inputs(self._now.data, teacher.known_weights(config, self._seen, self.storage))
+        for group, seen in self._seen.items():
+            if (config := self.teacher_configs.get(group)) is not None:
+                weights = teacher.known_weights(config, seen, self.storage)
+                self._now[group] = Inputs(self._now[group].data, weights)
         refuse_changes(self.folder, self.plan.trials, self.manifests, self._now)
         return self
 
@@ -136,8 +151,10 @@ class StudyState:
         self._scans[trial_id] = found = record.scan(self.folder.trial(trial_id), check_hashes, wanted=self._counts)
         if found.newest is None:
             return None
-        self._recorded = self._recorded.or_else(inputs_of(found.newest.manifest))
-        return found.newest.manifest
+        manifest = found.newest.manifest
+        group = self.spec.vary.group(manifest.seed)
+        self._recorded[group] = self._recorded.get(group, _UNKNOWN).or_else(inputs_of(manifest))
+        return manifest
 
     def stored(self) -> str:
         """Store the study; returns its uid. From then on, records of a study that was set aside do not count."""

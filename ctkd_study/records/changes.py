@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ctkd_study.errors import ChangedStudyError
@@ -15,29 +16,32 @@ _PLUG_INS = (
     " All source files of a plug-in's package count as its code, unless its options class declares what stands for it "
     "(version: ClassVar[str])."
 )
-_UNKNOWN = Inputs()
+_UNKNOWN: Mapping[int, Inputs] = MappingProxyType({})
 _NAMED = 5
 
 
 def refuse_changes(
-    folder: StudyFolder, trials: Iterable[PlannedTrial], recorded: Mapping[str, Manifest], now: Inputs = _UNKNOWN
+    folder: StudyFolder,
+    trials: Iterable[PlannedTrial],
+    recorded: Mapping[str, Manifest],
+    now: Mapping[int, Inputs] = _UNKNOWN,
 ) -> None:
-    """Check that every recorded trial is the one that is planned now, and that all have read the same.
+    """Check that every recorded trial is the one that is planned now, and that those of a group have read the same.
 
     Args:
         folder: the study's.
         trials: the planned ones.
         recorded: their newest manifests, by trial id.
-        now: the data and the teacher as they are now, as far as that is known here.
+        now: the data and the teacher of each group of seeds as they are now, as far as that is known here.
 
     Raises:
         ChangedStudyError: one is not; the message lists what differs.
     """
     changes: dict[str, list[str]] = {}
-    for trial in trials:
+    for trial in (planned := list(trials)):
         if (manifest := recorded.get(trial.id)) is None:
             continue
-        lines, config = inputs_of(manifest).differences(now), trial.config
+        lines, config = inputs_of(manifest).differences(now.get(trial.group, Inputs())), trial.config
         if manifest.fingerprint != config.fingerprint():
             lines += differences(manifest.config, config.identity())
         for line in lines:
@@ -50,7 +54,7 @@ def refuse_changes(
             + f"\nChange it back, {_OTHERWISE}"
             + (_PLUG_INS if any(line.startswith("code") for line in changes) else "")
         )
-    _refuse_mixture(folder, recorded)
+    _refuse_mixture(folder, planned, recorded)
 
 
 def inputs_of(manifest: Manifest) -> Inputs:
@@ -58,16 +62,25 @@ def inputs_of(manifest: Manifest) -> Inputs:
     return Inputs(manifest.data, manifest.teacher)
 
 
-def _refuse_mixture(folder: StudyFolder, recorded: Mapping[str, Manifest]) -> None:
-    """Check that all trials were trained on the same data, and read the same teacher."""
-    lines = []
-    for name, title in (("data", "data (content)"), ("teacher", "teacher (weights)")):
-        trials: dict[str, list[str]] = {}
-        for trial_id, manifest in recorded.items():
-            if (sha256 := getattr(inputs_of(manifest), name)) is not None:
-                trials.setdefault(sha256, []).append(trial_id)
-        if len(trials) > 1:
-            lines += [f"  {title} {short(sha256)}    ({_listed(ids)})" for sha256, ids in trials.items()]
+def _refuse_mixture(folder: StudyFolder, trials: Sequence[PlannedTrial], recorded: Mapping[str, Manifest]) -> None:
+    """Check that all trials of a group of seeds were trained on the same data, and read the same teacher."""
+    read: dict[str, dict[str, list[str]]] = {}
+    for trial in trials:
+        if (manifest := recorded.get(trial.id)) is not None:
+            inputs = inputs_of(manifest)
+            for title, group, sha256 in (
+                ("data (content)", trial.split_group, inputs.data),
+                ("teacher (weights)", trial.group, inputs.teacher),
+            ):
+                if sha256 is not None:
+                    named = f"{title} of group {group}" if group else title
+                    read.setdefault(named, {}).setdefault(sha256, []).append(trial.id)
+    lines = [
+        f"  {title} {short(sha256)}    ({_listed(ids)})"
+        for title, by_content in read.items()
+        if len(by_content) > 1
+        for sha256, ids in by_content.items()
+    ]
     if lines:
         raise ChangedStudyError(
             f"{folder.name} mixes trials in {folder.root.root} that were trained on different data or teachers:\n"

@@ -59,6 +59,11 @@ class PlannedTrial:
         """The group of its seed: the trials of a group share a teacher and a split."""
         return self.setting.vary.group(self.seed)
 
+    @property
+    def split_group(self) -> int:
+        """The first group with the same data and split as its own."""
+        return self.setting.vary.split_group(self.seed)
+
 
 @dataclasses.dataclass(frozen=True)
 class Arm:

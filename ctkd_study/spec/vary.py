@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from trainables.config import TrialConfig
+from trainables.data import DataOptions
 from trainables.options import Options
 from trainables.streams import MAX_SEED
 
@@ -49,6 +50,10 @@ class Vary(Options):
         """Return the group of a seed, from 0 on."""
         return seed % self.groups
 
+    def split_group(self, seed: int) -> int:
+        """Return the first group with the same data and split as a seed's."""
+        return seed % self.split
+
     def applied(self, config: TrialConfig, seed: int) -> TrialConfig:
         """Return a trial's configuration with the seed, and with the teacher and the split of its group."""
         changes: dict[str, Any] = {"seed": seed}
@@ -56,8 +61,13 @@ class Vary(Options):
         if group and self.teacher > 1 and config.teacher is not None:
             changes["teacher"] = config.teacher.model_copy(update={"seed": config.teacher.seed + group})
         if group and self.split > 1:
-            changes["data"] = config.data.model_copy(update={"split_seed": config.data.split_seed + group})
+            changes["data"] = self.data(config.data, group)
         return config.model_copy(update=changes)
+
+    def data(self, options: DataOptions, group: int) -> DataOptions:
+        """Return the options of the data set with the split of a group."""
+        moved = group if self.split > 1 else 0
+        return options.model_copy(update={"split_seed": options.split_seed + moved})
 
 
 def vary_fault(vary: Vary, study: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ import json
 import logging
 import shlex
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import filelock
 
@@ -38,8 +38,8 @@ class Projection:
     """The study's identity, by which its experiment and runs are found in MLflow."""
     trials: Storage
     """The study's folder, with one folder per trial."""
-    teacher: Storage | Callable[[], Storage | None] | None = None
-    """The folder of the teacher's record, if there is one; or what finds it, as it may not be known at the start."""
+    teachers: Callable[[], Sequence[Storage | None]] = tuple
+    """Finds the folders of the trained teachers' records; None for one that is not known yet."""
     note: str = ""
     """Markdown for the head of the experiment's page."""
 
@@ -60,7 +60,7 @@ class TrackingOutcome(Tally):
     complete: bool
     """Whether MLflow holds exactly what the records hold; if not, ``sync_command`` makes it so."""
     runs: int = 0
-    """Runs of the study, including the teacher's."""
+    """Runs of the study, including its teachers'."""
     failures: tuple[str, ...] = ()
     sync_command: str = "ctkd-study sync"
 
@@ -96,7 +96,7 @@ class Projector:
         """What failed, by trial; a trial's own next success clears it."""
 
     def attempt(self, trials: set[str] | None) -> bool:
-        """Make one pass over some trials, or over all trials and the teacher; return whether all of it worked.
+        """Make one pass over some trials, or over all trials and teachers; return whether all of it worked.
 
         It never raises: no trouble with MLflow may reach the study.
         """
@@ -138,10 +138,10 @@ class Projector:
         else:
             runs.mark_stale()
             self._failures = {name: text for name, text in self._failures.items() if name not in trials}
-        home = what.teacher() if callable(what.teacher) else what.teacher
+        homes = what.teachers()
         seen: set[str] = set()
         accuracies: list[float] = []
-        for name, folder, role in self._folders(trials, home):
+        for name, folder, role in self._folders(trials, homes):
             # One trial's trouble, with its record or its run, does not keep the others from being sent.
             try:
                 found = self._read(folder)
@@ -161,18 +161,19 @@ class Projector:
                 self._failures[name] = first_line(error)
         if trials is None:
             if not self._failures:  # a record that cannot be read is not a lost one
-                # The teacher's run is deleted only if its folder is known.
-                listed = runs.trials("trial") | (runs.trials("teacher") if home is not None else set())
+                # Runs of teachers are deleted only if all their folders are known.
+                listed = runs.trials("trial") | (runs.trials("teacher") if homes and None not in homes else set())
                 for trial in listed - seen:
                     runs.remove(trial)
             runs.decorate((min(accuracies), max(accuracies)) if accuracies else None)
 
-    def _folders(self, trials: set[str] | None, home: Storage | None) -> Iterator[tuple[str, Storage, Role]]:
+    def _folders(self, trials: set[str] | None, homes: Sequence[Storage | None]) -> Iterator[tuple[str, Storage, Role]]:
         what = self._projection
         if trials is None:
             trials = set(what.trials.folders())
-            if home is not None:
-                yield "teacher", home, "teacher"
+            for home in homes:
+                if home is not None:
+                    yield f"teacher {home.name}", home, "teacher"
         for name in sorted(trials):
             yield name, what.trials.within(name), "trial"
 

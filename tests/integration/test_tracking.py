@@ -40,7 +40,8 @@ from pathlib import Path
 from ctkd_study.tracking.projection import Projection, sync
 from trainables.storage import Storage
 uri, name, uid, trials, teacher = sys.argv[1:]
-outcome = sync(Projection(uri, name, uid, Storage.at(trials), Storage.at(teacher), note="# A question"))
+folders = [Storage.at(teacher)]
+outcome = sync(Projection(uri, name, uid, Storage.at(trials), lambda: folders, note="# A question"))
 sys.exit(str(outcome) if not outcome.complete else 0)
 """
 

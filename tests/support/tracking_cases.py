@@ -40,8 +40,8 @@ class Study:
         (self.folder / "study.json").write_text(json.dumps({"uid": uid, "name": self.name}))
 
     def projection(self, uri: str) -> Projection:
-        storage = Storage.at(str(self.folder))
-        return Projection(uri, self.name, self.uid, storage, Storage.at(str(self.teacher)), note="# A question")
+        storage, teacher = Storage.at(str(self.folder)), Storage.at(str(self.teacher))
+        return Projection(uri, self.name, self.uid, storage, lambda: [teacher], note="# A question")
 
     def save(self, trial: str, rows: list[Row], status: Status = "running", reason: str | None = None) -> Path:
         """Adds a run with a checkpoint of these rows; ``trial`` is ``<arm>-<hash>-s<seed>`` or ``teacher-<hash>``."""

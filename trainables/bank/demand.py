@@ -6,7 +6,7 @@ from trainables.bank.bank import MARK, Bank, paid
 from trainables.bank.keys import Keys, needed
 from trainables.bank.segments import PRECISIONS, BankCost
 from trainables.config import TrialConfig
-from trainables.data import Arrays, Loaded, Split
+from trainables.data import Arrays, KeptData, Loaded, Split
 from trainables.shared_keys import alike
 from trainables.storage import Storage
 from trainables.teacher import known_weights, storage_of
@@ -103,10 +103,11 @@ def _demands(configs: Iterable[TrialConfig], data: Loaded | None = None) -> Iter
     for config in configs:
         if (key := _bank_key(config)) is not None:
             by_bank.setdefault(key, []).append(config)
+    read = KeptData()
     for together in by_bank.values():
         # If any trial reads pooled vectors, they are stored for all pairs: running the teacher twice would cost more.
         widest = max(together, key=lambda config: config.distiller.needs == "pooled")
-        found = data or Loaded.of(widest.data)
+        found = data or read(widest.data)
         yield widest, found, drawn(together, found.arrays, found.split)
 
 

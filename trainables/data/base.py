@@ -205,6 +205,21 @@ class Loaded:
         return Loaded(self.arrays, dataclasses.replace(self.split, student=self.split.rest))
 
 
+class KeptData:
+    """Reads data sets; keeps the one it read last, for other splits of it."""
+
+    def __init__(self) -> None:
+        self._options: DataOptions | None = None
+        self._arrays: Arrays | None = None
+
+    def __call__(self, options: DataOptions) -> Loaded:
+        """Return a data set with its split; see ``Loaded.of`` for the errors."""
+        whole = options.model_copy(update={"split_seed": 0})
+        if self._arrays is None or self._options != whole:
+            self._options, self._arrays = whole, options.load()
+        return Loaded(self._arrays, split(self._arrays.train_labels, options))
+
+
 def student_examples(options: DataOptions, available: int) -> int:
     """Return how many of the available training examples the student trains on.
 

@@ -69,7 +69,7 @@ def test_the_brief_is_what_is_due_and_what_a_trial_is_given(launch: Launch) -> N
     assert (brief.study, brief.concurrency, brief.cpu, brief.gpu) == ("small", 3, 1.5, 0.25)
     assert brief.policy == RetryPolicy(tries=3)
     assert [config.run.trial for config in brief.waiting] == launch.ids
-    launch.desk.pull(True)
+    launch.desk.pull(frozenset())
     assert [config.run.trial for config in launch.desk.brief().waiting] == launch.ids[1:]
     launch.desk.ended(launch.ids[0], "the worker died")
     assert [config.run.trial for config in launch.desk.brief().waiting] == launch.ids, "it is to be tried again"
@@ -79,14 +79,14 @@ def test_the_brief_is_what_is_due_and_what_a_trial_is_given(launch: Launch) -> N
 def test_trials_are_handed_out_once_and_without_a_teacher_those_that_need_none(launch: Launch) -> None:
     desk = launch.desk
     assert not desk.was_asked
-    first = desk.pull(False)
+    first = desk.pull(frozenset({0}))
     assert desk.was_asked
     assert first is not None
     assert (first.id, first.tries, first.config.uses_teacher) == (launch.ids[1], 1, False)
-    second, third = desk.pull(False), desk.pull(False)
+    second, third = desk.pull(frozenset({0})), desk.pull(frozenset({0}))
     assert second is not None
     assert (second.id, third) == (launch.ids[3], None)
-    rest = [desk.pull(True), desk.pull(True), desk.pull(True)]
+    rest = [desk.pull(frozenset()), desk.pull(frozenset()), desk.pull(frozenset())]
     assert [each and each.id for each in rest] == [launch.ids[0], launch.ids[2], None]
     assert launch.queue.running == set(launch.ids)
     assert pickle.loads(pickle.dumps(first)) == first
@@ -95,7 +95,7 @@ def test_trials_are_handed_out_once_and_without_a_teacher_those_that_need_none(l
 def test_a_launch_goes_on_while_trials_run_or_rest(launch: Launch) -> None:
     desk = launch.desk
     assert not desk.goes_on(), "what only waits may never start"
-    given = [desk.pull(True) for _ in launch.ids]
+    given = [desk.pull(frozenset()) for _ in launch.ids]
     assert desk.goes_on()
     for assigned in given[:-1]:
         assert assigned is not None
@@ -106,7 +106,7 @@ def test_a_launch_goes_on_while_trials_run_or_rest(launch: Launch) -> None:
     desk.ended(last.id, "the worker died")
     assert (desk.goes_on(), desk.exhausted()) == (True, False)
     launch.clock.now += 1
-    again = desk.pull(True)
+    again = desk.pull(frozenset())
     assert again is not None
     assert (again.id, again.tries) == (last.id, 2)
     launch.record(last.id, "failed")
@@ -121,11 +121,11 @@ def test_it_stops_when_the_queue_does_or_the_lease_is_lost(launch: Launch) -> No
     launch.context.lost.clear()
     assert not launch.desk.stopping()
     launch.queue.stop()
-    assert (launch.desk.stopping(), launch.desk.exhausted(), launch.desk.pull(True)) == (True, True, None)
+    assert (launch.desk.stopping(), launch.desk.exhausted(), launch.desk.pull(frozenset())) == (True, True, None)
 
 
 def test_a_trial_that_is_silent_for_too_long_hangs(launch: Launch) -> None:
-    first, second = launch.desk.pull(True), launch.desk.pull(True)
+    first, second = launch.desk.pull(frozenset()), launch.desk.pull(frozenset())
     assert first is not None
     assert second is not None
     launch.clock.now += 1000
@@ -147,7 +147,7 @@ def test_a_trial_that_is_silent_for_too_long_hangs(launch: Launch) -> None:
 
 def test_only_running_trials_hang(launch: Launch) -> None:
     """A report of a trial that was taken back may come late."""
-    first = launch.desk.pull(True)
+    first = launch.desk.pull(frozenset())
     assert first is not None
     launch.desk.ended(first.id, "the worker died")
     launch.desk.reported(first.id, ROW)
@@ -171,7 +171,7 @@ def test_reports_are_counted(launch: Launch) -> None:
     first, second, third, _ = launch.ids
     desk = launch.desk
     for _ in launch.ids:
-        desk.pull(True)
+        desk.pull(frozenset())
     desk.reported(first, ROW)
     assert (arms_of(launch), launch.saved) == ((3, 1, 0, 0), [])
     desk.reported(first, {**ROW, "saved": True})
@@ -198,7 +198,7 @@ def test_an_empty_reason_ends_a_trouble(launch: Launch) -> None:
 def test_a_trial_ends_as_its_record_says(launch: Launch) -> None:
     desk, (first, second, third, fourth) = launch.desk, launch.ids
     for trial_id in launch.ids:
-        desk.pull(True)
+        desk.pull(frozenset())
         desk.reported(trial_id, ROW)
     launch.record(first, "finished")
     launch.record(second, "failed")
@@ -217,13 +217,13 @@ def test_a_trial_ends_as_its_record_says(launch: Launch) -> None:
 def test_a_trial_that_is_interrupted_too_often_stays_unfinished(launch: Launch) -> None:
     first = launch.ids[0]
     for number in range(3):
-        assigned = launch.desk.pull(True)
+        assigned = launch.desk.pull(frozenset())
         assert assigned is not None
         assert (assigned.id, assigned.tries) == (first, number + 1)
         launch.desk.ended(first, f"fault {number}")
         launch.clock.now += 60
     assert launch.queue.unfinished == launch.progress.troubles() == {first: "fault 2"}
-    other = launch.desk.pull(True)
+    other = launch.desk.pull(frozenset())
     assert other is not None
     assert other.id == launch.ids[1]
 
@@ -231,7 +231,7 @@ def test_a_trial_that_is_interrupted_too_often_stays_unfinished(launch: Launch) 
 def test_what_ran_is_interrupted_with_ray(launch: Launch) -> None:
     first, second, third, _ = launch.ids
     for _ in range(3):
-        launch.desk.pull(True)
+        launch.desk.pull(frozenset())
     launch.desk.reported(first, ROW)
     launch.record(second, "finished")
     launch.desk.all_interrupted("Ray's raylet died")
@@ -240,7 +240,7 @@ def test_what_ran_is_interrupted_with_ray(launch: Launch) -> None:
     assert launch.progress.wasted == {first: 4.0}
     assert launch.saved == sorted([first, second, third])
     launch.clock.now += 1
-    again = [launch.desk.pull(True) for _ in range(3)]
+    again = [launch.desk.pull(frozenset()) for _ in range(3)]
     assert sorted((each.id, each.tries) for each in again if each is not None) == sorted(
         [(first, 2), (third, 2), (launch.ids[3], 1)]
     )
@@ -291,7 +291,7 @@ def test_a_call_reaches_the_desk_and_its_answer_comes_back(launch: Launch, pipe:
     brief = calling(desk.brief, answering)
     assert isinstance(brief, Brief)
     assert [config.run.trial for config in brief.waiting] == launch.ids
-    assigned = calling(lambda: desk.pull(False), answering)
+    assigned = calling(lambda: desk.pull(frozenset({0})), answering)
     assert isinstance(assigned, Assignment)
     assert assigned.id == launch.ids[1]
     assert calling(lambda: desk.reported(assigned.id, ROW), answering) is None

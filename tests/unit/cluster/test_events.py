@@ -201,7 +201,7 @@ def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:
     assert launch.progress.note == "the teacher's bank is being filled"
     launch.result(".bank-1", status="finished", reason="")
     launch.result(".bank-2", status="finished", reason="")
-    assert (launch.helpers.teacher, launch.progress.note) == ("bank filled", "")
+    assert (launch.helpers.teachers[0], launch.progress.note) == ("bank filled", "")
     assert launch.arm() == ArmProgress(waiting=3)
     launch.events.on_trial_complete(1, [], _trial(".stand-by-0"))
     assert (launch.saved, launch.progress.wasted, launch.reasons()) == ([], {}, {})
@@ -209,14 +209,17 @@ def test_helpers_are_no_trials_of_the_study(launch: Launch) -> None:
 
 def test_a_helper_that_fails_is_the_teachers_fault(launch: Launch) -> None:
     launch.result(".teacher", status="failed", reason="")
-    assert (launch.helpers.teacher, launch.helpers.fault) == ("failed", "no reason given")
+    assert (launch.helpers.teachers[0], launch.helpers.fault) == (
+        "failed",
+        "the teacher could not be made ready: no reason given",
+    )
     assert launch.progress.note == ""
 
 
 def test_a_helper_that_is_interrupted_is_tried_again(launch: Launch) -> None:
     assert launch.helpers.next_preparation() is not None
     launch.error(".teacher", None)
-    assert (launch.helpers.teacher, launch.progress.troubles()) == ("not trained", {".teacher": "the worker died"})
+    assert (launch.helpers.teachers[0], launch.progress.troubles()) == ("not trained", {".teacher": "the worker died"})
     launch.clock.now += 1
     again = launch.helpers.next_preparation()
     assert again is not None
@@ -226,7 +229,7 @@ def test_a_helper_that_is_interrupted_is_tried_again(launch: Launch) -> None:
     third = launch.helpers.next_preparation()
     assert third is not None
     launch.result(third.id, status="finished", reason="")
-    assert (launch.helpers.teacher, launch.progress.troubles()) == ("trained", {})
+    assert (launch.helpers.teachers[0], launch.progress.troubles()) == ("trained", {})
     assert launch.reasons() == {}
 
 
@@ -235,7 +238,10 @@ def test_a_helper_that_is_interrupted_too_often_is_the_teachers_fault(launch: La
         launch.clock.now += 100
         if (helper := launch.helpers.next_preparation()) is not None:
             launch.error(helper.id, "ray.exceptions.ActorDiedError: killed")
-    assert (launch.helpers.teacher, launch.helpers.fault) == ("failed", "ray.exceptions.ActorDiedError: killed")
+    assert (launch.helpers.teachers[0], launch.helpers.fault) == (
+        "failed",
+        "the teacher could not be made ready: ray.exceptions.ActorDiedError: killed",
+    )
     assert (launch.progress.note, launch.progress.troubles()) == ("", {})
 
 

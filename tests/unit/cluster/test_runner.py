@@ -41,7 +41,7 @@ def ask(name, *arguments):
 
 number = len((here / "starts").read_text().splitlines())
 """
-PULL = "ask('pull', True)\n"
+PULL = "ask('pull', frozenset())\n"
 SAVE = "ask('reported', 'some-trial', {'saved': True, 'status': 'running'})\n"
 DIE = "print('noise\\n' * 100 + f'Ray died {number}', file=sys.stderr, flush=True)\nos._exit(1)\n"
 

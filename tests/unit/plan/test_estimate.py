@@ -109,7 +109,7 @@ def test_ranges_are_scaled_and_added() -> None:
 def test_timed_steps_are_summed_over_settings_and_seeds() -> None:
     plan = plan_of(arms={"grid": GRID, "four": FOUR}, price_per_device_hour=7.2)
     probe = FakeProbe(plan)
-    grid, four = estimate(plan, {}, 1, teacher_ready=True, timer=probe.timer).arms
+    grid, four = estimate(plan, {}, 1, teachers_missing=0, timer=probe.timer).arms
     assert (grid.arm, grid.settings, grid.trials, grid.basis) == ("grid", 2, 6, TIMED)
     assert (four.arm, four.settings, four.trials, four.basis) == ("four", 1, 3, TIMED)
     assert grid.tflop == pytest.approx(6 * 2e-6 * TRAINED)
@@ -125,16 +125,16 @@ def test_timed_steps_are_summed_over_settings_and_seeds() -> None:
 def test_kinds_of_trials_are_timed_apart() -> None:
     plan = plan_of(arms={"four": FOUR, "alone": {"distiller": {"name": "none"}}})
     probe = FakeProbe(plan)
-    estimate(plan, {}, 1, teacher_ready=True, timer=probe.timer)
+    estimate(plan, {}, 1, teachers_missing=0, timer=probe.timer)
     assert [config.distiller.plain()["name"] for config in probe.timed] == ["kd", "none"]
 
 
 def test_without_a_price_there_is_no_money() -> None:
     plan = plan_of()
-    (arm,) = estimate(plan, {}, 1, teacher_ready=True, timer=FakeProbe(plan).timer).arms
+    (arm,) = estimate(plan, {}, 1, teachers_missing=0, timer=FakeProbe(plan).timer).arms
     assert arm.money is None
     free = plan_of(price_per_device_hour=0.0)
-    (arm,) = estimate(free, {}, 1, teacher_ready=True, timer=FakeProbe(free).timer).arms
+    (arm,) = estimate(free, {}, 1, teachers_missing=0, timer=FakeProbe(free).timer).arms
     assert arm.money == 0.0
 
 
@@ -143,7 +143,7 @@ def test_epochs_and_training_subset_count() -> None:
         data={"name": "digits", "validation": 100, "train_examples": 50},
         arms={"four": {**FOUR, "recipe": {"epochs": 7}}},
     )
-    (arm,) = estimate(plan, {}, 1, teacher_ready=True, timer=FakeProbe(plan).timer).arms
+    (arm,) = estimate(plan, {}, 1, teachers_missing=0, timer=FakeProbe(plan).timer).arms
     assert arm.tflop == pytest.approx(3 * 2e-6 * 50 * 7)
     assert arm.wall_seconds.middle == pytest.approx(3 * (0.0025 * 50 * 7 + 0.0001 * 897 * 7))
 
@@ -152,7 +152,7 @@ def test_epochs_and_training_subset_count() -> None:
 def test_device_seconds_are_of_the_share_that_a_trial_is_given(gpu: float, share: float, device: str) -> None:
     plan = plan_of()
     probe = FakeProbe(plan, gpu)
-    found = estimate(plan, {}, 1, teacher_ready=True, timer=probe.timer)
+    found = estimate(plan, {}, 1, teachers_missing=0, timer=probe.timer)
     assert found.arms[0].device_seconds.middle == pytest.approx(3 * 0.002 * TRAINED * share)
     assert found.arms[0].wall_seconds.middle == pytest.approx(3 * WALL.middle)
     assert [config.numerics.device for config in (*probe.timed, *probe.looked)] == [device, device]
@@ -175,19 +175,19 @@ def test_a_setting_with_finished_trials_costs_what_they_cost() -> None:
         **record(plan, 3, status="running", tflop=99.0, device_seconds=999.0),
     }
     probe = FakeProbe(plan)
-    (arm,) = estimate(plan, records, 1, teacher_ready=True, timer=probe.timer).arms
+    (arm,) = estimate(plan, records, 1, teachers_missing=0, timer=probe.timer).arms
     assert (arm.tflop, arm.trials, arm.basis) == (8.0, 4, "3 finished trials")
     assert numbers(arm.device_seconds) == (40.0, 80.0, 160.0)
     assert numbers(arm.wall_seconds) == (23.0, 46.0, 92.0)
     assert probe.timed == []
-    (arm,) = estimate(plan, dict(list(records.items())[:2]), 1, teacher_ready=True, timer=probe.timer).arms
+    (arm,) = estimate(plan, dict(list(records.items())[:2]), 1, teachers_missing=0, timer=probe.timer).arms
     assert (arm.tflop, arm.basis) == (8.0, "2 finished trials")
 
 
 @pytest.mark.parametrize("status", ["running", "failed"])
 def test_only_finished_trials_say_what_a_trial_costs(status: str) -> None:
     plan = plan_of()
-    (arm,) = estimate(plan, record(plan, 0, status), 1, teacher_ready=True, timer=FakeProbe(plan).timer).arms
+    (arm,) = estimate(plan, record(plan, 0, status), 1, teachers_missing=0, timer=FakeProbe(plan).timer).arms
     assert arm.basis == TIMED
 
 
@@ -196,7 +196,7 @@ def test_a_setting_is_not_priced_by_its_neighbours() -> None:
     plan = plan_of(arms={"a": GRID, "a-b": FOUR}, seeds=2)
     two = next(number for number, trial in enumerate(plan.trials) if trial.setting.label == "T=2")
     records = record(plan, two, tflop=5.0, device_seconds=1.0, epoch_seconds=2.0)
-    a, other = estimate(plan, records, 1, teacher_ready=True, timer=FakeProbe(plan).timer).arms
+    a, other = estimate(plan, records, 1, teachers_missing=0, timer=FakeProbe(plan).timer).arms
     assert a.tflop == pytest.approx(2 * 5.0 + 2 * 2e-6 * TRAINED)
     assert a.device_seconds.middle == pytest.approx(2 * 1.0 + 2 * 10.8)
     assert a.wall_seconds.middle == pytest.approx(2 * 2.0 + 2 * WALL.middle)
@@ -230,19 +230,19 @@ def test_the_teacher_is_a_trial_on_all_examples_that_validation_leaves() -> None
         "arms": {"alone": {"distiller": {"name": "none"}}, "four": FOUR},
     }
     plan = plan_of(**changes)
-    found = estimate(plan, {}, 1, teacher_ready=False, timer=FakeProbe(plan).timer)
+    found = estimate(plan, {}, 1, teachers_missing=1, timer=FakeProbe(plan).timer)
     assert found.teacher_seconds is not None
     assert found.teacher_seconds.low == pytest.approx(0.0015 * 900 * 2 + 0.0001 * 897 * 2), "two epochs"
     assert found.slots == 1
-    assert estimate(plan, {}, 5, teacher_ready=True, timer=FakeProbe(plan).timer).teacher_seconds is None
+    assert estimate(plan, {}, 5, teachers_missing=0, timer=FakeProbe(plan).timer).teacher_seconds is None
 
 
 def test_a_teacher_that_no_arm_uses_or_that_is_a_file_takes_no_time(tmp_path: Path) -> None:
     alone = plan_of(arms={"alone": {"distiller": {"name": "none"}}})
-    found = estimate(alone, {}, 1, teacher_ready=False, timer=FakeProbe(alone).timer)
+    found = estimate(alone, {}, 1, teachers_missing=1, timer=FakeProbe(alone).timer)
     assert (found.teacher_seconds, found.bank) == (None, None)
     loaded = plan_of(teacher={"model": "resnet8", "checkpoint": str(tmp_path / "t.pth")}, teacher_source="online")
-    assert estimate(loaded, {}, 1, teacher_ready=False, timer=FakeProbe(loaded).timer).teacher_seconds is None
+    assert estimate(loaded, {}, 1, teachers_missing=1, timer=FakeProbe(loaded).timer).teacher_seconds is None
 
 
 # -- the bank --------------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_a_bank_takes_a_look_at_each_pair_that_it_lacks(tmp_path: Path) -> None:
     plan = plan_of(
         arms={"grid": GRID, "alone": {"distiller": {"name": "none"}}, "long": {**FOUR, "recipe": {"epochs": 5}}}
     )
-    bank = estimate(plan, {}, 1, True, str(tmp_path), timer=FakeProbe(plan).timer).bank
+    bank = estimate(plan, {}, 1, 0, str(tmp_path), timer=FakeProbe(plan).timer).bank
     assert bank is not None
     # Digits have one view; the student sees 900 examples, three seeds, two settings of three epochs and one of five.
     assert (bank.source, bank.reads, bank.pairs) == ("bank32", 900 * 3 * (3 + 3 + 5), 900)
@@ -262,11 +262,11 @@ def test_a_bank_takes_a_look_at_each_pair_that_it_lacks(tmp_path: Path) -> None:
 def test_an_online_teacher_fills_no_bank(tmp_path: Path) -> None:
     plan = plan_of(teacher_source="online")
     probe = FakeProbe(plan)
-    bank = estimate(plan, {}, 1, True, str(tmp_path), timer=probe.timer).bank
+    bank = estimate(plan, {}, 1, 0, str(tmp_path), timer=probe.timer).bank
     assert bank == BankEstimate("online", 8100, 0, Range())
     assert probe.looked == []
     maps = plan_of(distiller={"name": "sp"}, teacher_source="online")
-    assert estimate(maps, {}, 1, True, str(tmp_path), timer=FakeProbe(maps).timer).bank is None
+    assert estimate(maps, {}, 1, 0, str(tmp_path), timer=FakeProbe(maps).timer).bank is None
 
 
 def test_the_banks_text() -> None:
@@ -281,7 +281,7 @@ def test_the_banks_text() -> None:
 @pytest.mark.parametrize("distiller", ["kd", "pkt"])
 def test_a_bank_serves_distillers_of_logits_and_of_pooled_vectors(tmp_path: Path, distiller: str) -> None:
     plan = plan_of(distiller={"name": distiller})
-    bank = estimate(plan, {}, 1, True, str(tmp_path), timer=FakeProbe(plan).timer).bank
+    bank = estimate(plan, {}, 1, 0, str(tmp_path), timer=FakeProbe(plan).timer).bank
     assert bank is not None
     assert (bank.reads, bank.pairs) == (8100, 900)
 
@@ -291,13 +291,13 @@ def test_where_the_data_is_not_at_hand_the_bank_is_taken_for_empty(tmp_path: Pat
     for source, pairs in (("bank16", 395_143), ("online", 0)):
         plan = plan_of(data=far, teacher_source=source)
         timer = StepTimer(plan.spec.data, 0.0, 1.0, lambda config, arrays: ROUNDS, lambda config, arrays: [0.001])
-        bank = estimate(plan, {}, 1, True, str(tmp_path), timer=timer).bank
+        bank = estimate(plan, {}, 1, 0, str(tmp_path), timer=timer).bank
         assert bank is not None
         # 45,000 examples of 162 views, nine epochs in all: 162 (1 - (161 / 162)^9) = 8.78 different views each.
         assert (bank.reads, bank.pairs) == (405_000, pairs)
         assert bank.seconds.middle == pytest.approx(pairs / 1000)
     long = plan_of(data=far, teacher_source="bank16", arms={"four": FOUR, "long": {**FOUR, "recipe": {"epochs": 5}}})
-    bank = estimate(long, {}, 1, True, str(tmp_path), timer=timer).bank
+    bank = estimate(long, {}, 1, 0, str(tmp_path), timer=timer).bank
     assert bank is not None
     # Fifteen epochs: 162 (1 - (161 / 162)^15) = 14.37 different views each.
     assert (bank.reads, bank.pairs) == (1_080_000, 646_599)
@@ -309,7 +309,7 @@ def test_where_the_data_is_not_at_hand_the_bank_is_taken_for_empty(tmp_path: Pat
 def test_an_arm_that_diverges_is_named_and_the_others_are_estimated() -> None:
     hot = {**FOUR, "recipe": {"lr": 1000.0, "weight_decay": 1.0}}
     plan = make_plan(from_mapping(plain(arms={"hot": hot, "four": FOUR}, student=settings.STUDENT)))
-    found = estimate(plan, {}, 1, teacher_ready=True)
+    found = estimate(plan, {}, 1, teachers_missing=0)
     assert [arm.arm for arm in found.arms] == ["four"]
     (fault,) = found.faults
     assert re.match(r"arm hot: the timed steps failed: .*\w+_loss is (nan|inf) in epoch \d", fault)
@@ -334,7 +334,7 @@ def test_a_plug_ins_error_names_what_failed_and_where(
 ) -> None:
     plan = plan_of()
     parts: dict[str, Any] = {"steps": lambda config, arrays: ROUNDS, "looks": lambda config, arrays: [0.01], **probe}
-    found = estimate(plan, {}, 1, True, str(tmp_path), timer=StepTimer(plan.spec.data, 0.0, 1.0, **parts))
+    found = estimate(plan, {}, 1, 0, str(tmp_path), timer=StepTimer(plan.spec.data, 0.0, 1.0, **parts))
     assert found.faults == (expected,)
     assert len(found.arms) == arms
     assert (found.bank is None) == (arms == 1), "what failed has no estimate"
@@ -347,7 +347,7 @@ def test_a_teacher_whose_steps_fail_is_named(tmp_path: Path) -> None:
         return ROUNDS if config.teacher is not None else _broken(config, arrays)
 
     timer = StepTimer(plan.spec.data, 0.0, 1.0, steps, lambda config, arrays: [0.01])
-    found = estimate(plan, {}, 1, teacher_ready=False, teachers=str(tmp_path), timer=timer)
+    found = estimate(plan, {}, 1, teachers_missing=1, teachers=str(tmp_path), timer=timer)
     assert found.faults == (f"teacher: the timed steps failed: {LOST}",)
     assert (len(found.arms), found.teacher_seconds) == (1, None)
 
@@ -355,7 +355,7 @@ def test_a_teacher_whose_steps_fail_is_named(tmp_path: Path) -> None:
 def test_an_arm_that_is_known_to_fail_is_not_timed(tmp_path: Path) -> None:
     plan = plan_of(arms={"grid": GRID, "four": FOUR})
     probe = FakeProbe(plan)
-    found = estimate(plan, {}, 1, True, str(tmp_path), timer=probe.timer, faulty={"grid": "arm grid: it is broken"})
+    found = estimate(plan, {}, 1, 0, str(tmp_path), timer=probe.timer, faulty={"grid": "arm grid: it is broken"})
     assert [arm.arm for arm in found.arms] == ["four"]
     assert found.faults == ("arm grid: it is broken",)
 
@@ -387,8 +387,8 @@ def test_steps_are_timed_without_the_data_set(tmp_path: Path, monkeypatch: pytes
 
 def test_a_share_of_a_gpu_is_what_steps_are_charged_for() -> None:
     plan = plan_of(student=settings.STUDENT, teacher_source="online", numerics={"device": "cpu"})
-    (shared,) = estimate(plan, {}, 1, teacher_ready=True, gpu=0.01).arms
-    (whole,) = estimate(plan, {}, 1, teacher_ready=True).arms
+    (shared,) = estimate(plan, {}, 1, teachers_missing=0, gpu=0.01).arms
+    (whole,) = estimate(plan, {}, 1, teachers_missing=0).arms
     assert shared.device_seconds.high < 0.02 * shared.wall_seconds.low
     assert whole.device_seconds.high > 0.1 * whole.wall_seconds.low
 
@@ -410,7 +410,7 @@ def test_a_bank_that_is_filled_takes_no_more_looks(tmp_path: Path) -> None:
     timer = StepTimer(plan.spec.data, 0.0, 1.0, lambda config, arrays: ROUNDS, lambda config, arrays: [0.001])
     pairs = {}
     for place in ("filled", "empty"):
-        bank = estimate(plan, {}, 1, True, str(tmp_path / place), timer=timer).bank
+        bank = estimate(plan, {}, 1, 0, str(tmp_path / place), timer=timer).bank
         assert bank is not None
         pairs[place] = bank.pairs
     assert pairs == {"filled": 0, "empty": 40}

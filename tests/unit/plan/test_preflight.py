@@ -83,7 +83,7 @@ def test_too_few_examples_are_refused(read: bool, data: dict[str, Any], expected
 def test_just_enough_examples_are_enough() -> None:
     check_networks(plan_of(data={"name": "digits", "validation": 999}))
     just_enough = plan_of(data={"name": "digits", "validation": 100, "train_examples": 900})
-    assert len(read_data(just_enough).split.student) == 900
+    assert len(read_data(just_enough)[0].split.student) == 900
     check_networks(just_enough)
 
 

@@ -65,9 +65,9 @@ def study_of(folder: Path, *inputs: dict[str, Any]) -> tuple[StudyFolder, list[A
 def test_other_data_or_another_teacher_is_refused_like_any_other_change(tmp_path: Path) -> None:
     folder, trials, recorded = study_of(tmp_path, *[{"data": A, "teacher": A}] * 2, {"data": A})
     for now in (Inputs(), Inputs(A), Inputs(A, A), Inputs(None, A)):
-        refuse_changes(folder, trials, recorded, now)
+        refuse_changes(folder, trials, recorded, {0: now})
     with pytest.raises(ChangedStudyError) as refused:
-        refuse_changes(folder, trials, recorded, Inputs(B, B))
+        refuse_changes(folder, trials, recorded, {0: Inputs(B, B)})
     first = trials[0].id
     assert str(refused.value).splitlines()[1:-1] == [
         f"  data (content): aaaaaaaaaaaa -> bbbbbbbbbbbb    (3 trials, e.g. {first})",
@@ -78,7 +78,7 @@ def test_other_data_or_another_teacher_is_refused_like_any_other_change(tmp_path
 
 def test_a_record_that_does_not_say_what_it_read_is_compared_with_nothing(tmp_path: Path) -> None:
     folder, trials, recorded = study_of(tmp_path, {}, {"data": A}, {"teacher": B})
-    refuse_changes(folder, trials, recorded, Inputs(A, B))
+    refuse_changes(folder, trials, recorded, {0: Inputs(A, B)})
 
 
 def test_records_that_have_read_different_things_are_refused_without_the_data(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import shutil
 import sqlite3
@@ -161,9 +162,11 @@ def test_a_full_pass_sees_what_others_did(study: Study, database: str) -> None:
 def test_the_teachers_run_stays_where_its_folder_is_unknown(study: Study, database: str) -> None:
     study.fill(trials=1, epochs=2)
     sync(study.projection(database))
-    unknown = dataclasses.replace(study.projection(database), teacher=None)
-    assert sync(unknown).removed == 0
+    known = study.projection(database).teachers()
     shutil.rmtree(study.teacher)
+    for homes in ([], [None], [*known, None]):
+        unknown = dataclasses.replace(study.projection(database), teachers=functools.partial(list, homes))
+        assert sync(unknown).removed == 0
     assert sync(study.projection(database)).removed == 1
     assert run_names(database, study.uid) == [SECOND]
 
