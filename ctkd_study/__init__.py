@@ -1,6 +1,6 @@
 """A study platform for Curriculum Temperature Knowledge Distillation: from a question to an answer.
 
-``from ctkd_study import Study, grid`` is the Python interface; what lies in submodules may change.
+``from ctkd_study import Study, compare_studies, grid`` is the Python interface; what lies in submodules may change.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ctkd_study.errors import SpecError, StudyError
     from ctkd_study.spec import grid
-    from ctkd_study.study import Study
+    from ctkd_study.study import Study, compare_studies
 
-__all__ = ["SpecError", "Study", "StudyError", "grid"]
+__all__ = ["SpecError", "Study", "StudyError", "compare_studies", "grid"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: the command line answers --help without torch.
     from importlib import import_module
 
-    homes = {"SpecError": "errors", "StudyError": "errors", "grid": "spec", "Study": "study"}
+    homes = {
+        "SpecError": "errors",
+        "StudyError": "errors",
+        "grid": "spec",
+        "Study": "study",
+        "compare_studies": "study",
+    }
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{homes[name]}"), name)

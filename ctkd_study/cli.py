@@ -171,10 +171,13 @@ def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, pl
 
 
 @main.command()
-@click.argument("study")
+@click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
 @_storage
 @_as_json
 @click.option("--html", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write a page to FILE.")
+@click.option(
+    "--markdown", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write Markdown to FILE."
+)
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.")
 @click.option("--margin", metavar="POINTS", type=float, help="Accuracy points that would not matter to you.")
 @click.option(
@@ -185,35 +188,57 @@ def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, pl
     help="Whether each strategy also pays for the teacher.",
 )
 def compare(
-    study: str,
+    studies: tuple[str, ...],
     storage: str,
     as_json: bool,
     html: str | None,
+    markdown: str | None,
     baseline: str | None,
     margin: float | None,
     charge_teacher: str,
 ) -> None:
-    """Compare a study's strategies: accuracy, differences with intervals, cost, verdict."""
-    from ctkd_study.report import comparison_as_json, show
-    from ctkd_study.study import Study
+    """Compare a study's strategies: accuracy, differences with intervals, cost, verdict.
 
-    loaded = Study.named(study, storage)
-    comparison = loaded.compare(
-        storage=storage, baseline=baseline, margin=margin, charge_teacher=charge_teacher == "each"
-    )
+    Several studies are put side by side: the differences in each, and their mean over the studies.
+    """
+    from ctkd_study import report
+    from ctkd_study.study import Study, compare_studies
+
+    loaded = [Study.named(study, storage) for study in studies]
+    asked: dict[str, Any] = {"baseline": baseline, "margin": margin, "charge_teacher": charge_teacher == "each"}
+    if len(loaded) > 1:
+        across = compare_studies(loaded, storage, **asked)
+        if html is not None:
+            from ctkd_study.report.html import page_across
+
+            _write("--html", html, page_across(across))
+        if markdown is not None:
+            _write("--markdown", markdown, report.across_as_markdown(across))
+        if as_json:
+            click.echo(json.dumps(report.across_as_json(across), indent=1, allow_nan=False))
+        else:
+            report.show_across(across, Console())
+        return
+    comparison, histories = loaded[0].compare(storage, **asked), loaded[0].histories(storage)
     if html is not None:
         from ctkd_study.report.html import page
 
-        try:
-            Path(html).write_text(page(comparison, loaded.histories(storage)), encoding="utf-8")
-        except OSError as fault:
-            raise StudyError(f"--html: {html or repr(html)} can't be written: {fault.strerror}") from fault
+        _write("--html", html, page(comparison, histories))
+    if markdown is not None:
+        _write("--markdown", markdown, report.comparison_as_markdown(comparison, histories))
     if as_json:
-        bank = loaded.bank(storage)
+        bank = loaded[0].bank(storage)
         facts = dataclasses.asdict(bank) if bank is not None else None
-        click.echo(json.dumps(comparison_as_json(comparison, facts), indent=1, allow_nan=False))
+        click.echo(json.dumps(report.comparison_as_json(comparison, facts), indent=1, allow_nan=False))
     else:
-        show(comparison, Console(), loaded.histories(storage))
+        report.show(comparison, Console(), histories)
+
+
+def _write(option: str, file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as fault:
+        raise StudyError(f"{option}: {file or repr(file)} can't be written: {fault.strerror}") from fault
 
 
 @main.command()

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import tracking
-from ctkd_study.analysis import Comparison, Cost, Question, TeacherFacts, compare, evaluate
+from ctkd_study.analysis import Across, Comparison, Cost, Question, TeacherFacts, across, compare, evaluate
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
@@ -265,6 +265,27 @@ class Study:
         """
         StudyFolder(_storage(storage), self.spec.name).stored()
         return self._state(storage).read().refuse_changes()
+
+
+def compare_studies(
+    studies: Sequence[Study],
+    storage: str = "results",
+    *,
+    baseline: str | None = None,
+    margin: float | None = None,
+    charge_teacher: bool = False,
+) -> Across:
+    """Compare the strategies of several studies: in each, and on average over them.
+
+    Args:
+        studies: at least two, all in the storage; their strategies are the same if the arms have the same name.
+        storage, baseline, margin, charge_teacher: as for ``Study.compare``, for all of the studies.
+
+    Raises:
+        StudyError: see ``across`` and ``Study.compare``.
+    """
+    options: dict[str, Any] = {"baseline": baseline, "margin": margin, "charge_teacher": charge_teacher}
+    return across([study.compare(storage, **options) for study in studies])
 
 
 def _bank_cost(state: StudyState) -> BankCost:

@@ -1,9 +1,11 @@
 """From results to an answer: what each strategy picked and paid, and how it compares with the baseline.
 
 Takes the typed results of trials and a ``Question``. Gives a ``Comparison``: means with intervals, paired differences
-and a verdict for each strategy; and, for ablations, the effects of options, and which are shown to matter.
+and a verdict for each strategy; of several comparisons an ``Across``, their mean; and, for ablations, the effects of
+options, and which are shown to matter.
 """
 
+from ctkd_study.analysis.across import RESAMPLES, Across, Averaged, StrategyAcross, across
 from ctkd_study.analysis.anova import SIGNIFICANT, Effect, Share, Shares, effects, shares
 from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
@@ -21,17 +23,8 @@ from ctkd_study.analysis.verdict import (
     default_baseline,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "SEED", "SIGNIFICANT", "Comparison", "Cost"]
-__all__ += [
-    "Decision",
-    "Decisions",
-    "Design",
-    "Effect",
-    "FinishedTrial",
-    "Look",
-    "Mean",
-    "PairedDifference",
-    "Question",
-]
-__all__ += ["Question", "Rule", "Share", "Shares", "Strategy", "StrategySummary", "TeacherFacts", "compare"]
-__all__ += ["default_baseline", "effects", "evaluate", "finished_trials", "follow", "importances", "shares"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "RESAMPLES", "SEED", "SIGNIFICANT", "Across", "Averaged"]
+__all__ += ["Comparison", "Cost", "Decision", "Decisions", "Design", "Effect", "FinishedTrial", "Look", "Mean"]
+__all__ += ["PairedDifference", "Question", "Rule", "Share", "Shares", "Strategy", "StrategyAcross"]
+__all__ += ["StrategySummary", "TeacherFacts", "across", "compare", "default_baseline", "effects", "evaluate"]
+__all__ += ["finished_trials", "follow", "importances", "shares"]

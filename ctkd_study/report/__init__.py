@@ -5,11 +5,13 @@ and ``effects`` draw with matplotlib, which takes most of a second to import, so
 module itself where it is used.
 """
 
+from ctkd_study.report.across import as_json as across_as_json
 from ctkd_study.report.as_json import comparison_as_json, plan_as_json
 from ctkd_study.report.live_table import show_progress
 from ctkd_study.report.markdown import document as comparison_as_markdown
+from ctkd_study.report.markdown import document_across as across_as_markdown
 from ctkd_study.report.sentence import sentence
-from ctkd_study.report.terminal import show, show_outcome, show_plan
+from ctkd_study.report.terminal import show, show_across, show_outcome, show_plan
 
-__all__ = ["comparison_as_json", "comparison_as_markdown", "plan_as_json", "sentence", "show", "show_outcome"]
-__all__ += ["show_plan", "show_progress"]
+__all__ = ["across_as_json", "across_as_markdown", "comparison_as_json", "comparison_as_markdown", "plan_as_json"]
+__all__ += ["sentence", "show", "show_across", "show_outcome", "show_plan", "show_progress"]

@@ -6,7 +6,7 @@ Each function returns None where the comparison has nothing to draw.
 import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import Comparison, PairedDifference
+from ctkd_study.analysis import Across, Comparison, PairedDifference
 from ctkd_study.records import History
 from ctkd_study.report.files import STYLE
 from ctkd_study.safe_text import visible
@@ -26,6 +26,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 _INK = "#010203"
 """Stands for the page's text colour; no other part of a figure has it."""
 _WIDTH = 8.6
+_THIN, _THICK = 1.2, 3.0
 _STYLE: Any = MappingProxyType(
     {
         **STYLE,
@@ -67,6 +68,35 @@ def _difference(axes: Axes, pair: PairedDifference, height: float, colour: str) 
         axes.plot([pair.low, pair.high], [height, height], color=colour, lw=3, solid_capstyle="butt")
     if pair.difference is not None:
         axes.plot([pair.difference], [height], "D", color=colour)
+
+
+def across(found: Across) -> Figure | None:
+    """Draw every strategy minus the baseline, in each study and on average over them."""
+    if not found.strategies:
+        return None
+    lines = list(_bars(found))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 0.9 + 0.32 * len(lines)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.axvline(0, color=_INK, lw=1)
+        for line, (_, middle, ends, colour, width) in enumerate(lines):
+            axes.plot(ends, [line, line], color=colour, lw=width, solid_capstyle="butt")
+            axes.plot([middle], [line], "D" if width == _THICK else "o", color=colour, ms=4 + width)
+        axes.set_yticks(range(len(lines)), [visible(label) for label, *_ in lines])
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.set_xlabel(f"test accuracy minus {visible(found.baseline)}, points")
+        return figure
+
+
+def _bars(found: Across) -> Iterator[tuple[str, float, tuple[float, float], str, float]]:
+    """Name, middle, ends, colour and width of every bar, from the top down."""
+    for strategy, colour in zip(found.strategies, itertools.cycle(_COLOURS), strict=False):
+        for comparison, pair in zip(found.comparisons, strategy.pairs, strict=True):
+            if pair.difference is not None and pair.low is not None and pair.high is not None:
+                label = f"{strategy.name}, {comparison.question.study}"
+                yield label, pair.difference, (pair.low, pair.high), colour, _THIN
+        mean = strategy.difference
+        yield f"{strategy.name}, mean", mean.mean, (mean.low, mean.high), colour, _THICK
 
 
 def accuracy_by_cost(comparison: Comparison) -> Figure | None:

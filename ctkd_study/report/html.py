@@ -3,9 +3,11 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from ctkd_study.analysis import Comparison
+from matplotlib.figure import Figure
+
+from ctkd_study.analysis import Across, Comparison
 from ctkd_study.records import History
-from ctkd_study.report import columns, figures
+from ctkd_study.report import across, columns, figures
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
@@ -50,9 +52,6 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         histories: of trials with a learned temperature; they give the figure of T and λ.
     """
     question, method = comparison.question, _METHOD if comparison.rule is None else _REPEATED_METHOD
-    items = "\n".join(
-        f"<li>{escape(note)}</li>" for note in (*notes(comparison, histories), *published_notes(comparison))
-    )
     parts = [
         f"<h1>{escape(question.study)}</h1>",
         f'<p class="question">{escape(question.text)}</p>' if question.text else "",
@@ -61,15 +60,33 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
         *_figures(comparison, histories),
-        f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else "",
+        _notes((*notes(comparison, histories), *published_notes(comparison))),
         f"<footer>{escape(method) if comparison.pairs else ''}</footer>",
     ]
+    return _whole(question.study, parts)
+
+
+def page_across(found: Across) -> str:
+    """Return the page of several studies side by side. Whatever comes from a study is escaped."""
+    parts = [
+        f"<h1>{escape(across.heading(found))}</h1>",
+        f'<p class="verdict">{escape(across.sentence(found))}</p>',
+        *([_table(across.table(found, "wide"))] if found.strategies else []),
+        *_drawn("Differences", "across", figures.across(found), across.FIGURE),
+        _notes(across.notes(found)),
+        f"<footer>{escape(across.METHOD)}</footer>",
+    ]
+    return _whole(across.heading(found), parts)
+
+
+def _whole(title: str, parts: Iterable[str]) -> str:
+    """Return a page of these parts, without the empty ones."""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(question.study)}: verdict</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}: verdict</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in parts if part)
         + "\n</body>\n</html>\n"
     )
@@ -78,6 +95,11 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
 def escape(text: str) -> str:
     """Escape what HTML would read as markup, and control codes, which it forbids."""
     return html.escape(visible(text))
+
+
+def _notes(found: Sequence[str]) -> str:
+    items = "\n".join(f"<li>{escape(note)}</li>" for note in found)
+    return f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else ""
 
 
 def _table(table: columns.Table) -> str:
@@ -111,6 +133,10 @@ def _figures(comparison: Comparison, histories: Sequence[History]) -> Iterable[s
         ("Temperature", "temperatures", figures.temperatures(comparison, histories), temperatures),
     )
     for title, name, figure, caption in drawn:
-        if figure is not None:
-            svg, said = figures.svg(figure, name), escape(caption)
-            yield f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{said}</figcaption></figure>"
+        yield from _drawn(title, name, figure, caption)
+
+
+def _drawn(title: str, name: str, figure: Figure | None, caption: str) -> Iterable[str]:
+    if figure is not None:
+        svg, said = figures.svg(figure, name), escape(caption)
+        yield f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{said}</figcaption></figure>"

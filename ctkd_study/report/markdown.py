@@ -4,9 +4,9 @@ import html
 import re
 from collections.abc import Sequence
 
-from ctkd_study.analysis import Comparison
+from ctkd_study.analysis import Across, Comparison
 from ctkd_study.records import History
-from ctkd_study.report import columns
+from ctkd_study.report import across, columns
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
@@ -22,12 +22,24 @@ def document(comparison: Comparison, histories: Sequence[History] = ()) -> str:
     question = comparison.question
     parts = [f"## {escape(question.study)}", escape(question.text), f"**{escape(sentence(comparison))}**"]
     for part in ("accuracy", "cost"):
-        content = columns.table(comparison, part, "wide")
-        rows = [[escape(cell) for cell in row] for row in content.rows]
-        parts += [f"{escape(content.caption)}:", table([*map(escape, content.titles)], rows, content.is_text)]
+        parts += _captioned(columns.table(comparison, part, "wide"))
     found = (*notes(comparison, histories), *published_notes(comparison))
     parts.append("\n".join(f"- {escape(note)}" for note in found))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def document_across(found: Across) -> str:
+    """Return several studies side by side: the sentence, the table and the notes; what comes from them is escaped."""
+    parts = [f"## {escape(across.heading(found))}", f"**{escape(across.sentence(found))}**"]
+    if found.strategies:
+        parts += _captioned(across.table(found, "wide"))
+    parts.append("\n".join(f"- {escape(note)}" for note in across.notes(found)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _captioned(content: columns.Table) -> list[str]:
+    rows = [[escape(cell) for cell in row] for row in content.rows]
+    return [f"{escape(content.caption)}:", table([*map(escape, content.titles)], rows, content.is_text)]
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool] = ()) -> str:

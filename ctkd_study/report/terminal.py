@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ctkd_study.analysis import Comparison
+from ctkd_study.analysis import Across, Comparison
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
 from ctkd_study.records import History
-from ctkd_study.report import columns
+from ctkd_study.report import across, columns
 from ctkd_study.report.formatting import duration
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
@@ -35,6 +35,15 @@ def show(comparison: Comparison, console: Console, histories: Sequence[History] 
         console.print(_table(columns.table(comparison, part, "narrow")))
     _print(console, f"\n{sentence(comparison)}")
     for note in (*notes(comparison, histories), *published_notes(comparison)):
+        _print(console, f"- {_one_line(note)}")
+
+
+def show_across(found: Across, console: Console) -> None:
+    """Print several studies side by side: the table, the sentence, and the notes."""
+    if found.strategies:
+        console.print(_table(across.table(found, "narrow")))
+    _print(console, f"\n{across.sentence(found)}")
+    for note in across.notes(found):
         _print(console, f"- {_one_line(note)}")
 
 

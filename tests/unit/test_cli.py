@@ -24,7 +24,7 @@ from trainables.storage import Storage
 OPTIONS = {
     "run": ["--storage", "--tracking-uri", "--set", "--address", "--fresh", "--retry", "--until-decided"],
     "plan": ["--storage", "--set", "--json", "--plot"],
-    "compare": ["--storage", "--json", "--html", "--baseline", "--margin", "--charge-teacher"],
+    "compare": ["--storage", "--json", "--html", "--markdown", "--baseline", "--margin", "--charge-teacher"],
     "sync": ["--storage", "--tracking-uri"],
     "ui": ["--storage", "--tracking-uri", "--port", "--host", "--browser"],
     "check": ["--set"],

@@ -59,8 +59,9 @@ def exports(package: str) -> set[str]:
     """The names in ``__all__`` of a package; empty for anything else."""
     file = ROOT / package.replace(".", "/") / "__init__.py"
     body = ast.parse(file.read_text()).body if file.exists() else []
-    lists = [node for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
-    return {name for node in lists for name in ast.literal_eval(node.value)}
+    lists = [node for node in body if isinstance(node, ast.Assign | ast.AugAssign)]
+    named = [node for node in lists if ast.unparse(node).startswith("__all__ ")]
+    return {name for node in named for name in ast.literal_eval(node.value)}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
