@@ -26,6 +26,7 @@ from torch import Tensor
 
 from trainables import streams
 from trainables.arithmetic import Work, tflop
+from trainables.calibration import expected_calibration_error
 from trainables.config import TrialConfig
 from trainables.data import normalise
 from trainables.distillers import Batch, Pair
@@ -50,6 +51,7 @@ class _Evaluation:
     loss: float
     top1: float
     top5: float
+    ece: float
     correct: NDArray[np.bool_]
 
 
@@ -282,24 +284,27 @@ class Trainer:
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> _Evaluation:
         self.student.eval()
-        losses, first, among_five = [], [], []
+        losses, first, among_five, confidences = [], [], [], []
         size = inference_batch(self.materials.arrays.size, self.device)
         with torch.inference_mode():
             for some, truth in zip(*(torch.split(tensor, size) for tensor in (images, labels)), strict=True):
                 logits = self._forward.logits(self.inputs(self._moved(some)))
                 truth = self._moved(truth)
                 losses.append(F.cross_entropy(logits, truth, reduction="sum"))
+                confidences.append(logits.softmax(dim=1).amax(dim=1))
                 best = logits.topk(min(5, logits.shape[1])).indices
                 hits = best == truth[:, None]
                 first.append(hits[:, 0])
                 among_five.append(hits.any(dim=1))
-            correct = torch.cat(first).cpu().numpy()
-            return _Evaluation(
-                loss=float(torch.stack(losses).double().sum()) / len(labels),
-                top1=100 * float(correct.mean()),
-                top5=100 * float(torch.cat(among_five).double().mean()),
-                correct=correct,
+            hits = torch.cat(first)
+            means = (
+                torch.stack(losses).double().sum() / len(labels),
+                100 * torch.cat(among_five).double().mean(),
+                100 * expected_calibration_error(torch.cat(confidences), hits),
             )
+            loss, top5, ece = torch.stack(means).tolist()  # read at once: each read waits for a GPU
+            correct = hits.cpu().numpy()
+            return _Evaluation(loss, 100 * float(correct.mean()), top5, ece, correct)
 
     def _select(self, row: Row, test: _Evaluation) -> None:
         protocol, seed = self.config.protocol, self.config.seed
@@ -309,5 +314,5 @@ class Trainer:
 
 
 def _numbers(part: str, result: _Evaluation | None) -> Row:
-    names = ("loss", "top1", "top5")
+    names = ("loss", "top1", "top5", "ece")
     return {f"{part}_{name}": getattr(result, name) if result is not None else None for name in names}

@@ -149,7 +149,7 @@ class Trial:
         )
 
 
-_AT_SELECTED = ("val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5")
+_AT_SELECTED = tuple(f"{part}_{name}" for part in ("val", "test") for name in ("loss", "top1", "top5", "ece"))
 _SUMMED = ("epoch_seconds", "device_seconds", "eval_seconds", "teacher_seconds")
 _CUMULATIVE = ("tflop", "eval_tflop", "teacher_tflop")
 

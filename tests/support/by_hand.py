@@ -22,15 +22,19 @@ def normalised(images: Tensor) -> Tensor:
 
 
 def evaluated(student: Network, images: Tensor, labels: Tensor) -> tuple[list[float], list[bool]]:
-    """Loss, top-1 and top-5 (percent), and which examples are right."""
+    """Loss, top-1, top-5 and calibration error (percent), and which examples are right."""
     with torch.no_grad():
         logits = student.eval()(normalised(images))
     ranked = logits.argsort(1, descending=True)
     right, among = ranked[:, 0] == labels, (ranked[:, :5] == labels[:, None]).any(1)
+    confidence = logits.softmax(1).amax(1).double().numpy()
+    gaps = right.double().numpy() - confidence
+    in_bins = (gaps[(confidence > n / 15) & (confidence <= (n + 1) / 15)] for n in range(15))
     return [
         float(F.cross_entropy(logits, labels)),
         100 * float(right.double().mean()),
         100 * float(among.double().mean()),
+        100 * sum(abs(float(some.sum())) for some in in_bins) / len(labels),
     ], right.tolist()
 
 
@@ -66,7 +70,7 @@ def by_hand(config: TrialConfig, arrays: Arrays, epochs: int) -> tuple[Network, 
             evaluated(student, arrays.train_images[held_out], arrays.train_labels[held_out])[0],
             evaluated(student, arrays.test_images, arrays.test_labels)[0],
         ]
-        names = ("loss", "top1", "top5")
+        names = ("loss", "top1", "top5", "ece")
         rows.append(
             {
                 "epoch": epoch,

@@ -6,7 +6,7 @@ import pydantic
 
 from trainables.checksums import FileStamp
 
-SCHEMA = 2
+SCHEMA = 3
 
 Row = dict[str, float | int | None]
 """The numbers of one epoch, by name (docs/record.md)."""
@@ -35,15 +35,17 @@ class Start(_Stored):
 
 
 class Summary(_Stored):
-    """A trial's numbers at its selected epoch, and its totals so far. Accuracies are percent."""
+    """A trial's numbers at its selected epoch, and its totals so far. Accuracies and calibration errors are percent."""
 
     selected_epoch: int | None = None
     val_loss: float | None = None
     val_top1: float | None = None
     val_top5: float | None = None
+    val_ece: float | None = None
     test_loss: float | None = None
     test_top1: float | None = None
     test_top5: float | None = None
+    test_ece: float | None = None
     epoch_seconds: float = 0.0
     device_seconds: float = 0.0
     eval_seconds: float = 0.0

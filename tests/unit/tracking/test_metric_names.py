@@ -20,6 +20,7 @@ NAMES = [
     ("test_loss", "test/loss"),
     ("test_top1", "test/top1"),
     ("test_top5", "test/top5"),
+    ("test_ece", "test/ece"),
     ("temperature", "temperature/mean"),
     ("temperature_min", "temperature/min"),
     ("temperature_max", "temperature/max"),

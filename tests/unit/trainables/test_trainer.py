@@ -132,13 +132,13 @@ def test_row_has_every_name_and_percent(tmp_path: Path) -> None:
     row = trainer_of(settings.trial(tmp_path, arm="instance")).train_epoch()
     assert set(row) == {
         *("epoch", "time_ms", "train_loss", "ce_loss", "kd_loss", "other_loss", "train_top1"),
-        *("val_loss", "val_top1", "val_top5", "test_loss", "test_top1", "test_top5"),
+        *("val_loss", "val_top1", "val_top5", "val_ece", "test_loss", "test_top1", "test_top5", "test_ece"),
         *("temperature", "temperature_min", "temperature_max", "temperature_std", "lambda", "lr"),
         *("epoch_seconds", "eval_seconds", "teacher_seconds", "device_seconds", "images_per_second"),
         *("tflop", "eval_tflop", "teacher_tflop"),
     }
     assert row["train_loss"] == pytest.approx(0.1 * _number(row["ce_loss"]) + 0.9 * _number(row["kd_loss"]), rel=1e-5)
-    for name in ("train_top1", "val_top1", "val_top5", "test_top1", "test_top5"):
+    for name in ("train_top1", "val_top1", "val_top5", "val_ece", "test_top1", "test_top5", "test_ece"):
         assert 0 <= _number(row[name]) <= 100
     assert _number(row["val_top5"]) >= _number(row["val_top1"])
     assert 1 < _number(row["temperature_min"]) <= _number(row["temperature"]) <= _number(row["temperature_max"]) < 21

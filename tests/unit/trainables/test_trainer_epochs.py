@@ -198,7 +198,7 @@ def test_evaluation_is_the_same_in_batches(monkeypatch: pytest.MonkeyPatch) -> N
     assert set(asked) == {(8, tiny.CPU)}
     arrays = ours.materials.arrays
     numbers, right = evaluated(ours.student, arrays.test_images, arrays.test_labels)
-    assert [row[f"test_{name}"] for name in ("loss", "top1", "top5")] == pytest.approx(numbers)
+    assert [row[f"test_{name}"] for name in ("loss", "top1", "top5", "ece")] == pytest.approx(numbers)
     assert ours.selected is not None
     assert ours.selected.correct.tolist() == right
     assert 0 < sum(right) < 11
@@ -214,7 +214,7 @@ def test_without_a_held_out_part_there_are_no_numbers_of_it() -> None:
     data = {"name": "digits", "validation": 0}
     ours = tiny_trainer(tiny.trial(data=data, protocol="paper"), validation=0)
     row = ours.train_epoch()
-    assert [row[f"val_{name}"] for name in ("loss", "top1", "top5")] == [None, None, None]
+    assert [row[f"val_{name}"] for name in ("loss", "top1", "top5", "ece")] == [None] * 4
     assert row["test_loss"] is not None
 
 

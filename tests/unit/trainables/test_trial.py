@@ -105,9 +105,11 @@ def test_a_manifest_sums_up_its_rows(tmp_path: Path) -> None:
             "val_loss": 1.0,
             "val_top1": 50.0,
             "val_top5": 90.0,
+            "val_ece": 5.0,
             "test_loss": 2.0,
             "test_top1": 40.0 + epoch,
             "test_top5": 80.0,
+            "test_ece": 6.0 + epoch,
             "epoch_seconds": 1.0 * epoch,
             "device_seconds": 2.0,
             "eval_seconds": 0.5,
@@ -119,7 +121,8 @@ def test_a_manifest_sums_up_its_rows(tmp_path: Path) -> None:
     ]
     manifest = describe(config, rows, rows[1], status="running", remarks=("a remark",))
     assert manifest.summary == record.Summary(
-        selected_epoch=2, val_loss=1.0, val_top1=50.0, val_top5=90.0, test_loss=2.0, test_top1=42.0, test_top5=80.0,
+        selected_epoch=2, val_loss=1.0, val_top1=50.0, val_top5=90.0, val_ece=5.0,
+        test_loss=2.0, test_top1=42.0, test_top5=80.0, test_ece=8.0,
         epoch_seconds=6.0, device_seconds=6.0, eval_seconds=1.5, teacher_seconds=0.0, tflop=9.0,
         eval_tflop=1.5, teacher_tflop=0.0,
     )  # fmt: skip

@@ -64,7 +64,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
         return float(first[name] or 0) + float(second[name] or 0)
 
     assert manifest.model_dump(exclude={"files", "machine"}) == {
-        "version": 2,
+        "version": 3,
         "study": "s",
         "uid": "u",
         "trial": "t",
@@ -87,7 +87,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
             **{
                 f"{part}_{name}": best[f"{part}_{name}"]
                 for part in ("val", "test")
-                for name in ("loss", "top1", "top5")
+                for name in ("loss", "top1", "top5", "ece")
             },
             **{name: both(name) for name in ("epoch_seconds", "device_seconds", "eval_seconds", "teacher_seconds")},
             **{name: second[name] for name in ("tflop", "eval_tflop", "teacher_tflop")},

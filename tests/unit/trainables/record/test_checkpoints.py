@@ -51,7 +51,7 @@ def test_a_checkpoint_holds_these_files_stamped_with_size_and_sha256(tmp_path: P
     )
     assert (folder / "test_correct.bits").read_bytes() == bytes([0b10110000, 0b10000000])
     text = (folder / "manifest.json").read_text()
-    assert text.startswith('{\n "version": 2,\n "study": "s",\n')
+    assert text.startswith('{\n "version": 3,\n "study": "s",\n')
     content = json.loads(text)
     files = content["files"]
     assert (list(files), list(content)[-1]) == (FILES, "checksum")
@@ -180,13 +180,13 @@ def change_bits(folder: Path) -> str:
 
 
 def come_from_the_future(folder: Path) -> str:
-    rewrite(folder / "manifest.json", version=3)
-    return "its schema is 3, and this version reads 2"
+    rewrite(folder / "manifest.json", version=4)
+    return "its schema is 4, and this version reads 3"
 
 
 def come_from_the_past(folder: Path) -> str:
-    rewrite(folder / "manifest.json", version=1)
-    return "its schema is 1, and this version reads 2"
+    rewrite(folder / "manifest.json", version=2)
+    return "its schema is 2, and this version reads 3"
 
 
 def list_a_file_elsewhere(folder: Path) -> str:
