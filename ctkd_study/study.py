@@ -102,8 +102,18 @@ class Study:
             gpu = this_machine().gpu_share(self.spec.resources.gpu, configs, cpu)
             fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(state.plan.trials))
-            missing = len(state.teacher_configs) - len(state.teacher_records())
-            return estimate(state.plan, state.manifests, slots, missing, state.storage.location, gpu, faulty=faulty)
+            trained = state.teacher_records()
+            facts = _teacher_facts(state) if trained else None
+            return estimate(
+                state.plan,
+                state.manifests,
+                slots,
+                len(state.teacher_configs) - len(trained),
+                state.storage.location,
+                gpu,
+                faulty=faulty,
+                trained=facts.cost.device_seconds / len(trained) if facts is not None and facts.cost else None,
+            )
 
     def run(
         self,

@@ -12,6 +12,7 @@ from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
+from ctkd_study.analysis.variation import components
 from ctkd_study.analysis.verdict import (
     Comparison,
     Mean,
@@ -27,4 +28,4 @@ __all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "RESAMPLES", "SEED", 
 __all__ += ["Comparison", "Cost", "Decision", "Decisions", "Design", "Effect", "FinishedTrial", "Look", "Mean"]
 __all__ += ["PairedDifference", "Question", "Rule", "Share", "Shares", "Strategy", "StrategyAcross"]
 __all__ += ["StrategySummary", "TeacherFacts", "across", "compare", "default_baseline", "effects", "evaluate"]
-__all__ += ["finished_trials", "follow", "importances", "shares"]
+__all__ += ["components", "finished_trials", "follow", "importances", "shares"]

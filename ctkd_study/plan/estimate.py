@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.bank_choice import views_drawn
 from ctkd_study.plan.due import Plan
+from ctkd_study.plan.groups import GroupAdvice, advise
 from ctkd_study.plan.preflight import blaming
 from ctkd_study.plan.timing import Cost, Range, StepTimer
 from ctkd_study.spec import Arm, StudySpec
@@ -64,6 +65,8 @@ class Estimate:
     """Time to train the teachers, as many at once as slots; None where they are trained, or never are."""
     bank: BankEstimate | None = None
     """None where no trial distils from what a bank could hold."""
+    advice: GroupAdvice | None = None
+    """How many groups with their own teacher and split to choose; None where there is no teacher to train."""
     faults: tuple[str, ...] = ()
     """What cannot be estimated because it fails, one sentence each; arms that fail are not among ``arms``."""
 
@@ -83,6 +86,7 @@ def estimate(
     gpu: float = 0.0,
     timer: StepTimer | None = None,
     faulty: Mapping[str, str] | None = None,
+    trained: float | None = None,
 ) -> Estimate:
     """Estimate the time and cost of a plan.
 
@@ -95,6 +99,7 @@ def estimate(
         gpu: share of a GPU that a trial is given.
         timer: measures the other settings; default: by a few steps on this machine.
         faulty: what is wrong with arms that are known to fail, by name; they are left out.
+        trained: device-seconds of a teacher with its bank, on average, where some are trained.
 
     Returns:
         The estimate. What fails in the timed steps is named in its ``faults``, and left out.
@@ -109,10 +114,17 @@ def estimate(
     if teachers_missing:
         with _noting(found, "the teacher"):
             training = _training(plan, timer)
-            training = training and training * max(teachers_missing / slots, 1.0)
     with _noting(found, "the bank"):
         bank = _bank(plan, timer, teachers)
-    return Estimate(tuple(arms), slots, training, bank, tuple(found.values()))
+    if trained is None and training is not None:
+        filling = bank.seconds.middle if bank is not None else 0.0
+        trained = training.device_seconds.middle + filling * (gpu or plan.spec.cores_per_trial) / plan.spec.vary.groups
+    advice = None
+    if trained is not None and not found:
+        seed_seconds = sum(arm.device_seconds.middle for arm in arms) / len(plan.spec.all_seeds)
+        advice = advise(plan.spec, records, trained, seed_seconds)
+    seconds = training.wall_seconds * max(teachers_missing / slots, 1.0) if training is not None else None
+    return Estimate(tuple(arms), slots, seconds, bank, advice, tuple(found.values()))
 
 
 @contextlib.contextmanager
@@ -154,11 +166,11 @@ def _of_finished(records: Sequence[Manifest]) -> Cost:
     )
 
 
-def _training(plan: Plan, timer: StepTimer) -> Range | None:
+def _training(plan: Plan, timer: StepTimer) -> Cost | None:
     for config in (setting.config for setting in plan.spec.settings()):
         if config.teacher is not None and config.teacher.recipe is not None:
             with blaming("teacher: the timed steps failed"):
-                return timer.trial(teacher.teacher_trial(config, config.teacher)).wall_seconds
+                return timer.trial(teacher.teacher_trial(config, config.teacher))
     return None
 
 

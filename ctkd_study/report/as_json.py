@@ -62,6 +62,7 @@ def plan_as_json(plan: Plan, estimate: Estimate, warnings: list[str]) -> dict[st
         "teacher_seconds": estimate.teacher_seconds and dataclasses.asdict(estimate.teacher_seconds),
         "bank": estimate.bank and dataclasses.asdict(estimate.bank),
         "wall_seconds": dataclasses.asdict(estimate.wall_seconds),
+        "groups": estimate.advice and dataclasses.asdict(estimate.advice),
         "faults": list(estimate.faults),
         "warnings": warnings,
     }

@@ -110,6 +110,8 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
     )
     if estimate.bank is not None:
         _print(console, str(estimate.bank))
+    if estimate.advice is not None:
+        _print(console, str(estimate.advice))
     for basis in sorted({arm.basis for arm in estimate.arms}):
         _print(console, f"The span is that of {basis}; a machine with other work is slower.")
     for warning in warnings:

@@ -237,6 +237,29 @@ def test_the_teacher_is_a_trial_on_all_examples_that_validation_leaves() -> None
     assert estimate(plan, {}, 5, teachers_missing=0, timer=FakeProbe(plan).timer).teacher_seconds is None
 
 
+def test_teachers_of_groups_are_trained_as_many_at_once_as_slots() -> None:
+    plan = plan_of(seeds=5, vary={"teacher": 5})
+    one, five, wide = (
+        estimate(plan, {}, slots, teachers_missing=missing, timer=FakeProbe(plan).timer)
+        for slots, missing in ((2, 1), (2, 5), (10, 5))
+    )
+    assert numbers(five.teacher_seconds) == span(*numbers(one.teacher_seconds and one.teacher_seconds * 2.5))
+    assert wide.teacher_seconds == one.teacher_seconds
+
+
+def test_groups_are_advised_from_the_cost_of_a_teacher_and_of_a_seed() -> None:
+    plan = plan_of(seeds=5, vary={"teacher": 5}, numerics={"threads": 2})
+    timed = estimate(plan, {}, 1, teachers_missing=5, timer=FakeProbe(plan).timer).advice
+    assert timed is not None
+    training, views = 2 * 0.002 * 900 * 2, 2 * 0.02 * 900
+    assert timed.seed_seconds == pytest.approx(2 * 0.002 * TRAINED)
+    assert timed.group_seconds == pytest.approx(training + views)
+    known = estimate(plan, {}, 1, teachers_missing=0, timer=FakeProbe(plan).timer, trained=7.0).advice
+    assert known is not None
+    assert known.group_seconds == 7.0
+    assert estimate(plan, {}, 1, teachers_missing=0, timer=FakeProbe(plan).timer).advice is None, "none is trained"
+
+
 def test_a_teacher_that_no_arm_uses_or_that_is_a_file_takes_no_time(tmp_path: Path) -> None:
     alone = plan_of(arms={"alone": {"distiller": {"name": "none"}}})
     found = estimate(alone, {}, 1, teachers_missing=1, timer=FakeProbe(alone).timer)

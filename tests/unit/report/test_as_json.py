@@ -12,6 +12,7 @@ from ctkd_study.analysis.verdict import Comparison, PairedDifference, TeacherFac
 from ctkd_study.plan import Range
 from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
+from ctkd_study.plan.groups import GroupAdvice
 from ctkd_study.report.as_json import comparison_as_json, plan_as_json
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import from_mapping
@@ -74,6 +75,7 @@ SHAPE: dict[str, Any] = {
         "test_top1": SOME,
         "cost": (dict, type(None)),
         "may_have_seen_validation": FLAG,
+        "number": int,
         "charged": FLAG,
     },
     "bank": (dict, type(None)),
@@ -134,6 +136,7 @@ def test_what_was_asked_and_found() -> None:
             "test_top1": 74.64,
             "cost": {"device_seconds": 30.0, "tflop": 5.0},
             "may_have_seen_validation": True,
+            "number": 1,
             "charged": True,
         },
         "bank": {"pairs": 7},
@@ -195,7 +198,8 @@ def test_a_plan() -> None:
         money=0.01,
     )
     bank = BankEstimate("bank16", 1000, 300, Range(0.5, 1.0, 1.5))
-    estimate = Estimate((arm,), 2, Range(10.0, 20.0, 30.0), bank)
+    advice = GroupAdvice(5, 2, 30.0, 4.0, None, None)
+    estimate = Estimate((arm,), 2, Range(10.0, 20.0, 30.0), bank, advice)
     plan = planned()
     assert plan_as_json(plan, estimate, ["a warning"]) == {
         "study": "small",
@@ -222,6 +226,14 @@ def test_a_plan() -> None:
             "seconds": {"low": 0.5, "middle": 1.0, "high": 1.5},
         },
         "wall_seconds": {"low": 11.25, "middle": 22.5, "high": 33.75},
+        "groups": {
+            "groups": 5,
+            "seeds_per_group": 2,
+            "group_seconds": 30.0,
+            "seed_seconds": 4.0,
+            "between_groups": None,
+            "between_seeds": None,
+        },
         "faults": [],
         "warnings": ["a warning"],
     }

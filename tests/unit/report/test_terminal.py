@@ -13,6 +13,7 @@ from ctkd_study.analysis.verdict import Comparison, compare
 from ctkd_study.plan import Range
 from ctkd_study.plan.due import make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
+from ctkd_study.plan.groups import GroupAdvice
 from ctkd_study.records.results import History
 from ctkd_study.report import terminal
 from ctkd_study.report.notes import notes
@@ -224,7 +225,7 @@ def test_a_plan_with_a_price_a_teacher_a_bank_and_warnings() -> None:
     )
     bank = BankEstimate("bank16", 1000, 0, Range(0.0, 0.0, 0.0))
     lines = planned(
-        Estimate((priced,), 1, Range(10.0, 20.0, 30.0), bank),
+        Estimate((priced,), 1, Range(10.0, 20.0, 30.0), bank, GroupAdvice(5, 2, 30.0, 4.0, 1.234, 0.5)),
         ["first", "second"],
         price_per_device_hour=1.0,
         currency="EUR",
@@ -234,6 +235,9 @@ def test_a_plan_with_a_price_a_teacher_a_bank_and_warnings() -> None:
         "four                  1       3    0.5  123 (100 to 150)  0.0346",
         "3 trials, 1 at once: about 1m50s (1m10s to 2m30s), the teacher's 20s included, and some 15 s to start.",
         str(bank),
+        "A teacher with its bank costs 30 device-seconds, a seed of all arms 4, and differences so far vary by 0.5 "
+        "points between seeds of a group, and by 1.2 between groups: about 5 groups of 2 seeds tell most about new "
+        "teachers and splits for the cost (vary: {teacher: 5, split: 5}, seeds: 10).",
         "The span is that of a few steps; a machine with other work is slower.",
         "warning: first",
         "warning: second",
