@@ -171,6 +171,24 @@ def plan(study: str, storage: str, overrides: tuple[str, ...], as_json: bool, pl
 
 
 @main.command()
+@click.argument("study", metavar="STUDY.yaml")
+@_storage
+@_overrides
+@_as_json
+def design(study: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show what a study would need: seeds, cost, and the chance of each verdict, by the true difference."""
+    from ctkd_study.report import design_as_json, show_design
+    from ctkd_study.study import Study
+
+    loaded = Study.from_file(study, overrides)
+    found, price = loaded.design(storage), loaded.spec.price_per_device_hour
+    if as_json:
+        click.echo(json.dumps(design_as_json(found, loaded.spec.name, price), indent=1))
+    else:
+        show_design(found, Console(), price, loaded.spec.currency)
+
+
+@main.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
 @_storage
 @_as_json

@@ -12,7 +12,17 @@ from typing import Any
 from rich.console import Console
 
 from ctkd_study import tracking
-from ctkd_study.analysis import Across, Comparison, Cost, Question, TeacherFacts, across, compare, evaluate
+from ctkd_study.analysis import (
+    Across,
+    Comparison,
+    Cost,
+    Question,
+    StudyDesign,
+    TeacherFacts,
+    across,
+    compare,
+    evaluate,
+)
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
 from ctkd_study.launch import Outcome, Runner, launch
@@ -25,6 +35,7 @@ from ctkd_study.plan import (
     estimate,
     faulty_arms,
     known_sizes,
+    needs,
     read_data,
 )
 from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
@@ -114,6 +125,15 @@ class Study:
                 faulty=faulty,
                 trained=facts.cost.device_seconds / len(trained) if facts is not None and facts.cost else None,
             )
+
+    def design(self, storage: str = "results") -> StudyDesign:
+        """Say what the study would need, with a fixed number of seeds and if they were added until it is decided.
+
+        Raises:
+            StudyError: the data set cannot be read, or there is nothing to decide.
+        """
+        state = self._state(storage).read()
+        return needs(state.spec, state.manifests, self.estimate(storage))
 
     def run(
         self,

@@ -7,6 +7,7 @@ options, and which are shown to matter.
 
 from ctkd_study.analysis.across import RESAMPLES, Across, Averaged, StrategyAcross, across
 from ctkd_study.analysis.anova import SIGNIFICANT, Effect, Share, Shares, effects, shares
+from ctkd_study.analysis.design import PUBLISHED_SPREADS, VERDICTS, Prospect, Spread, StudyDesign, design
 from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
@@ -22,10 +23,12 @@ from ctkd_study.analysis.verdict import (
     TeacherFacts,
     compare,
     default_baseline,
+    paired_difference,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "RESAMPLES", "SEED", "SIGNIFICANT", "Across", "Averaged"]
-__all__ += ["Comparison", "Cost", "Decision", "Decisions", "Design", "Effect", "FinishedTrial", "Look", "Mean"]
-__all__ += ["PairedDifference", "Question", "Rule", "Share", "Shares", "Strategy", "StrategyAcross"]
-__all__ += ["StrategySummary", "TeacherFacts", "across", "compare", "default_baseline", "effects", "evaluate"]
-__all__ += ["components", "finished_trials", "follow", "importances", "shares"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED", "SIGNIFICANT"]
+__all__ += ["VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions", "Design", "Effect"]
+__all__ += ["FinishedTrial", "Look", "Mean", "PairedDifference", "Prospect", "Question", "Rule", "Share", "Shares"]
+__all__ += ["Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts", "across"]
+__all__ += ["compare", "components", "default_baseline", "design", "effects", "evaluate", "finished_trials", "follow"]
+__all__ += ["importances", "paired_difference", "shares"]

@@ -10,8 +10,9 @@ from ctkd_study.spec.reading import from_mapping, grid, load
 from ctkd_study.spec.schema import json_schema
 from ctkd_study.spec.study_spec import GpuShare, StudySpec
 from ctkd_study.spec.study_warnings import warnings
+from ctkd_study.spec.until import UntilOptions
 from ctkd_study.spec.values import NAME, leaves, text
 from ctkd_study.spec.vary import FEWEST_GROUPS, Vary
 
 __all__ = ["NAME", "Arm", "GpuShare", "PlannedTrial", "Published", "Setting", "StudySpec", "from_mapping", "grid"]
-__all__ += ["FEWEST_GROUPS", "Vary", "json_schema", "leaves", "load", "text", "warnings"]
+__all__ += ["FEWEST_GROUPS", "UntilOptions", "Vary", "json_schema", "leaves", "load", "text", "warnings"]

@@ -23,6 +23,7 @@ from trainables.storage import Storage
 
 OPTIONS = {
     "run": ["--storage", "--tracking-uri", "--set", "--address", "--fresh", "--retry", "--until-decided"],
+    "design": ["--storage", "--set", "--json"],
     "plan": ["--storage", "--set", "--json", "--plot"],
     "compare": ["--storage", "--json", "--html", "--markdown", "--baseline", "--margin", "--charge-teacher"],
     "sync": ["--storage", "--tracking-uri"],
