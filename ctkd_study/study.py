@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import re
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from ctkd_study.analysis import (
     Cost,
     Question,
     StudyDesign,
-    TeacherFacts,
     across,
     compare,
     evaluate,
@@ -37,13 +35,14 @@ from ctkd_study.plan import (
     known_sizes,
     needs,
     read_data,
+    teacher_bank_cost,
+    teacher_facts,
 )
 from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
 from ctkd_study.report import sentence, show_progress
 from ctkd_study.spec import NAME, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
-from trainables import teacher
-from trainables.bank import BankCost, bank_cost
+from trainables.bank import BankCost
 from trainables.record import Damaged, Row
 from trainables.storage import Storage
 from trainables.temperatures.learned import LearnedOptions
@@ -114,7 +113,7 @@ class Study:
             fits = max(this_machine().slots(cpu, gpu), 1)  # a study for a cluster may be planned on a laptop
             slots = min(fits, self.spec.concurrency or len(state.plan.trials))
             trained = state.teacher_records()
-            facts = _teacher_facts(state) if trained else None
+            facts = teacher_facts(state) if trained else None
             return estimate(
                 state.plan,
                 state.manifests,
@@ -213,7 +212,7 @@ class Study:
         state = state.refuse_changes() if state is not None else self._recorded(storage)
         lost = wasted(state.folder)
         results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
-        facts, spec, found = _teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
+        facts, spec, found = teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
         published = spec.published
         teacher_cost = (facts.cost_of_one if facts is not None else Cost()) if charge_teacher else None
         question = Question(
@@ -280,7 +279,7 @@ class Study:
     def bank(self, storage: str = "results", *, state: StudyState | None = None) -> BankCost | None:
         """What the banks of the study's teachers cost; None where there are none."""
         state = state or self._state(storage).read()
-        cost = _bank_cost(state)
+        cost = teacher_bank_cost(state)
         return cost if cost.pairs else None
 
     def _state(self, storage: str) -> StudyState:
@@ -318,14 +317,6 @@ def compare_studies(
     return across([study.compare(storage, **options) for study in studies])
 
 
-def _bank_cost(state: StudyState) -> BankCost:
-    """What the banks of the study's teachers cost."""
-    trained = state.teacher_records()
-    read = {group: state.inputs(group).teacher for group in state.teacher_configs}
-    known = {read[group] or (teacher.weights_of(trained[group]) if group in trained else None) for group in read}
-    return sum((bank_cost(weights, state.storage) for weights in known if weights is not None), BankCost())
-
-
 def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
     """The epochs of a trial's newest whole checkpoint; None if it has none."""
     newest = state.scan_of(trial_id).newest
@@ -335,30 +326,6 @@ def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
         state.read_trial(trial_id, check_hashes=True)
         newest = state.scan_of(trial_id).newest
         return newest.rows() if newest is not None else None
-
-
-def _teacher_facts(state: StudyState) -> TeacherFacts | None:
-    config = next(iter(state.teacher_configs.values()), None)
-    if config is None or config.teacher is None:
-        return None
-    name = getattr(config.teacher, "model", "teacher")
-    if config.teacher.checkpoint is not None:
-        return TeacherFacts(f"{name} from {Path(config.teacher.checkpoint).name}", may_have_seen_validation=True)
-    number = len(state.teacher_configs)
-    if number > 1:
-        name = f"{name} trained {number} times"
-    summaries = [trained.manifest.summary for trained in state.teacher_records().values()]
-    if not summaries:
-        return TeacherFacts(name, number=number)
-    bank = _bank_cost(state)
-    training = sum((Cost(summary.device_seconds, summary.tflop) for summary in summaries), Cost())
-    accuracies = [summary.test_top1 for summary in summaries if summary.test_top1 is not None]
-    return TeacherFacts(
-        name,
-        statistics.fmean(accuracies) if accuracies else None,
-        training + Cost(bank.device_seconds, bank.tflop),
-        number=number,
-    )
 
 
 def _projection(state: StudyState, uid: str, uri: str) -> Projection:
