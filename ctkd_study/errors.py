@@ -73,6 +73,9 @@ class SpecError(StudyError):
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
+    def __reduce__(self) -> tuple[type["SpecError"], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)  # the text is made of them
+
 
 class UnknownStudyError(StudyError):
     """There is no study of this name in the storage."""
