@@ -11,7 +11,9 @@ from typing import Literal
 
 import torch
 
+from trainables.inputs import MissingInput
 from trainables.record import Damaged, Superseded
+from trainables.storage import NotAFile
 
 Kind = Literal["infrastructure", "program"]
 
@@ -32,6 +34,11 @@ def kind(error: BaseException) -> Kind:
     """Return the kind of fault that an exception shows."""
     passing = (OSError, MemoryError, Interrupted, Superseded, Damaged)
     return "infrastructure" if isinstance(error, passing) or ends_process(error) else "program"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether trying again can help: not where a file of the user's is missing, or a link lies in a file's place."""
+    return kind(error) == "infrastructure" and not isinstance(error, (MissingInput, NotAFile))
 
 
 def ends_process(error: BaseException) -> bool:

@@ -4,11 +4,36 @@ The SHA-256 of both is in the record of every trial that was trained on them. A 
 content, and the trials of one study all have the same.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 
 class ChangedInputs(ValueError):
     """The data or the teacher is not what it was. The text says what to do."""
+
+
+class DownloadFailed(FileNotFoundError):
+    """A data set is not on this machine, and the network does not give it; it may later."""
+
+
+class MissingInput(FileNotFoundError):
+    """A file of the user's own is not on this machine. Trying again does not help."""
+
+
+@contextlib.contextmanager
+def read_from_user() -> Iterator[None]:
+    """Tell a missing file of the user's from one of a storage that is sick.
+
+    Raises:
+        MissingInput: the block raised FileNotFoundError, and not because a download failed.
+    """
+    try:
+        yield
+    except DownloadFailed:
+        raise
+    except FileNotFoundError as fault:
+        raise MissingInput(str(fault)).with_traceback(fault.__traceback__) from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ A job is chosen by the keys of a trial's configuration:
 import abc
 import dataclasses
 import importlib
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from trainables import faults, materials, preparation, record, teacher
 from trainables.config import TrialConfig
 from trainables.data import KeptData
 from trainables.materials import Materials
+from trainables.record import Row
 from trainables.recorded import RecordedTrial
 from trainables.shared_keys import alike
 from trainables.storage import Storage
@@ -131,7 +133,10 @@ class TrainUnrecorded(Job):
 
 
 class Prepare(JobWithoutCheckpoints):
-    """Trains the teachers of some trials, and fills one part of their banks, in one step.
+    """Trains the teachers of some trials, and fills one part of their banks.
+
+    It works in a thread of its own, so that its steps can say every half second how far it is: who does not get on is
+    taken for hung.
 
     Args:
         configs: the trials.
@@ -141,17 +146,41 @@ class Prepare(JobWithoutCheckpoints):
 
     def __init__(self, configs: list[TrialConfig], shard: int, shards: int) -> None:
         self._configs, self._shard, self._shards = configs, shard, shards
+        self._steps, self._signs, self._longest = 0, 0, 0.0
+        self._fault: Exception | None = None
+        self._thread = threading.Thread(target=self._work, name=PREPARE, daemon=True)
 
     def step(self) -> Report:
-        try:
-            for config in {teacher.fingerprint(config): config for config in self._configs}.values():
-                preparation.ensure_trained(config)
-            preparation.ensure_banked(self._configs, self._shard, self._shards)
-        except Exception as fault:  # a plug-in may raise anything
-            passes = faults.kind(fault) == "infrastructure"
-            values = {"status": "interrupted" if passes else "failed", "reason": faults.described(fault)}
+        """Wait for half a second; ``signs`` counts what is done, ``longest`` is the longest epoch in seconds."""
+        self._steps += 1
+        if self._steps == 2:  # the first step says where this process is: else it could not be killed if it stops now
+            self._thread.start()
+        if self._steps > 1:
+            self._thread.join(REPORT_SECONDS)
+        if self._steps == 1 or self._thread.is_alive():
+            return Report({"status": "running", "signs": self._signs, "longest": self._longest})
+        if (fault := self._fault) is not None:
+            values = {
+                "status": "interrupted" if faults.may_pass(fault) else "failed",
+                "reason": faults.described(fault),
+            }
             return Report(values, ended=True, ends_process=faults.ends_process(fault))
         return Report({"status": "finished", "reason": ""}, ended=True)
+
+    def _work(self) -> None:
+        try:
+            for config in {teacher.fingerprint(config): config for config in self._configs}.values():
+                preparation.ensure_trained(config, self._count, on_sign=self._count)
+            preparation.ensure_banked(self._configs, self._shard, self._shards, on_sign=self._count)
+        except Exception as fault:  # a plug-in may raise anything
+            self._fault = fault
+
+    def _count(self, row: Row | None = None) -> None:
+        """Note a sign of progress; of an epoch, the row."""
+        self._signs += 1
+        if row is not None:
+            seconds = sum(float(row.get(name) or 0.0) for name in ("epoch_seconds", "eval_seconds"))
+            self._longest = max(self._longest, seconds)
 
 
 class StandBy(JobWithoutCheckpoints):

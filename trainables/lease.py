@@ -11,6 +11,7 @@ besides (``record.runs``).
 """
 
 import dataclasses
+import datetime
 import getpass
 import json
 import logging
@@ -24,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trainables.storage import Storage
+from trainables.storage import NotAFile, Storage
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Lease:
         status: what to store with each renewal and at the end, as plain values.
         wait: whether to wait for a living holder; else it is an error.
         after: terms begin after this number.
+        watched: told, every second while another holder is watched, who that is and when it was last heard of.
         renew_seconds: between two renewals.
         clock: of this process.
 
@@ -68,10 +70,12 @@ class Lease:
         *,
         wait: bool = False,
         after: int = 0,
+        watched: Callable[[str], None] = lambda holder: None,
         renew_seconds: float = _RENEW_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         self.folder, self._status, self._wait, self._after = folder, status, wait, after
+        self._watched = watched
         self._renew_seconds, self._clock = renew_seconds, clock or Clock()
         self.term = 0
         """Number of the term that is held; grows with every holder."""
@@ -100,11 +104,10 @@ class Lease:
             OSError: the folder cannot be read or written.
         """
         if self.folder.is_link:
-            raise OSError(f"{self.folder.location} is a link; a folder of leases must not be one")
+            raise NotAFile(f"{self.folder.location} is a link; a folder of leases must not be one")
         while True:
             newest = max((*terms(self.folder), self._after))
             if not self._over(newest):
-                self._clock.sleep(_LOOK_SECONDS)
                 continue
             if self.folder.create(_name(newest + 1), _packed(_me())):
                 self.term = newest + 1
@@ -115,7 +118,7 @@ class Lease:
     def renew(self) -> None:
         """Store a sign of life, unless a later term was begun."""
         if not self._overtaken():
-            self.folder.write(_name(self.term, "renewed"), _packed({"sign": uuid.uuid4().hex, **self._status()}))
+            self.folder.write(_name(self.term, "renewed"), _packed({**_sign(), **self._status()}))
 
     def release(self) -> None:
         """End the term; one that was lost is left alone."""
@@ -148,21 +151,28 @@ class Lease:
         if not holder or ended(self.folder, term):
             return True
         if (alive := _lives_here(holder)) is None:
-            alive = self._renews(term)
+            alive = self._renews(term, holder)
         if alive and not self._wait:
-            raise Held(holder.get("owner", "another process"))
+            raise Held(_owner(holder))
+        if alive:
+            self._watch(_owner(holder))
         return not alive
 
-    def _renews(self, term: int) -> bool:
+    def _renews(self, term: int, holder: Mapping[str, Any]) -> bool:
         """Whether a term is renewed, or ended, within the time in which a living holder does so."""
         began, seen = self._clock.now(), read(self.folder, term, "renewed")
+        told = f"{_owner(holder)}, last heard of {_at(seen or holder)}"
         while self._clock.now() - began < STALE_SECONDS:
-            self._clock.sleep(_LOOK_SECONDS)
+            self._watch(told)
             if ended(self.folder, term):
                 return False
             if read(self.folder, term, "renewed") != seen:
                 return True
         return False
+
+    def _watch(self, holder: str) -> None:
+        self._watched(holder)
+        self._clock.sleep(_LOOK_SECONDS)
 
 
 def terms(folder: Storage) -> list[int]:
@@ -197,6 +207,24 @@ def _name(term: int, kind: str = "") -> str:
 
 def _packed(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, indent=1).encode()
+
+
+def _owner(holder: Mapping[str, Any]) -> str:
+    return str(holder.get("owner", "another process"))
+
+
+def _sign() -> dict[str, Any]:
+    """Return what no other renewal holds; its time is for people alone."""
+    return {"sign": uuid.uuid4().hex, "time_ms": time.time_ns() // 1_000_000}
+
+
+def _at(stored: Mapping[str, Any]) -> str:
+    """Say when something was stored."""
+    try:
+        moment = datetime.datetime.fromtimestamp(int(stored["time_ms"]) / 1000, datetime.UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return "at an unknown time"
+    return f"at {moment:%Y-%m-%d %H:%M:%S} UTC by its own clock"
 
 
 def _me() -> dict[str, Any]:

@@ -47,7 +47,10 @@ def ensure(
 
 
 def ensure_trained(
-    config: TrialConfig, on_row: Callable[[Row], None] | None = None, data: Loaded | None = None
+    config: TrialConfig,
+    on_row: Callable[[Row], None] | None = None,
+    data: Loaded | None = None,
+    on_sign: Callable[[], None] = lambda: None,
 ) -> Manifest | None:
     """Train a trial's teacher, once per storage and data.
 
@@ -55,11 +58,13 @@ def ensure_trained(
         config: the trial.
         on_row: called with the row of every epoch.
         data: the trial's, if it is loaded already.
+        on_sign: called every second while another process is waited for that trains it.
 
     Returns:
         The last manifest of the teacher's training; None if there is nothing to train.
 
     Raises:
+        MissingInput: the data set is not on this machine.
         RuntimeError: the training failed.
         ChangedInputs: the weights are not those that the study's other trials read.
     """
@@ -70,7 +75,7 @@ def ensure_trained(
     trained = teacher.record_of(config, storage, seen, check_hashes=True)
     if trained is None:
         folder = teacher.folder_of(config, storage, seen)
-        with Lease(storage.within(LEASES, folder.name), wait=True):
+        with Lease(storage.within(LEASES, folder.name), wait=True, watched=lambda holder: on_sign()):
             manifest = _train(teacher.teacher_trial(config, config.teacher), folder, on_row)
         trained = teacher.record_of(config, storage, seen)
     else:
@@ -80,7 +85,13 @@ def ensure_trained(
     return manifest
 
 
-def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 1, data: Loaded | None = None) -> None:
+def ensure_banked(
+    configs: Iterable[TrialConfig],
+    shard: int = 0,
+    shards: int = 1,
+    data: Loaded | None = None,
+    on_sign: Callable[[], None] = lambda: None,
+) -> None:
     """Fill the banks with all that trials will read. Their teachers must be trained.
 
     Args:
@@ -88,6 +99,7 @@ def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 
         shard: which part of the work to do, from 0 to ``shards`` - 1.
         shards: the number of parts; any process may do any of them.
         data: that of all these trials, if it is loaded already.
+        on_sign: called after every batch, and every second while another process is waited for.
     """
     for bank, config, found, keys in banks_of(configs, data):
         begin, end = (number * len(keys) // shards for number in (shard, shard + 1))
@@ -95,11 +107,12 @@ def ensure_banked(configs: Iterable[TrialConfig], shard: int = 0, shards: int = 
         if not len(bank.open().missing(part)):
             continue
         storage = teacher.storage_of(config)
-        with Lease(storage.within(LEASES, f"{bank.name}-{shard}-of-{shards}"), wait=True):
+        leases = storage.within(LEASES, f"{bank.name}-{shard}-of-{shards}")
+        with Lease(leases, wait=True, watched=lambda holder: on_sign()):
             if len(bank.open().missing(part)):
                 device = numerics.apply(config.numerics, config.seed)
                 network = teacher.load(config, found).network.to(device)
-                fill(bank, part, network, config.data, found.arrays, device)
+                fill(bank, part, network, config.data, found.arrays, device, on_sign)
 
 
 def _train(config: TrialConfig, folder: Storage, on_row: Callable[[Row], None] | None) -> Manifest:

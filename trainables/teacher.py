@@ -18,6 +18,7 @@ from trainables.config import RunOptions, TeacherOptions, TrialConfig, code_of_p
 from trainables.data import Loaded
 from trainables.distillers import DISTILLERS
 from trainables.hashing import digest, file_sha256
+from trainables.inputs import read_from_user
 from trainables.models import Network
 from trainables.record import BEST, Checkpoint
 from trainables.storage import Storage
@@ -72,7 +73,7 @@ def fingerprint(config: TrialConfig) -> str:
     It identifies the teacher's training or, for a checkpoint, the network and the content of the file.
 
     Raises:
-        FileNotFoundError: the checkpoint file does not exist.
+        MissingInput: the checkpoint file does not exist.
         ValueError: the trial has no teacher.
     """
     options = config.teacher
@@ -81,7 +82,7 @@ def fingerprint(config: TrialConfig) -> str:
     if options.checkpoint is not None:
         network = options.network()
         code = {"code": found} if (found := code_of_parts(network, "network")) else {}
-        return digest({"network": network.plain(), "sha256": file_sha256(options.checkpoint), **code})
+        return digest({"network": network.plain(), "sha256": _sha256_of(options.checkpoint), **code})
     return teacher_trial(config, options).fingerprint()
 
 
@@ -146,7 +147,7 @@ def known_weights(config: TrialConfig, data: str, storage: Storage | None = None
         storage: of teachers and banks; default: the trial's.
     """
     if config.teacher is not None and config.teacher.checkpoint is not None:
-        return file_sha256(config.teacher.checkpoint)
+        return _sha256_of(config.teacher.checkpoint)
     trained = record_of(config, storage or storage_of(config), data)
     return weights_of(trained) if trained is not None else None
 
@@ -158,9 +159,11 @@ def load_weights(path: str, network: Network) -> str:
     unpickled.
 
     Raises:
+        MissingInput: there is no such file.
         ValueError: the file holds something else, or the weights of another network.
     """
-    raw = Path(path).read_bytes()
+    with read_from_user():
+        raw = Path(path).read_bytes()
     try:
         content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception:  # torch raises many kinds of exceptions for damaged files
@@ -208,6 +211,11 @@ def load(config: TrialConfig, data: Loaded) -> Teacher:
         network.load_state_dict(trained.best())  # which compares the content with the same stamp
         weights = found
     return Teacher(network.eval().requires_grad_(False), weights)
+
+
+def _sha256_of(checkpoint: str) -> str:
+    with read_from_user():
+        return file_sha256(checkpoint)
 
 
 def storage_of(config: TrialConfig) -> Storage:

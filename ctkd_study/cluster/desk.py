@@ -89,11 +89,19 @@ class Desk:
 
     def hung(self) -> set[str]:
         """Return the ids of trials that have been silent for too long: their workers are to be killed."""
-        return set(self._progress.silent(self._context.stall)) & self._queue.running
+        return set(self._progress.silent(self._context.stall)) & (self._queue.running | self._progress.helpers)
 
     def begun(self, trial_id: str) -> None:
         """Note that a trial has a worker, and should report from now on; before, it may have waited for long."""
         self._progress.begun(trial_id)
+
+    def helper(self, job: str, signs: int = -1, longest: float = 0.0) -> None:
+        """Note how far a helper trial is; see ``LaunchProgress.helper``."""
+        self._progress.helper(job, signs, longest)
+
+    def helper_ended(self, job: str) -> None:
+        """Note that a helper trial's worker does nothing for it any more."""
+        self._progress.helper_ended(job)
 
     def devices(self, number: float) -> None:
         """Note how many cores or GPUs trials can use."""
@@ -132,6 +140,8 @@ class Desk:
 
     def all_interrupted(self, fault: str) -> None:
         """Take back all trials that run: their workers are gone."""
+        for job in self._progress.helpers:
+            self._progress.helper_ended(job)
         for trial_id in sorted(self._queue.running):
             self.ended(trial_id, fault)
 

@@ -33,18 +33,22 @@ class TuneEvents(NotPickled, Callback):
     def hung(self, running: Iterable[Trial]) -> list[Trial]:
         """Return which of Tune's running trials hang."""
         found = self.desk.hung()
-        hanging = [each for each in running if each.trial_id not in self.helpers and study_id(each) in found]
+        hanging = [each for each in running if self._name(each) in found]
         self._hung.update(each.trial_id for each in hanging)
         return hanging
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         if trial.trial_id not in self.helpers:
             self.desk.begun(study_id(trial))
+        elif self.helpers.prepares(trial.trial_id):
+            self.desk.helper(self._name(trial))
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         worked = result.get("status") != "interrupted"
         (self._health.worked if worked else self._health.failed)(str(result.get("node_id")))
         if trial.trial_id in self.helpers:
+            if "signs" in result:
+                self.desk.helper(self._name(trial), result["signs"], result["longest"])
             self._helper_reported(trial.trial_id, result.get("status"), result.get("reason") or "no reason given")
         else:
             self.desk.reported(study_id(trial), {name: result[name] for name in result if name not in _TUNES_OWN})
@@ -65,7 +69,13 @@ class TuneEvents(NotPickled, Callback):
         else:
             self.desk.ended(study_id(trial), fault)
 
+    def _name(self, trial: Trial) -> str:
+        """The id of a helper trial's first try, or the study's id of a trial."""
+        return self.helpers.job(trial.trial_id) if trial.trial_id in self.helpers else study_id(trial)
+
     def _helper_reported(self, trial_id: str, status: str | None, reason: str) -> None:
+        if status != "running":
+            self.desk.helper_ended(self.helpers.job(trial_id))
         if status == "interrupted":
             again = self.helpers.interrupted(trial_id, reason)
             self.desk.trouble(self.helpers.job(trial_id), reason if again else "")

@@ -99,6 +99,10 @@ class HelperTrials:
     def __contains__(self, trial_id: str) -> bool:
         return trial_id.startswith((_TEACHER, _BANK, _STAND_BY))
 
+    def prepares(self, trial_id: str) -> bool:
+        """Whether a helper trial does something, i.e. does not just stand by."""
+        return not trial_id.startswith(_STAND_BY)
+
     @property
     def teachers(self) -> Mapping[int, TeacherState]:
         """The status of each teacher that trials need, by group of seeds."""

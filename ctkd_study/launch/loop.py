@@ -19,6 +19,7 @@ from ctkd_study.launch.progress import LaunchProgress
 from ctkd_study.launch.queue import TrialQueue
 from ctkd_study.plan import Plan, StudyState, decisions, due
 from ctkd_study.records import Launch, Losses, StudyFolder
+from ctkd_study.safe_text import visible
 from ctkd_study.spec import GpuShare, PlannedTrial
 from trainables.record import Manifest
 
@@ -133,8 +134,12 @@ def launch(
         TeacherError: the teacher could not be trained or loaded; trials that need it were not run.
     """
     folder, spec, first = state.folder, state.spec, 0
+
+    def say(text: str) -> None:
+        console.print(visible(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
     if fresh and folder.root.exists():
-        first = _set_aside(state, console)
+        first = _set_aside(state, say)
     progress: LaunchProgress | None = None
 
     def losses() -> tuple[Losses, Losses]:
@@ -148,7 +153,7 @@ def launch(
     queue: TrialQueue | None = None
     stopped: KeyboardInterrupt | None = None
     try:
-        with Launch(folder, losses, first) as held, contextlib.ExitStack() as stack:
+        with Launch(folder, losses, first, say) as held, contextlib.ExitStack() as stack:
             state.read(check_hashes=True).refuse_changes()
             damaged = {t.id: found for t in state.plan.trials if (found := state.scan_of(t.id).damaged)}
             uid = state.stored()
@@ -177,14 +182,14 @@ def launch(
     return Outcome(state, uid, held.number, wall, busy, devices, damaged, queue.unfinished, stopped)
 
 
-def _set_aside(state: StudyState, console: Console) -> int:
+def _set_aside(state: StudyState, say: Callable[[str], None]) -> int:
     """Rename the study's folder; returns the number of its last launch, after which the new launches are counted.
 
     So a worker of the old study that still runs is older than any of the new.
     """
-    with Launch(state.folder) as held:
+    with Launch(state.folder, say=say) as held:
         aside = state.folder.set_aside()
         if aside:
             held.moved(state.storage.within(aside))
-            console.print(f"The old records are kept in {state.storage.path(aside)}.", markup=False, highlight=False)
+            say(f"The old records are kept in {state.storage.path(aside)}.")
     return held.number

@@ -53,6 +53,8 @@ class LaunchProgress:
         self._unsaved: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._heard: dict[str, float] = {}
+        self._helpers: dict[str, int] = {}
+        self._longest_of_helpers = 0.0
         self.wasted: dict[str, float] = {}
         """Device-seconds lost to faults in this launch, by trial id."""
         self.devices = float(len(os.sched_getaffinity(0)))
@@ -104,16 +106,43 @@ class LaunchProgress:
         with self._lock:
             self._heard[trial_id] = time.monotonic() + _SETUP_SECONDS
 
+    def helper(self, job: str, signs: int = -1, longest: float = 0.0) -> None:
+        """A helper trial, which is none of the study's, runs.
+
+        Args:
+            job: its id.
+            signs: a number that grows as it gets on; -1 when it has just been given a worker.
+            longest: seconds of its longest epoch so far; 0 if there was none.
+        """
+        with self._lock:
+            if signs < 0 or signs != self._helpers.get(job):
+                self._heard[job] = time.monotonic() + (_SETUP_SECONDS if signs < 0 else 0.0)
+            self._helpers[job] = signs
+            self._longest_of_helpers = max(self._longest_of_helpers, longest)
+
+    def helper_ended(self, job: str) -> None:
+        with self._lock:
+            self._helpers.pop(job, None)
+            self._heard.pop(job, None)
+
+    @property
+    def helpers(self) -> set[str]:
+        """The ids of the helper trials that run."""
+        with self._lock:
+            return set(self._helpers)
+
     def silent(self, seconds: float | None) -> dict[str, float]:
         """Return since how many seconds trials have reported nothing, by id, where that is too long.
 
         Args:
-            seconds: what is too long; None: ten of the longest epochs so far, and at least ten minutes.
+            seconds: what is too long; None: ten of the longest epochs so far, and at least ten minutes. The epochs of
+                the teacher count for helper trials, those of students for students.
         """
         with self._lock:
-            limit = seconds or (max(_STALL_EPOCHS * self._longest, _STALL_SECONDS) if self._longest else math.inf)
             now = time.monotonic()
-            return {key: now - heard for key, heard in self._heard.items() if now - heard > limit}
+            limit, of_helper = (seconds or _stall(each) for each in (self._longest, self._longest_of_helpers))
+            limits = {key: of_helper if key in self._helpers else limit for key in self._heard}
+            return {key: now - heard for key, heard in self._heard.items() if now - heard > limits[key]}
 
     def saved(self, trial_id: str) -> None:
         """A checkpoint is complete."""
@@ -184,3 +213,8 @@ class LaunchProgress:
             going_on = [key for key, status in self._status.items() if status not in ("finished", "failed")]
             left = sum(self._trials[key].setting.config.recipe.epochs - self._epochs[key] for key in going_on)
             return left * seconds / self._trained_since
+
+
+def _stall(longest: float) -> float:
+    """Return the seconds of silence that are too long, given the longest epoch; 0: none has ended."""
+    return max(_STALL_EPOCHS * longest, _STALL_SECONDS) if longest else math.inf

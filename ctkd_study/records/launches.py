@@ -27,6 +27,7 @@ class Launch:
         folder: the study's.
         losses: what this launch has lost to faults, and what it would lose if it died now.
         after: numbers of launches begin after this one.
+        say: told that a holder on another machine is watched, before that takes its time.
         clock: of this process.
 
     Raises:
@@ -38,6 +39,7 @@ class Launch:
         folder: StudyFolder,
         losses: Callable[[], tuple[Losses, Losses]] = lambda: ({}, {}),
         after: int = 0,
+        say: Callable[[str], None] = lambda text: None,
         clock: Clock | None = None,
     ) -> None:
         self._folder = folder
@@ -46,7 +48,17 @@ class Launch:
             wasted, unsaved = losses()
             return {"wasted": dict(wasted), "unsaved": dict(unsaved)}
 
-        self._lease = Lease(folder.root.within(LAUNCHES), status, after=after, clock=clock)
+        told = set[str]()
+
+        def watched(holder: str) -> None:
+            if holder not in told:
+                told.add(holder)
+                say(
+                    f"{folder.root.location} was left without an end by {holder}. If it gives no sign for "
+                    f"{lease.STALE_SECONDS:.0f} s, this command takes over."
+                )
+
+        self._lease = Lease(folder.root.within(LAUNCHES), status, after=after, watched=watched, clock=clock)
         self.lost = self._lease.lost
         """Set when another driver has taken the study over, because this one was thought dead."""
 

@@ -124,8 +124,8 @@ class StudySpec(TrialParts, _Heading):
         None,
         ge=1,
         le=1e7,
-        description="Seconds without a word from a trial after which it is taken for hung, and tried again elsewhere; "
-        "default: ten of the study's longest epochs, and at least ten minutes.",
+        description="Seconds without a word from a trial, or from the teacher's preparation, after which it is taken "
+        "for hung, and tried again elsewhere; default: ten of the longest epochs, and at least ten minutes.",
     )
     bank: BankOptions = Field(BankOptions(), description="The bank of the teacher's outputs.")
     checkpoint: CheckpointOptions = Field(CheckpointOptions(), description="When a trial saves itself.")

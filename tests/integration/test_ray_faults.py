@@ -57,6 +57,17 @@ class Breaks(FixedOptions):
         return {}["lost"] if "ray" in sys.modules else FixedTemperature(self)
 
 
+class Dozes(DigitsOptions):
+    name: Literal["dozes"] = "dozes"
+
+    def load(self):
+        how, path = os.environ["NAP"].split(":")
+        if "ray" in sys.modules and os.path.exists(path):
+            os.unlink(path)
+            os.kill(os.getpid(), signal.SIGSTOP) if how == "stop" else time.sleep(1000)
+        return super().load()
+
+
 class Burns(DigitsOptions):
     name: Literal["burns"] = "burns"
 
@@ -67,7 +78,7 @@ class Burns(DigitsOptions):
 """
 GROUPS = {
     "ctkd_study.temperatures": {"naps": "my_parts:Naps", "breaks": "my_parts:Breaks"},
-    "ctkd_study.datasets": {"burns": "my_parts:Burns"},
+    "ctkd_study.datasets": {"burns": "my_parts:Burns", "dozes": "my_parts:Dozes"},
 }
 
 
@@ -155,6 +166,23 @@ def test_a_trial_that_hangs_is_named_killed_and_finished(
     assert_nothing_is_left(command)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("how", ["sleep", "stop"])
+def test_the_teacher_s_preparation_that_hangs_is_named_killed_and_done_again(
+    run: Callable[..., Command], tmp_path: Path, how: str
+) -> None:
+    nap = tmp_path / "nap"
+    nap.touch()
+    data = {**STUDY["data"], "name": "dozes"}
+    command = run({"NAP": f"{how}:{nap}"}, data=data, arms={"fixed": FIXED}, stall=20)
+    process = command.start()
+    awaited(command, process, lambda: not nap.exists(), 90)
+    awaited(command, process, lambda: ".teacher: it hung, and its worker was killed" in command.output, 80)
+    assert command.ended(process, 90) == 0, command.output
+    assert {each.manifest.status for each in command.trials().values()} == {"finished"}
+    assert_nothing_is_left(command)
+
+
 def test_more_cores_than_the_machine_has_are_refused_at_once(run: Callable[..., Command]) -> None:
     command = run(resources={"cpu": 64})
     process = command.start()
@@ -195,7 +223,7 @@ def test_a_teacher_that_fails_is_a_sentence(run: Callable[..., Command]) -> None
     (told,) = said
     wanted = "ctkd-study: the teacher could not be made ready: RuntimeError: the shelf is on fire ("
     assert told.startswith(wanted)
-    assert told.endswith("site/my_parts.py:41 in load)")
+    assert told.endswith("site/my_parts.py:52 in load)")
     assert "Traceback" not in command.output
     assert_nothing_is_left(command)
 

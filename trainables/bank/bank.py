@@ -22,7 +22,7 @@ from trainables.data import Arrays, DataOptions
 from trainables.data.files import cache_folder
 from trainables.hashing import digest, file_sha256
 from trainables.models import ModelOptions
-from trainables.storage import Storage
+from trainables.storage import NotAFile, Storage
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class Bank:
             meta = checksums.unsealed(self.folder.read(f"{name}/{_META}"))
         except (FileNotFoundError, NotADirectoryError):
             return None  # it is being written, or a crash interrupted that; or this is no segment
-        except ValueError:
+        except (ValueError, NotAFile):
             log.warning("%s is damaged and passed over", self.folder.path(name))
             return None
         tables = (_LOGITS, *((_POOLED,) if self.pooled else ()))
@@ -207,7 +207,7 @@ def paid(folder: Storage) -> BankCost:
     """Return the cost of all complete segments in a bank's folder, as their manifests state it."""
     total = BankCost()
     for name in folder.names():
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, NotAFile, ValueError):
             total = total + BankCost(**checksums.unsealed(folder.read(f"{name}/{_META}"))["cost"])
     return total
 

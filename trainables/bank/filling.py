@@ -31,7 +31,15 @@ _SEGMENT_ROWS, _SEGMENT_BYTES = 32_768, 32 * 2**20  # limits what a crash loses,
 Outputs = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Arrays, device: torch.device) -> BankCost:
+def fill(
+    bank: Bank,
+    keys: Keys,
+    teacher: Network,
+    data: DataOptions,
+    arrays: Arrays,
+    device: torch.device,
+    on_batch: Callable[[], None] = lambda: None,
+) -> BankCost:
     """Compute the outputs that a bank lacks, and store them segment by segment.
 
     Args:
@@ -41,6 +49,7 @@ def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Ar
         data: the options of the data set, which define the views.
         arrays: the data set.
         device: where to compute.
+        on_batch: called after every batch.
 
     Returns:
         The cost of this call.
@@ -60,7 +69,7 @@ def fill(bank: Bank, keys: Keys, teacher: Network, data: DataOptions, arrays: Ar
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     for first in range(0, len(missing), length):
         part = missing[first : first + length]
-        logits, pooled = glance(part)
+        logits, pooled = glance(part, on_batch)
         now = time.perf_counter()
         cost = BankCost(len(part), now - began, (now - began) * cores, len(part) * per_image)
         began = now
@@ -87,13 +96,14 @@ class Glance:
         """Images in a batch."""
         self.outputs = fastest(teacher, self._images(np.arange(min(self.size, len(arrays.train_labels)))))
 
-    def __call__(self, keys: Keys) -> Rows:
+    def __call__(self, keys: Keys, on_batch: Callable[[], None] = lambda: None) -> Rows:
         parts = []
         with torch.inference_mode():
             for first in range(0, len(keys), self.size):
                 some = keys[first : first + self.size]
                 outputs = self.outputs(self._images(np.resize(some, self.size)))
                 parts.append([output[: len(some)].float() for output in outputs])
+                on_batch()
             logits, pooled = (torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True))
         return logits, pooled
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainables import streams
 from trainables.data.views import VIEWS, Plain, ViewOptions
+from trainables.inputs import read_from_user
 from trainables.options import Options
 from trainables.registry import OneOf, Registry
 
@@ -187,8 +188,13 @@ class Loaded:
 
     @classmethod
     def of(cls, options: DataOptions) -> "Loaded":
-        """Read a data set and split it; see ``DataOptions.load`` and ``split`` for the errors."""
-        arrays = options.load()
+        """Read a data set and split it; see ``DataOptions.load`` and ``split`` for the errors.
+
+        Raises:
+            MissingInput: it was not found, and not for want of a network.
+        """
+        with read_from_user():
+            arrays = options.load()
         return cls(arrays, split(arrays.train_labels, options))
 
     @functools.cached_property

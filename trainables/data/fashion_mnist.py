@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainables.data import files
 from trainables.data.base import Arrays, DataOptions, Sizes
+from trainables.inputs import DownloadFailed
 from trainables.options import LocalPath
 
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
@@ -80,8 +81,8 @@ def _find(given: str | None) -> Path:
         )
     try:
         files.download("Fashion-MNIST", places[-1].parents[1], _fetch)
-    except FileNotFoundError as fault:
-        raise FileNotFoundError(f"{fault}, or install Debian's package dataset-fashion-mnist") from None
+    except DownloadFailed as fault:
+        raise DownloadFailed(f"{fault}, or install Debian's package dataset-fashion-mnist") from None
     return places[-1]
 
 

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import filelock
 
+from trainables.inputs import DownloadFailed
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ def download(what: str, into: Path, fetch_into: Callable[[Path], object]) -> Pat
         The folder.
 
     Raises:
-        FileNotFoundError: the download failed.
+        DownloadFailed: there is no answer, or a wrong one.
     """
     into.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(into.parent / f".{into.name}.lock"):
@@ -47,7 +49,7 @@ def download(what: str, into: Path, fetch_into: Callable[[Path], object]) -> Pat
                 fetch_into(part)
             except (OSError, ValueError) as fault:
                 reason = " ".join(str(fault).split())
-                raise FileNotFoundError(
+                raise DownloadFailed(
                     f"{what} is not in {into} and cannot be downloaded: {reason}. Name its folder (data.folder)"
                 ) from None
             part.rename(into)

@@ -12,7 +12,6 @@ writes afterwards is not part of the record; and a run that finds a newer one en
 """
 
 import dataclasses
-import json
 import logging
 import math
 import os
@@ -26,7 +25,7 @@ from typing import Any
 from trainables import checksums
 from trainables.record.checkpoints import Checkpoint, Contents, packed, verify
 from trainables.record.manifest import Manifest, Start
-from trainables.storage import Storage
+from trainables.storage import NotAFile, Storage
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +88,11 @@ def scan(
         wanted: which checkpoints count; the others are passed over in silence.
 
     Raises:
+        NotAFile: the folder is a link.
         OSError: something is there that cannot be read now.
     """
     if trial.is_link:
-        raise OSError(f"{trial.location} is a link; a trial's folder must not be one")
+        raise NotAFile(f"{trial.location} is a link; a trial's folder must not be one")
     files: dict[str, dict[str, int]] = {}
     saves: dict[RunId, set[int]] = {}
     for path, size in trial.tree().items():
@@ -243,7 +243,7 @@ def _sealed(trial: Storage, path: str) -> dict[str, Any] | None:
         return checksums.unsealed(trial.read(path))
     except FileNotFoundError:
         return None
-    except (ValueError, json.JSONDecodeError) as fault:
+    except (ValueError, NotAFile) as fault:
         log.warning("%s is passed over: %s", trial.path(path), fault)
         return None
 

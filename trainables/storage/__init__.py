@@ -4,6 +4,6 @@
 folders), ``objects`` (S3, Google Cloud Storage, Azure).
 """
 
-from trainables.storage.base import Storage
+from trainables.storage.base import NotAFile, Storage
 
-__all__ = ["Storage"]
+__all__ = ["NotAFile", "Storage"]

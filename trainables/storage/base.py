@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 
+class NotAFile(OSError):
+    """A link, pipe, socket, device or folder lies where a file belongs. Trying again does not help."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Storage(ABC):
     """A folder, local or in an object store. Methods take paths relative to it, with forward slashes.
@@ -89,6 +93,7 @@ class Storage(ABC):
 
         Raises:
             FileNotFoundError: the file does not exist.
+            NotAFile: something else lies there.
         """
 
     @abstractmethod

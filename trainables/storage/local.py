@@ -4,6 +4,7 @@ The order is that of databases: write under a temporary name, fsync, rename, fsy
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -13,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.storage.base import Storage
+from trainables.storage.base import NotAFile, Storage
 
 _TEMPORARY = ".tmp"
+_ODD = (errno.ELOOP, errno.ENXIO, errno.ENODEV)  # of a link, a socket, a device without a driver
 
 
 class Folder(Storage):
@@ -44,10 +46,15 @@ class Folder(Storage):
 
     def read(self, path: str) -> bytes:
         # No links: a folder that others made could point anywhere. No waiting: it could hold a pipe.
-        descriptor = os.open(self.path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        odd = f"{self.path(path)} is no ordinary file"
+        try:
+            descriptor = os.open(self.path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as fault:
+            raise (NotAFile(odd) if fault.errno in _ODD else fault) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise NotAFile(odd)
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(f"{self.path(path)} is no ordinary file")
             return file.read()
 
     def write(self, path: str, content: bytes) -> None:

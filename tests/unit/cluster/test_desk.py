@@ -145,6 +145,29 @@ def test_a_trial_that_is_silent_for_too_long_hangs(launch: Launch) -> None:
     assert launch.desk.hung() == set(), "whoever has trouble is alive"
 
 
+def test_a_helper_that_does_not_get_on_is_named_and_hangs(launch: Launch) -> None:
+    desk = launch.desk
+    desk.helper(".teacher")
+    launch.clock.now += 110
+    desk.helper(".teacher", 0, 0.0)
+    launch.clock.now += 60
+    for _ in range(3):
+        desk.helper(".teacher", 1, 2.0)
+        launch.clock.now += 40
+    assert launch.progress.troubles() == {".teacher": "nothing heard for 120 s"}, "it reports, but gets no further"
+    assert desk.hung() == {".teacher"}
+    desk.helper(".teacher", 2, 2.0)
+    assert desk.hung() == set()
+    launch.clock.now += 1000
+    desk.helper_ended(".teacher")
+    assert (desk.hung(), launch.progress.troubles()) == (set(), {})
+    desk.helper(".bank-1", 3, 2.0)
+    desk.all_interrupted("Ray died")
+    launch.clock.now += 1000
+    assert (desk.hung(), launch.progress.troubles(), launch.progress.helpers) == (set(), {}, set())
+    assert launch.progress.seconds_left() is None
+
+
 def test_only_running_trials_hang(launch: Launch) -> None:
     """A report of a trial that was taken back may come late."""
     first = launch.desk.pull(frozenset())

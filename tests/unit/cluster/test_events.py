@@ -170,7 +170,7 @@ def test_a_trial_hangs_from_its_start_on_and_is_killed_once(launch: Launch, monk
     now += 121
     launch.result(second, **ROW)
     asked = [_trial(first), _trial(second), _trial(third), _trial(".teacher")]
-    assert list(launch.events.hung(asked)) == [asked[0]], "the third has no worker yet"
+    assert list(launch.events.hung(asked)) == [asked[0], asked[3]], "the third has no worker yet"
     launch.error(first, "ray.exceptions.ActorDiedError: killed")
     launch.error(second, "ray.exceptions.ActorDiedError: killed")
     assert launch.queue.unfinished == {
@@ -178,6 +178,34 @@ def test_a_trial_hangs_from_its_start_on_and_is_killed_once(launch: Launch, monk
         second: "ray.exceptions.ActorDiedError: killed",
     }
     assert not launch.events.hung([_trial(first)])
+
+
+def test_a_helper_that_hangs_is_killed_and_tried_again(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    first = launch.helpers.next_preparation()
+    assert first is not None
+    asked = [_trial(first.id), _trial(".stand-by-0")]
+    for each in asked:
+        launch.start(each.trial_id)
+    for signs in (1, 2, 2, 2):
+        launch.result(first.id, status="running", signs=signs, longest=1.0)
+        launch.result(".stand-by-0", status="running")
+        assert launch.events.hung(asked) == []
+        now += 50
+    launch.result(first.id, status="running", signs=2, longest=1.0)
+    assert launch.progress.troubles() == {".teacher": "nothing heard for 150 s"}
+    assert launch.events.hung(asked) == asked[:1]
+    launch.error(first.id, "ray.exceptions.ActorDiedError: killed")
+    assert launch.progress.troubles() == {".teacher": "it hung, and its worker was killed"}
+    launch.clock.now += 1
+    again = launch.helpers.next_preparation()
+    assert again is not None
+    assert again.id == ".teacher.2"
+    launch.start(again.id)
+    assert launch.events.hung([_trial(again.id)]) == []
+    now += 121
+    assert [each.trial_id for each in launch.events.hung([_trial(again.id)])] == [again.id]
 
 
 def test_nodes_are_known_by_what_was_done_there(launch: Launch) -> None:

@@ -148,6 +148,23 @@ def test_by_default_ten_of_the_longest_epochs_and_ten_minutes_are_too_long(plan:
     assert set(progress.silent(None)) == {first, second}
 
 
+def test_a_helper_is_judged_by_the_teacher_s_epochs(plan: Plan, clock: Clock) -> None:
+    progress = LaunchProgress(plan.trials, {})
+    progress.helper(".teacher")
+    progress.row(plan.trials[0].id, row(1))
+    clock.now += 100_000
+    assert ".teacher" not in progress.silent(None), "nobody knows how long its epoch takes"
+    progress.helper(".teacher", 1, 100.0)
+    clock.now += 1000
+    assert ".teacher" not in progress.silent(None)
+    clock.now += 1
+    assert progress.silent(None)[".teacher"] == 1001
+    progress.helper(".teacher", 1, 100.0)
+    assert ".teacher" in progress.silent(None), "it has done nothing since"
+    progress.helper(".teacher", 2, 100.0)
+    assert ".teacher" not in progress.silent(None)
+
+
 def test_who_is_silent_is_named_before_it_is_too_long(plan: Plan, clock: Clock) -> None:
     progress = LaunchProgress(plan.trials, {})
     first, second, _ = (trial.id for trial in plan.trials)

@@ -113,6 +113,33 @@ def test_a_driver_that_was_thought_dead_is_told(folder: StudyFolder, monkeypatch
     assert folder.root.names("launches") == ["000001.json", "000002.ended.json", "000002.json"]
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_is_watched_on_another_machine_is_named_before_the_minute(folder: StudyFolder, heard: bool) -> None:
+    stored(folder, 1, "", owner="ann@far (process 7)", machine="far", time_ms=1_767_225_600_000)
+    if heard:
+        stored(folder, 1, "renewed", sign="x", time_ms=1_767_225_605_000)
+    slept, said = list[float](), list[tuple[float, str]]()
+    clock = Clock(lambda: sum(slept), slept.append)
+    with Launch(folder, say=lambda text: said.append((sum(slept), text)), clock=clock):
+        assert sum(slept) >= 60
+    (told,) = said
+    assert told == (
+        0.0,
+        f"{folder.root.location} was left without an end by ann@far (process 7), last heard of at "
+        f"2026-01-01 00:00:0{5 if heard else 0} UTC by its own clock. If it gives no sign for 60 s, "
+        "this command takes over.",
+    )
+
+
+@pytest.mark.parametrize("time_ms", [None, "soon", 1e300, [], 10**400])
+def test_a_time_that_makes_no_sense_is_unknown(folder: StudyFolder, time_ms: Any) -> None:
+    stored(folder, 1, "", owner="ann", machine="far", time_ms=time_ms)
+    slept, said = list[float](), list[str]()
+    with Launch(folder, say=said.append, clock=Clock(lambda: sum(slept), slept.append)):
+        pass
+    assert "ann, last heard of at an unknown time. If" in said[0]
+
+
 def test_the_losses_are_those_of_the_moment(folder: StudyFolder) -> None:
     losses = {"a": 1.0}
     with Launch(folder, lambda: (losses, {})):

@@ -12,7 +12,9 @@ import torch
 
 from trainables import faults
 from trainables.data import DATASETS
+from trainables.inputs import DownloadFailed, MissingInput
 from trainables.record import Damaged, Superseded
+from trainables.storage import NotAFile
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,14 @@ from trainables.record import Damaged, Superseded
 )
 def test_kinds_of_faults(error: Exception, kind: str, ends_process: bool) -> None:
     assert (faults.kind(error), faults.ends_process(error)) == (kind, ends_process)
+
+
+def test_what_lies_there_wrongly_does_not_pass_though_it_is_no_fault_of_the_trial_s() -> None:
+    for error in (MissingInput("gone"), NotAFile("a pipe")):
+        assert (faults.kind(error), faults.may_pass(error)) == ("infrastructure", False)
+    for other in (OSError(5, "EIO"), FileNotFoundError(), DownloadFailed(), MemoryError()):
+        assert faults.may_pass(other)
+    assert not faults.may_pass(ValueError())
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_on_a_gpu_a_second_is_one_device_second(tmp_path: Path, monkeypatch: pyt
 
     def glance(*parts: Any) -> Any:
         asked.append(parts)
-        return lambda keys: (np.zeros((len(keys), 7), np.float32), np.zeros((len(keys), 2), np.float32))
+        return lambda keys, on_batch: (np.zeros((len(keys), 7), np.float32), np.zeros((len(keys), 2), np.float32))
 
     monkeypatch.setattr(filling, "Glance", glance)
     monkeypatch.setattr(filling, "time", seconds(1.0, 4.0))
@@ -141,7 +141,9 @@ def test_a_glance_runs_batches_of_one_size(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(filling, "fastest", noted)
     glance = Glance(network, DATA, tiny.arrays(), tiny.CPU)
     assert (glance.size, glance.views, asked) == (5, 18, [(8, tiny.CPU)])
-    logits, pooled = glance(KEYS)
+    told: list[int] = []
+    logits, pooled = glance(KEYS, lambda: told.append(len(seen)))
+    assert told == [2, 3, 4], "after every batch; the first was seen to choose the fastest form"
     assert pooled is not None
     assert [str(each.dtype) for each in (logits, pooled)] == ["float32", "float32"]
     assert [len(images) for images in seen] == [5, 5, 5, 5]
