@@ -238,16 +238,17 @@ def compare(
             report.show_across(across, Console())
         return
     comparison, histories = loaded[0].compare(storage, **asked), loaded[0].histories(storage)
+    replays = loaded[0].replays(comparison, storage) if as_json or html is not None or markdown is not None else []
     if html is not None:
         from ctkd_study.report.html import page
 
-        _write("--html", html, page(comparison, histories))
+        _write("--html", html, page(comparison, histories, replays))
     if markdown is not None:
-        _write("--markdown", markdown, report.comparison_as_markdown(comparison, histories))
+        _write("--markdown", markdown, report.comparison_as_markdown(comparison, histories, replays))
     if as_json:
         bank = loaded[0].bank(storage)
         facts = dataclasses.asdict(bank) if bank is not None else None
-        click.echo(json.dumps(report.comparison_as_json(comparison, facts), indent=1, allow_nan=False))
+        click.echo(json.dumps(report.comparison_as_json(comparison, facts, replays), indent=1, allow_nan=False))
     else:
         report.show(comparison, Console(), histories)
 

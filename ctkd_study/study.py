@@ -16,10 +16,12 @@ from ctkd_study.analysis import (
     Comparison,
     Cost,
     Question,
+    Replay,
     StudyDesign,
     across,
     compare,
     evaluate,
+    replays,
 )
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
@@ -32,20 +34,21 @@ from ctkd_study.plan import (
     decisions,
     estimate,
     faulty_arms,
+    histories,
     known_sizes,
     needs,
     read_data,
+    results,
+    rows_of_arms,
     teacher_bank_cost,
     teacher_facts,
 )
-from ctkd_study.records import History, StudyFolder, TrialResult, record_look, wasted
+from ctkd_study.records import History, StudyFolder, record_look
 from ctkd_study.report import sentence, show_progress
 from ctkd_study.spec import NAME, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables.bank import BankCost
-from trainables.record import Damaged, Row
 from trainables.storage import Storage
-from trainables.temperatures.learned import LearnedOptions
 
 _MLFLOW_SECONDS, _MLFLOW_SECONDS_WHEN_STOPPED = 30.0, 3.0
 
@@ -210,8 +213,6 @@ class Study:
         if margin is not None and not 0 < margin <= 100:
             raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
         state = state.refuse_changes() if state is not None else self._recorded(storage)
-        lost = wasted(state.folder)
-        results = [TrialResult.from_manifest(m, lost.get(key, 0.0)) for key, m in state.manifests.items()]
         facts, spec, found = teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
         published = spec.published
         teacher_cost = (facts.cost_of_one if facts is not None else Cost()) if charge_teacher else None
@@ -234,7 +235,7 @@ class Study:
             published_differs=published.differences(spec.protocol, spec.data, spec.recipe) if published else (),
         )
         reach = found.reach if found is not None else {}
-        strategies = evaluate(spec.resolved_arms, question.seeds, results, spec.protocol, teacher_cost, reach)
+        strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, teacher_cost, reach)
         comparison = compare(question, strategies, found)
         seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)
         looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in comparison.pairs}) if seen else 0
@@ -242,14 +243,21 @@ class Study:
 
     def histories(self, storage: str = "results", *, state: StudyState | None = None) -> list[History]:
         """The epochs of the trials with a learned temperature, as far as there are records; for the course of T."""
+        return histories(state or self._recorded(storage))
+
+    def replays(
+        self, comparison: Comparison, storage: str = "results", *, state: StudyState | None = None
+    ) -> list[Replay]:
+        """What other searches over the grids' settings would have picked and paid; reads every epoch of their trials.
+
+        Args:
+            comparison: what ``compare`` returned.
+            storage: a folder or ``s3://bucket/prefix``.
+            state: the records, where they have been read already.
+        """
         state = state or self._recorded(storage)
-        found = []
-        for trial in state.plan.trials:
-            temperature = trial.config.temperature
-            if temperature is not None and temperature.learned and (rows := _rows(state, trial.id)) is not None:
-                bounds = temperature.bounds if isinstance(temperature, LearnedOptions) else None
-                found.append(History(trial.arm, trial.setting.label, trial.seed, tuple(rows), bounds))
-        return found
+        grids = {each.strategy.name for each in comparison.summaries if len(each.strategy.arm.settings) > 1}
+        return replays(comparison, results(state), rows_of_arms(state, grids))
 
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
         """Make MLflow hold exactly what the records do."""
@@ -315,17 +323,6 @@ def compare_studies(
     """
     options: dict[str, Any] = {"baseline": baseline, "margin": margin, "charge_teacher": charge_teacher}
     return across([study.compare(storage, **options) for study in studies])
-
-
-def _rows(state: StudyState, trial_id: str) -> list[Row] | None:
-    """The epochs of a trial's newest whole checkpoint; None if it has none."""
-    newest = state.scan_of(trial_id).newest
-    try:
-        return newest.rows() if newest is not None else None
-    except (Damaged, FileNotFoundError):  # sizes alone were compared; or it was removed meanwhile
-        state.read_trial(trial_id, check_hashes=True)
-        newest = state.scan_of(trial_id).newest
-        return newest.rows() if newest is not None else None
 
 
 def _projection(state: StudyState, uid: str, uri: str) -> Projection:

@@ -11,6 +11,7 @@ from ctkd_study.analysis.design import PUBLISHED_SPREADS, VERDICTS, Prospect, Sp
 from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
+from ctkd_study.analysis.replays import Replay, ReplayDifference, replays
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.variation import components
@@ -26,9 +27,10 @@ from ctkd_study.analysis.verdict import (
     paired_difference,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED", "SIGNIFICANT"]
-__all__ += ["VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions", "Design", "Effect"]
-__all__ += ["FinishedTrial", "Look", "Mean", "PairedDifference", "Prospect", "Question", "Rule", "Share", "Shares"]
-__all__ += ["Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts", "across"]
-__all__ += ["compare", "components", "default_baseline", "design", "effects", "evaluate", "finished_trials", "follow"]
-__all__ += ["importances", "paired_difference", "shares"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED"]
+__all__ += ["SIGNIFICANT", "VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions"]
+__all__ += ["Design", "Effect", "FinishedTrial", "Look", "Mean", "PairedDifference", "Prospect", "Question"]
+__all__ += ["Replay", "ReplayDifference", "Rule", "Share", "Shares", "Spread", "Strategy", "StrategyAcross"]
+__all__ += ["StrategySummary", "StudyDesign", "TeacherFacts", "across", "compare", "components"]
+__all__ += ["default_baseline", "design", "effects", "evaluate", "finished_trials", "follow", "importances"]
+__all__ += ["paired_difference", "replays", "shares"]

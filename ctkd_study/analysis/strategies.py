@@ -148,19 +148,20 @@ def replicate(
 
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:
-    """Return the best trial of a seed by accuracy, then by loss, then by a draw; None where there is no trial.
+    """Return the best trial of a seed by ``rank``; None where there is no trial."""
+    return max(candidates, key=lambda result: rank(result, protocol), default=None)
+
+
+def rank(result: TrialResult, protocol: Protocol) -> tuple[float, float, float]:
+    """Return what a seed's finished trials are ranked by: the accuracy, then the loss, then a draw; the highest wins.
 
     The draw is addressed by seed, arm and setting: neither the order of the trials nor the other trials change it.
     """
-
-    def rank(result: TrialResult) -> tuple[float, float, float]:
-        on_validation, on_test = (result.val_top1, result.val_loss), (result.test_top1, result.test_loss)
-        accuracy, loss = on_validation if protocol == "validation" else on_test
-        if accuracy is None or loss is None:
-            lacking = f"its record lacks what protocol {protocol!r} selects by"
-            raise ValueError(f"trial {result.id} is finished, but {lacking}")
-        address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
-        draw = streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random()
-        return accuracy, -loss, float(draw)
-
-    return max(candidates, key=rank, default=None)
+    on_validation, on_test = (result.val_top1, result.val_loss), (result.test_top1, result.test_loss)
+    accuracy, loss = on_validation if protocol == "validation" else on_test
+    if accuracy is None or loss is None:
+        lacking = f"its record lacks what protocol {protocol!r} selects by"
+        raise ValueError(f"trial {result.id} is finished, but {lacking}")
+    address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
+    draw = streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random()
+    return accuracy, -loss, float(draw)

@@ -260,15 +260,21 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Stra
     price = question.price_per_device_hour
     return StrategySummary(
         strategy=strategy,
-        val_top1=_mean([replicate.val_top1 for replicate in strategy.replicates], question.validation),
-        test_top1=_mean([replicate.test_top1 for replicate in strategy.replicates], question.test),
+        val_top1=mean_over_seeds([replicate.val_top1 for replicate in strategy.replicates], question.validation),
+        test_top1=mean_over_seeds([replicate.test_top1 for replicate in strategy.replicates], question.test),
         cost=cost,
         money=cost.device_seconds / 3600 * price if cost is not None and price is not None else None,
         cost_ratio=ratio,
     )
 
 
-def _mean(per_seed: Sequence[float | None], examples: int | None) -> Mean:
+def mean_over_seeds(per_seed: Sequence[float | None], examples: int | None) -> Mean:
+    """Return the mean of a value per seed, with its interval.
+
+    Args:
+        per_seed: percent, in the order of the study's seeds; None where there is no value.
+        examples: the size of the data set; see ``inference.rounding``.
+    """
     values = [value for value in per_seed if value is not None]
     mean = statistics.fmean(values) if values else None
     _, low, high = inference.mean_interval(values, inference.rounding(examples)) or (mean, None, None)

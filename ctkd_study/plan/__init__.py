@@ -8,10 +8,12 @@ from ctkd_study.plan.due import Plan, due, make_plan
 from ctkd_study.plan.estimate import Estimate, estimate
 from ctkd_study.plan.needs import needs
 from ctkd_study.plan.preflight import check_networks, faulty_arms, known_sizes, read_data
+from ctkd_study.plan.readings import histories, results, rows_of_arms
 from ctkd_study.plan.rule import decisions
 from ctkd_study.plan.state import StudyState
 from ctkd_study.plan.teacher_facts import teacher_bank_cost, teacher_facts
 from ctkd_study.plan.timing import Range
 
 __all__ = ["Estimate", "Plan", "Range", "StudyState", "check_networks", "decisions", "due", "estimate"]
-__all__ += ["faulty_arms", "known_sizes", "make_plan", "needs", "read_data", "teacher_bank_cost", "teacher_facts"]
+__all__ += ["faulty_arms", "histories", "known_sizes", "make_plan", "needs", "read_data", "results"]
+__all__ += ["rows_of_arms", "teacher_bank_cost", "teacher_facts"]

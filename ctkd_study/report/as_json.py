@@ -1,19 +1,24 @@
 """A comparison or a plan as one JSON object; the keys are a contract (docs/results.md)."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-from ctkd_study.analysis import Comparison, PairedDifference
+from ctkd_study.analysis import Comparison, PairedDifference, Replay
 from ctkd_study.plan import Estimate, Plan
 from ctkd_study.report.columns import values
+from ctkd_study.report.replays import values as replay_values
 from ctkd_study.report.sentence import sentence
 
 
-def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = None) -> dict[str, Any]:
+def comparison_as_json(
+    comparison: Comparison, bank: dict[str, Any] | None = None, replays: Sequence[Replay] = ()
+) -> dict[str, Any]:
     """Return a comparison as plain values; every number is finite or None, accuracies in percent.
 
     Args:
         bank: facts about the teacher bank, if the study has one.
+        replays: of the grids.
     """
     question = comparison.question
     return {
@@ -31,6 +36,7 @@ def comparison_as_json(comparison: Comparison, bank: dict[str, Any] | None = Non
         "pairwise": [_pair(pair, len(question.seeds)) for pair in comparison.pairs],
         "teacher": question.teacher and {**dataclasses.asdict(question.teacher), "charged": question.charges_teacher},
         "bank": bank,
+        "replays": replay_values(replays),
         "verdict": sentence(comparison),
     }
 

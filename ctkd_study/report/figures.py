@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import Across, Comparison, PairedDifference
+from ctkd_study.analysis import Across, Comparison, PairedDifference, Replay
 from ctkd_study.records import History
 from ctkd_study.report.files import STYLE
 from ctkd_study.safe_text import visible
@@ -22,6 +22,9 @@ from ctkd_study.safe_text import visible
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
 _COLOURS = ("#0f8fc4", "#d97706", "#2a9d6f", "#c2649a", "#8b7bd8", "#a08a2c")
 _DASHES = ("-", "--", ":", "-.")
+_FRONTIER = "nothing cheaper reaches it"
+_REPLAYED = MappingProxyType({"random": "o", "declared": "s", "transferred": "P", "halving": "^", "asha": "v"})
+"""Markers by kind of replay."""
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _INK = "#010203"
 """Stands for the page's text colour; no other part of a figure has it."""
@@ -99,8 +102,11 @@ def _bars(found: Across) -> Iterator[tuple[str, float, tuple[float, float], str,
         yield f"{strategy.name}, mean", mean.mean, (mean.low, mean.high), colour, _THICK
 
 
-def accuracy_by_cost(comparison: Comparison) -> Figure | None:
-    """Draw test accuracy with its interval against device-seconds, a point per strategy."""
+def accuracy_by_cost(comparison: Comparison, replays: Sequence[Replay] = ()) -> Figure | None:
+    """Draw test accuracy with its interval against device-seconds: a point per strategy, hollow ones for replays.
+
+    A line joins the points that no cheaper one reaches.
+    """
     points = [
         (each.strategy.name, each.cost.device_seconds, each.test_top1.mean, each.test_top1.high)
         for each in comparison.summaries
@@ -108,12 +114,23 @@ def accuracy_by_cost(comparison: Comparison) -> Figure | None:
     ]
     if not points:
         return None
+    replayed: dict[str, list[tuple[float, float]]] = {}
+    for each in replays:
+        if each.test_top1.mean is not None:
+            replayed.setdefault(each.kind, []).append((each.cost.device_seconds, each.test_top1.mean))
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 3.4 if not replayed else 4.2), layout="constrained")
         axes = figure.add_subplot()
+        if replayed:
+            every = [*((seconds, mean) for _, seconds, mean, _ in points), *itertools.chain(*replayed.values())]
+            axes.plot(*zip(*_frontier(every), strict=True), color=_INK, lw=1, ls=":", label=_FRONTIER)
+        hollow: dict[str, Any] = {"ms": 5, "mfc": "none", "mew": 1, "ls": "none", "color": _INK, "alpha": 0.7}
+        for kind, some in replayed.items():
+            label = f"{kind.replace('asha', 'ASHA')} (replayed)"
+            axes.plot(*zip(*some, strict=True), _REPLAYED[kind], label=label, **hollow)
         # Strategies of one run each cost about the same: shapes tell them apart where they overlap.
         markers, colours = itertools.cycle(_MARKERS), _colours(comparison)
-        style: dict[str, Any] = {"ms": 7, "capsize": 4, "mfc": "none", "mew": 2}
+        style: dict[str, Any] = {"ms": 7, "capsize": 4, "mew": 2}
         for (arm, seconds, mean, high), marker in zip(points, markers, strict=False):
             half = None if high is None else [high - mean]
             axes.errorbar([seconds], [mean], yerr=half, fmt=marker, label=visible(arm), color=colours[arm], **style)
@@ -123,6 +140,15 @@ def accuracy_by_cost(comparison: Comparison) -> Figure | None:
         axes.set_ylabel("test accuracy, %")
         figure.legend(loc="outside right upper", frameon=False)
         return figure
+
+
+def _frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that are better than all cheaper ones, the cheapest first."""
+    found: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not found or accuracy > found[-1][1]:
+            found.append((cost, accuracy))
+    return found
 
 
 def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure | None:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import Across, Comparison
+from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import History
 from ctkd_study.report import across, columns, figures
+from ctkd_study.report import replays as replayed
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
@@ -45,11 +46,12 @@ _METHOD = (
 )
 
 
-def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
+def page(comparison: Comparison, histories: Sequence[History] = (), replays: Sequence[Replay] = ()) -> str:
     """Return the whole page. Whatever comes from a study is escaped.
 
     Args:
         histories: of trials with a learned temperature; they give the figure of T and λ.
+        replays: of the grids.
     """
     question, method = comparison.question, _METHOD if comparison.rule is None else _REPEATED_METHOD
     parts = [
@@ -59,8 +61,9 @@ def page(comparison: Comparison, histories: Sequence[History] = ()) -> str:
         "<h2>Strategies</h2>",
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
-        *_figures(comparison, histories),
-        _notes((*notes(comparison, histories), *published_notes(comparison))),
+        *_figures(comparison, histories, replays),
+        *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
+        _notes((*notes(comparison, histories), *replayed.notes(replays), *published_notes(comparison))),
         f"<footer>{escape(method) if comparison.pairs else ''}</footer>",
     ]
     return _whole(question.study, parts)
@@ -119,17 +122,19 @@ def _table(table: columns.Table) -> str:
     )
 
 
-def _figures(comparison: Comparison, histories: Sequence[History]) -> Iterable[str]:
+def _figures(comparison: Comparison, histories: Sequence[History], replays: Sequence[Replay]) -> Iterable[str]:
     differences = (
         f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the 95 % interval of "
         f"the mean. An interval right of the dashed line (-{comparison.question.margin:g}) is not worse, one left of "
         "it is worse, one right of 0 is better."
     )
     cost = "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better."
+    if replays:
+        cost += " Hollow points are replays; the dotted line joins what nothing cheaper reaches."
     temperatures = "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T."
     drawn = (
         ("Differences", "differences", figures.differences(comparison), differences),
-        ("Accuracy against cost", "cost", figures.accuracy_by_cost(comparison), cost),
+        ("Accuracy against cost", "cost", figures.accuracy_by_cost(comparison, replays), cost),
         ("Temperature", "temperatures", figures.temperatures(comparison, histories), temperatures),
     )
     for title, name, figure, caption in drawn:

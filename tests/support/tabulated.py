@@ -54,6 +54,19 @@ def trial(arm: str, setting: str, seed: int, val: float, test: float, **fields: 
     return dataclasses.replace(result, **fields)
 
 
+def curves_of(result: TrialResult, epochs: int) -> list[Row]:
+    """The rows of a finished trial whose accuracies never change, and whose epochs cost the same."""
+    return [
+        {
+            "epoch": epoch,
+            **{name: getattr(result, name) for name in ("val_top1", "val_loss", "test_top1", "test_loss")},
+            "device_seconds": result.device_seconds / epochs,
+            "tflop": result.tflop * epoch / epochs,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
 def failed(arm: str, setting: str, seed: int, reason: str = "train_loss is nan in epoch 2") -> TrialResult:
     """A trial that stopped early, having cost three device-seconds and one TFLOP."""
     fields: dict[str, Any] = {"status": "failed", "reason": reason, "device_seconds": 3.0, "tflop": 1.0}

@@ -79,6 +79,7 @@ SHAPE: dict[str, Any] = {
         "charged": FLAG,
     },
     "bank": (dict, type(None)),
+    "replays": list,
     "verdict": TEXT,
 }
 
@@ -140,6 +141,7 @@ def test_what_was_asked_and_found() -> None:
             "charged": True,
         },
         "bank": {"pairs": 7},
+        "replays": [],
         "verdict": sentence(found),
     }
 

@@ -100,7 +100,7 @@ def test_accuracy_against_cost_has_a_point_with_its_interval_per_strategy() -> N
     assert axes.get_xlim()[0] == 0
     assert size(figure) == (8.6, 3.4)
     assert style(first[0]) == (BLUE, "None", 1.5, "o", 7.0, None)
-    assert (first[0].get_markerfacecolor(), first[0].get_markeredgewidth()) == ("none", 2)
+    assert (first[0].get_markerfacecolor(), first[0].get_markeredgewidth()) == (BLUE, 2)
     assert [cap.get_markersize() for cap in first[1]] == [8.0, 8.0]
     assert axes.get_xlim() == pytest.approx((0, 54)), "a tenth of 40 beside the last point"
     assert axes.get_ylim() == pytest.approx((95 - 0.15 * 1.5, 96.5 + 0.15 * 1.5))
