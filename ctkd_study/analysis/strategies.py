@@ -45,6 +45,8 @@ class Replicate:
     test_top1: float | None
     cost: Cost
     """Of all its settings that have ended, failed ones too."""
+    trial: str | None = None
+    """Id of the trial that it kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +146,7 @@ def replicate(
     best = select([result for result in ended if result.status == "finished"], protocol) if complete else None
     if best is None:
         return Replicate(seed, complete, None, None, None, cost)
-    return Replicate(seed, complete, best.setting, best.val_top1, best.test_top1, cost)
+    return Replicate(seed, complete, best.setting, best.val_top1, best.test_top1, cost, best.id)
 
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:

@@ -9,7 +9,7 @@ are the standard errors that also count the draw of groups, and of examples.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,7 +79,7 @@ def crossed(differences: ArrayLike, floor: float = 0.0) -> Estimate:
         differences: of two strategies, at one test example each, shape (R, N), at least two of either.
         floor: the deviation of the replicates to assume where all their means are equal.
     """
-    table = np.asarray(differences, dtype=np.float64)
+    table = np.asarray(differences)
     rows, columns = table.shape
     by_row, by_column, mean = table.mean(axis=1), table.mean(axis=0), float(table.mean())
     residual = _residual(table, by_row, by_column, mean)
@@ -97,11 +97,10 @@ def crossed(differences: ArrayLike, floor: float = 0.0) -> Estimate:
     return Estimate(mean, math.sqrt(variance), variance**2 / float((parts**2 / free).sum()))
 
 
-def _residual(
-    table: NDArray[np.float64], by_row: NDArray[np.float64], by_column: NDArray[np.float64], mean: float
-) -> float:
+def _residual(table: NDArray[Any], by_row: NDArray[np.float64], by_column: NDArray[np.float64], mean: float) -> float:
     """Return the mean square of what row and column means leave over; without a second table in memory."""
     rows, columns = table.shape
-    total = float(np.square(table).sum()) - table.size * mean**2
+    squares = (float(np.square(row, dtype=np.float64).sum()) for row in table)
+    total = math.fsum(squares) - table.size * mean**2
     explained: float = columns * float(np.square(by_row - mean).sum()) + rows * float(np.square(by_column - mean).sum())
     return max(total - explained, 0.0) / float((rows - 1) * (columns - 1))

@@ -3,6 +3,9 @@
 import functools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ctkd_study.errors import StudyError
 from ctkd_study.plan.bank_choice import settled
 from ctkd_study.plan.due import Plan, make_plan
@@ -13,7 +16,7 @@ from trainables import record, teacher
 from trainables.config import TrialConfig
 from trainables.data import Loaded
 from trainables.inputs import Inputs
-from trainables.record import Checkpoint, Manifest, Scan
+from trainables.record import CORRECT, Checkpoint, Damaged, Manifest, Scan
 from trainables.storage import Storage
 
 _NOTHING = Scan()
@@ -145,6 +148,19 @@ class StudyState:
                 self._now[group] = Inputs(self._now[group].data, weights)
         refuse_changes(self.folder, self.plan.trials, self.manifests, self._now)
         return self
+
+    def test_correct(self, trial_id: str) -> NDArray[np.bool_] | None:
+        """Return which test examples a trial has right at its selected epoch, shape (examples,); None if unknown."""
+        for check_hashes in (False, True):  # sizes alone were compared
+            found = self.scan_of(trial_id).newest
+            if found is None or found.manifest.test_examples is None or CORRECT not in found.manifest.files:
+                return None
+            try:
+                return found.test_correct(found.manifest.test_examples)
+            except (Damaged, FileNotFoundError):
+                if not check_hashes:
+                    self.read_trial(trial_id, check_hashes=True)
+        return None
 
     def read_trial(self, trial_id: str, check_hashes: bool = False) -> Manifest | None:
         """Read one trial's record again; returns its newest manifest, if it has one."""

@@ -82,11 +82,6 @@ class StudySpec(TrialParts, _Heading):
     """One question: data, teacher, student, recipe, arms, seeds."""
 
     seeds: Seeds = Field(description="A number of seeds, or a list of them; every arm runs with each.")
-    vary: Vary = Field(
-        Vary(),
-        description="What else differs between seeds: each group of seeds has a teacher or a split of its own. The "
-        "group of a seed is the seed modulo the number of groups.",
-    )
     seeds_planned: int | None = Field(
         None,
         ge=1,
@@ -116,6 +111,11 @@ class StudySpec(TrialParts, _Heading):
         description="Seeds are added to the listed ones until the verdict is decided; fixed at the first run, with "
         "margin and baseline.",
     )
+    vary: Vary = Field(
+        Vary(),
+        description="What else differs between seeds: each group of seeds has a teacher or a split of its own. The "
+        "group of a seed is the seed modulo the number of groups.",
+    )
     resources: Resources = Field(Resources(), description="What one trial is given of the machine.")
     concurrency: int | None = Field(
         None, ge=1, le=100_000, description="Trials at once, at most; default: as many as fit."
@@ -133,7 +133,10 @@ class StudySpec(TrialParts, _Heading):
     @field_validator("vary")
     @classmethod
     def _what_varies_can(cls, value: Vary, info: ValidationInfo) -> Vary:
-        if fault := vary_fault(value, info.data):
+        seeds, until = info.data.get("seeds"), info.data.get("until")
+        if seeds is not None and until is not None:
+            seeds = with_more(seeds, until.seeds)
+        if fault := vary_fault(value, info.data, seeds, until is not None):
             raise ValueError(fault)
         return value
 

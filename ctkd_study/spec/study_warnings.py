@@ -21,7 +21,7 @@ def warnings(spec: StudySpec) -> list[str]:
         )
     if len(spec.seeds) < _FEWEST_FOR_AN_INTERVAL:
         found.append(f"{len(spec.seeds)} seeds give no interval and no verdict: use at least {_FEWEST_FOR_AN_INTERVAL}")
-    if len(set(sizes := group_sizes(spec.vary, spec.seeds))) > 1:
+    if len(set(sizes := group_sizes(spec.vary, spec.all_seeds))) > 1:
         found.append(
             f"the {len(sizes)} groups of seeds have {min(sizes)} to {max(sizes)} seeds each: give every group the same "
             "number, so that none counts for more"

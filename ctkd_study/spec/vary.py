@@ -70,13 +70,17 @@ class Vary(Options):
         return options.model_copy(update={"split_seed": options.split_seed + moved})
 
 
-def vary_fault(vary: Vary, study: Mapping[str, Any]) -> str | None:
+def vary_fault(vary: Vary, study: Mapping[str, Any], seeds: Sequence[int] | None, until: bool = False) -> str | None:
     """Return what is wrong with ``vary`` in a study, if anything is.
 
     Args:
         vary: which groups there are.
         study: other fields of the study by name; rules about a field that is missing are not applied.
+        seeds: all that the study may run; None if they are not known.
+        until: whether seeds are added until the verdict is decided.
     """
+    if vary.groups == 1:
+        return None
     if vary.teacher > 1 and vary.split > 1 and vary.teacher != vary.split:
         return f"teacher and split must have the same number of groups, but got {vary.teacher} and {vary.split}"
     if vary.split > 1 and study.get("protocol") == "paper":
@@ -91,7 +95,14 @@ def vary_fault(vary: Vary, study: Mapping[str, Any]) -> str | None:
             return f"teacher.seed must leave room for {vary.groups} groups below 2^31, but is {teacher.seed}"
     if vary.split > 1 and "data" in study and (seed := study["data"].split_seed) > MAX_SEED - vary.groups:
         return f"data.split_seed must leave room for {vary.groups} groups below 2^31, but is {seed}"
-    if missing := _empty_groups(vary, study.get("seeds", range(vary.groups))):
+    if seeds is None:
+        return None
+    if until and len({vary.group(seed) for seed in seeds}) < len(seeds):
+        return (
+            f"with until, every seed must be a group of its own ({len(seeds)} groups for the {len(seeds)} seeds of the "
+            f"last look), because seeds of one group are not independent, but got {vary.groups} groups"
+        )
+    if missing := [group for group, size in enumerate(group_sizes(vary, seeds)) if not size]:
         shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
         rule = f"every one of the {vary.groups} groups must have a seed (the group of a seed is seed modulo"
         return f"{rule} {vary.groups}), but these have none: {shown}"
@@ -102,7 +113,3 @@ def group_sizes(vary: Vary, seeds: Sequence[int]) -> tuple[int, ...]:
     """Return how many of the seeds each group has, by group."""
     counts = Counter(vary.group(seed) for seed in seeds)
     return tuple(counts[group] for group in range(vary.groups))
-
-
-def _empty_groups(vary: Vary, seeds: Sequence[int]) -> list[int]:
-    return [group for group, size in enumerate(group_sizes(vary, seeds)) if not size]

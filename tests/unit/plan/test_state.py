@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ctkd_study.errors import ChangedStudyError, StudyError
@@ -185,3 +186,24 @@ def test_only_failures_are_forgotten(tmp_path: Path, status: Status) -> None:
     here.read().forget_failures(2)
     manifest: Manifest = here.manifests[here.plan.trials[0].id]
     assert manifest.status == status
+
+
+def test_which_test_examples_a_trial_had_right(tmp_path: Path) -> None:
+    here = state(tmp_path)
+    first, second = (trial.id for trial in here.plan.trials)
+    right = np.array([True, False, True, True, False])
+    trial = here.plan.trials[0]
+    run = trial.config.run.model_copy(update={"trial": trial.id, "uid": here.stored(), "attempt": 1})
+    config = trial.config.model_copy(update={"run": run})
+    row: Row = {"epoch": 1, "time_ms": 1}
+    manifest = describe(config, [row], row, status="finished", test_examples=5)
+    folder = here.folder.trial(first)
+    place = Path(folder.root) / saved(folder, manifest, [row], 1, correct=right)
+    assert here.test_correct(first) is None, "nothing is read yet"
+    found = here.read().test_correct(first)
+    assert found is not None
+    assert found.tolist() == right.tolist()
+    assert here.test_correct(second) is None, "it has no record"
+    (place / record.CORRECT).write_bytes(b"x")
+    assert here.test_correct(first) is None, "it is damaged, though of the right size"
+    assert first not in here.manifests

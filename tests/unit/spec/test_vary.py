@@ -60,6 +60,11 @@ def test_group_0_is_the_study_without_groups_and_more_seeds_move_nobody() -> Non
         ({"vary": {"teacher": 5, "split": 6}}, "vary: teacher and split must have the same number of groups"),
         ({"vary": BOTH, "seeds": 4}, "vary: every one of the 5 groups must have a seed"),
         ({"vary": BOTH, "seeds": [0, 5, 2, 12, 4]}, "seed modulo 5), but these have none: 1, 3"),
+        (
+            {"vary": {"teacher": 5}, "until": {"seeds": 20}},
+            "vary: with until, every seed must be a group of its own (20",
+        ),
+        ({"vary": {"teacher": 25}, "until": {"seeds": 20}}, "but these have none: 20, 21, 22, 23, 24"),
         ({"vary": {"teacher": 5}, "teacher": LOADED}, "vary: a teacher from a checkpoint is one teacher"),
         ({"vary": BOTH, "teacher": {**plain()["teacher"], "seed": MAX_SEED}}, "teacher.seed must leave room for 5"),
         ({"vary": BOTH, "data": {**plain()["data"], "split_seed": MAX_SEED}}, "split_seed must leave room for 5"),
@@ -81,6 +86,7 @@ def test_a_study_without_a_teacher_cannot_vary_it() -> None:
 
 def test_what_can_vary_is_allowed() -> None:
     assert study(vary={"split": 5}, teacher=LOADED).vary == Vary(split=5)
+    assert study(vary={"teacher": 20}, until={"seeds": 20}).vary.groups == 20
     paper = {"protocol": "paper", "data": {"name": "digits", "validation": 0}}
     assert study(vary={"teacher": 5}, **paper).vary.groups == 5
 
