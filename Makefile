@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test thorough lint format chaos bench mutants
+.PHONY: help quickstart test thorough lint format chaos calibrate bench mutants
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ format: $(STAMP) ## apply the automatic fixes and the code format
 # One at a time: most of these count processes, and wait for moments of a few milliseconds.
 chaos: $(STAMP) ## attack running studies: kills, power cuts, sick disks, many trials (three hours; as root for disks)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m chaos -s tests/faults
+
+calibrate: $(STAMP) ## simulate thousands of studies: do verdicts keep their error? (ten minutes)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m calibrate -s -n 2 tests/calibration
 
 bench: $(STAMP) ## measure and compare speeds (45 minutes)
 	$(BIN)/pytest -m bench -s tests/benchmarks
