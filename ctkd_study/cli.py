@@ -306,7 +306,7 @@ def check(study: str, overrides: tuple[str, ...]) -> None:
         raise StudyError(f"teacher.checkpoint must be a file, but got {teacher.checkpoint}")
     for warning in warnings(loaded.spec):
         click.echo(f"warning: {visible(warning)}")
-    settings, trials = len(loaded.spec.settings()), len(loaded.plan().trials)
+    settings, trials = sum(arm.size for arm in loaded.spec.resolved_arms), loaded.plan().size
     most = "at most " if loaded.spec.until is not None else ""
     click.echo(f"{study} is a study: {len(loaded.spec.arms)} arms, {settings} settings, {most}{trials} trials.")
 

@@ -104,6 +104,8 @@ class RunOptions(Options):
     trial: str = Field("", description="Id of the trial.")
     arm: str = Field("", description="Arm of the trial.")
     setting: str = Field("", description="Setting of the trial, as people read it.")
+    suggestion: int | None = Field(None, ge=1, description="Number of the trial in the search of its seed, from 1.")
+    search: dict[str, Any] | None = Field(None, description="What decided the suggestion, besides the earlier trials.")
     attempt: int = Field(0, ge=0, description="Number of the launch.")
     folder: str | None = Field(
         None, description="Where the trial is recorded, absolute or s3://...; default: nowhere, Ray keeps checkpoints."

@@ -30,6 +30,7 @@ class Purpose(enum.StrEnum):
     NEGATIVES = "negatives"
     NOISE = "noise"
     TIES = "ties"
+    SEARCH = "search"
 
 
 def _words(purpose: Purpose, seed: int, epoch: int) -> bytes:

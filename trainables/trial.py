@@ -175,6 +175,8 @@ def describe(config: TrialConfig, rows: Sequence[Row], selected: Row | None, **r
         arm=run.arm,
         setting=run.setting,
         seed=config.seed,
+        suggestion=run.suggestion,
+        search=run.search,
         fingerprint=config.fingerprint(),
         config=config.identity(),
         attempt=run.attempt,

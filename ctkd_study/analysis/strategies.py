@@ -1,7 +1,7 @@
 """Strategies: what a practitioner would do with an arm, namely run its settings once and keep the best.
 
-A grid costs the sum of its settings; one curriculum run costs one. Selection is part of the strategy, so every seed
-selects anew.
+A grid costs the sum of its settings, and so does a search; one curriculum run costs one. Selection is part of the
+strategy, so every seed selects, and searches, anew.
 """
 
 import dataclasses
@@ -60,6 +60,8 @@ class Strategy:
     missing: int
     """Trials that have not ended."""
     wasted_device_seconds: float
+    settings: tuple[str, ...] = ()
+    """The labels of its settings; of a search, those that were tried, seed by seed."""
     remarks: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Caveats for readers of the results, with the number of trials each concerns."""
 
@@ -71,7 +73,7 @@ class Strategy:
     @property
     def trials(self) -> int:
         """How many trials were planned."""
-        return len(self.arm.settings) * len(self.replicates)
+        return self.arm.size * len(self.replicates)
 
     @property
     def complete(self) -> tuple[Replicate, ...]:
@@ -111,18 +113,37 @@ def evaluate(
     strategies = []
     for arm in arms:
         its_seeds = seeds[: reach.get(arm.name, len(seeds))]
-        ids = [setting.trial(seed).id for seed in its_seeds for setting in arm.settings]
-        found = [known[trial_id] for trial_id in ids if trial_id in known]
+        every = [result for seed in its_seeds for result in results_of(arm, seed, known)]
+        found = [result for result in every if result is not None]
         strategy = Strategy(
             arm=arm,
             replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in its_seeds),
             failed=tuple(result for result in found if result.status == "failed"),
-            missing=len(ids) - sum(result.status != "running" for result in found),
+            missing=len(every) - sum(result.status != "running" for result in found),
+            settings=_labels(arm, found),
             wasted_device_seconds=sum((result.wasted_device_seconds for result in found), 0.0),
             remarks=Counter(text for result in found for text in result.remarks),
         )
         strategies.append(strategy)
     return tuple(strategies)
+
+
+def _labels(arm: Arm, found: Sequence[TrialResult]) -> tuple[str, ...]:
+    if arm.searched is None:
+        return tuple(setting.label for setting in arm.settings)
+    return tuple(dict.fromkeys(result.setting for result in found))
+
+
+def results_of(arm: Arm, seed: int, known: Mapping[str, TrialResult]) -> list[TrialResult | None]:
+    """Return the results of an arm at one seed: setting by setting, or in the order of its search; None where none is.
+
+    Args:
+        known: the results that there are, by trial id.
+    """
+    if arm.searched is None:
+        return [known.get(setting.trial(seed).id) for setting in arm.settings]
+    by_number = {each.suggestion: each for each in known.values() if each.arm == arm.name and each.seed == seed}
+    return [by_number.get(number) for number in range(1, arm.size + 1)]
 
 
 def replicate(
@@ -136,7 +157,7 @@ def replicate(
         known: the results that there are, by trial id.
         protocol, teacher_cost: see ``evaluate``.
     """
-    found = [known.get(setting.trial(seed).id) for setting in arm.settings]
+    found = results_of(arm, seed, known)
     ended = [result for result in found if result is not None and result.status != "running"]
     cost = sum((Cost(result.device_seconds, result.tflop) for result in ended), Cost())
     if teacher_cost is not None:

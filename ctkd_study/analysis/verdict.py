@@ -198,7 +198,7 @@ def _as_looked_at(pair: PairedDifference, decisions: Decisions, question: Questi
 
 def default_baseline(arms: Sequence[Arm]) -> str:
     """The first arm with several fixed temperatures, else the first arm."""
-    grids = [arm for arm in arms if arm.fixed and len(arm.settings) > 1]
+    grids = [arm for arm in arms if arm.fixed and arm.size > 1]
     return (grids or list(arms))[0].name
 
 

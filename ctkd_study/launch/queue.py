@@ -167,6 +167,8 @@ class TrialQueue:
             trial=trial.id,
             arm=trial.arm,
             setting=trial.setting.label,
+            suggestion=trial.setting.suggestion,
+            search=dict(trial.setting.search) if trial.setting.search is not None else None,
             attempt=self.attempt,
             folder=self.state.folder.trial(trial.id).location,
             retry=self._retry,

@@ -46,6 +46,13 @@ class BankForecast:
         return examples * self.views * row_bytes(PRECISIONS[self.source], *widths)
 
 
+def reads_of(spec: StudySpec) -> int:
+    """Return how often the trials of a study read each example's outputs of the teacher, where a bank can hold them."""
+    configs = [setting.config for arm in spec.resolved_arms for setting in arm.expected]
+    epochs = (config.recipe.epochs for config in configs if config.distiller.needs in ("logits", "pooled"))
+    return len(spec.all_seeds) * sum(epochs)
+
+
 def forecast(spec: StudySpec) -> BankForecast | None:
     """Forecast what a bank would do for a study; None where no trial would read one."""
     configs = [setting.config for setting in spec.settings() if setting.config.distiller.needs in ("logits", "pooled")]
@@ -53,10 +60,9 @@ def forecast(spec: StudySpec) -> BankForecast | None:
         return None
     widest = max(configs, key=lambda config: config.distiller.needs == "pooled")
     longest = max(config.recipe.epochs for config in configs)
-    reads = len(spec.all_seeds) * sum(config.recipe.epochs for config in configs)
     views = widest.data.views.count
     source = spec.teacher_source or ("bank32" if views == 1 else "bank16")
-    return BankForecast(widest, source, reads, views_drawn(spec, longest))
+    return BankForecast(widest, source, reads_of(spec), views_drawn(spec, longest))
 
 
 def views_drawn(spec: StudySpec, epochs: int) -> float:

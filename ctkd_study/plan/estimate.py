@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from ctkd_study.errors import StudyError
-from ctkd_study.plan.bank_choice import views_drawn
+from ctkd_study.plan.bank_choice import reads_of, views_drawn
 from ctkd_study.plan.due import Plan
 from ctkd_study.plan.groups import GroupAdvice, advise
 from ctkd_study.plan.preflight import blaming
@@ -138,15 +138,17 @@ def _noting(found: dict[str, str], part: str) -> Iterator[None]:
 
 def _arm(arm: Arm, spec: StudySpec, records: Mapping[str, Manifest], timer: StepTimer) -> ArmEstimate:
     costs: list[Cost] = []
-    for setting in arm.settings:
+    searched = [record for record in records.values() if record.arm == arm.name and record.suggestion is not None]
+    for setting in arm.expected:
         recorded = [records.get(setting.trial(seed).id) for seed in spec.all_seeds]
-        finished = [record for record in recorded if record is not None and record.status == "finished"]
+        known = searched if arm.searched is not None else recorded
+        finished = [record for record in known if record is not None and record.status == "finished"]
         with blaming(f"arm {arm.name}: the timed steps failed"):
             costs += [_of_finished(finished) if finished else timer.trial(setting.config)] * len(recorded)
     device_seconds, price = sum((cost.device_seconds for cost in costs), Range()), spec.price_per_device_hour
     return ArmEstimate(
         arm=arm.name,
-        settings=len(arm.settings),
+        settings=arm.size,
         trials=len(costs),
         tflop=sum(cost.tflop for cost in costs),
         device_seconds=device_seconds,
@@ -190,4 +192,4 @@ def _bank(plan: Plan, timer: StepTimer, teachers: str | None) -> BankEstimate | 
         pairs = round(examples * views_drawn(plan.spec, max(config.recipe.epochs for config in readers)))
     with blaming("teacher: the timed images failed"):
         seconds = timer.look(readers[0]) * pairs if pairs else Range()
-    return BankEstimate(source, examples * sum(config.recipe.epochs for config in readers), pairs, seconds)
+    return BankEstimate(source, examples * reads_of(plan.spec), pairs, seconds)

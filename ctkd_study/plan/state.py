@@ -1,6 +1,7 @@
 """A study as it stands in a storage: its settled plan, its folder, and the records that are there."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,7 +40,8 @@ class StudyState:
     def __init__(self, spec: StudySpec, storage: Storage, fresh: bool = False) -> None:
         self.folder = StudyFolder(storage, spec.name)
         stored, self._uid = (None, "") if fresh or not self.folder.is_study() else self.folder.stored()
-        self.plan: Plan = make_plan(settled(as_begun(spec, stored), stored))
+        self._plan = make_plan(settled(as_begun(spec, stored), stored))
+        self._searches = [arm.name for arm in spec.resolved_arms if arm.searched is not None]
         self._scans: dict[str, Scan] = {}
         self._failures_from = 0
         self._recorded: dict[int, Inputs] = {}
@@ -51,7 +53,12 @@ class StudyState:
     @property
     def spec(self) -> StudySpec:
         """The study, with what was chosen at its first run."""
-        return self.plan.spec
+        return self._plan.spec
+
+    @property
+    def plan(self) -> Plan:
+        """The study's trials, as far as the records tell them."""
+        return make_plan(self.spec, self.manifests) if self._searches else self._plan
 
     @property
     def storage(self) -> Storage:
@@ -77,7 +84,7 @@ class StudyState:
     def teacher_configs(self) -> Mapping[int, TrialConfig]:
         """By group of seeds, a trial that knows the group's teacher; empty if there is none."""
         found: dict[int, PlannedTrial] = {}
-        for trial in self.plan.trials:
+        for trial in self._plan.trials:
             if trial.setting.config.teacher is not None:
                 found.setdefault(trial.group, trial)
         return {group: trial.config for group, trial in found.items()}
@@ -116,7 +123,7 @@ class StudyState:
         return self._scans.get(trial_id, _NOTHING)
 
     def read(self, check_hashes: bool = False) -> "StudyState":
-        """Read the records of all planned trials; returns the state itself.
+        """Read the records of all planned trials, and of all that searches have tried; returns the state itself.
 
         Args:
             check_hashes: whether to read every file of a record; sizes are always compared.
@@ -124,13 +131,15 @@ class StudyState:
         Raises:
             StudyError: a record cannot be read now; the text names it.
         """
-        present = set(self.folder.root.names())
-        for trial in self.plan.trials:
-            if trial.id in present:
+        present = self.folder.root.names()
+        searched = [re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}-s\d+") for name in self._searches]
+        known = {trial.id for trial in self._plan.trials}
+        for name in present:
+            if name in known or any(pattern.fullmatch(name) for pattern in searched):
                 try:
-                    self.read_trial(trial.id, check_hashes)
+                    self.read_trial(name, check_hashes)
                 except OSError as fault:
-                    raise StudyError(f"the record of {trial.id} cannot be read: {fault}") from fault
+                    raise StudyError(f"the record of {name} cannot be read: {fault}") from fault
         return self
 
     def refuse_changes(self) -> "StudyState":
@@ -146,7 +155,7 @@ class StudyState:
             if (config := self.teacher_configs.get(group)) is not None:
                 weights = teacher.known_weights(config, seen, self.storage)
                 self._now[group] = Inputs(self._now[group].data, weights)
-        refuse_changes(self.folder, self.plan.trials, self.manifests, self._now)
+        refuse_changes(self.folder, self.spec.resolved_arms, self.plan.trials, self.manifests, self._now)
         return self
 
     def test_correct(self, trial_id: str) -> NDArray[np.bool_] | None:

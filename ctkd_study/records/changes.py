@@ -7,7 +7,7 @@ from typing import Any
 
 from ctkd_study.errors import ChangedStudyError
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.spec import PlannedTrial
+from ctkd_study.spec import Arm, PlannedTrial
 from trainables.inputs import Inputs, short
 from trainables.record import Manifest
 
@@ -22,6 +22,7 @@ _NAMED = 5
 
 def refuse_changes(
     folder: StudyFolder,
+    arms: Iterable[Arm],
     trials: Iterable[PlannedTrial],
     recorded: Mapping[str, Manifest],
     now: Mapping[int, Inputs] = _UNKNOWN,
@@ -30,6 +31,7 @@ def refuse_changes(
 
     Args:
         folder: the study's.
+        arms: the planned ones; a search's trials are tied to how it searches.
         trials: the planned ones.
         recorded: their newest manifests, by trial id.
         now: the data and the teacher of each group of seeds as they are now, as far as that is known here.
@@ -38,6 +40,11 @@ def refuse_changes(
         ChangedStudyError: one is not; the message lists what differs.
     """
     changes: dict[str, list[str]] = {}
+    searched = {arm.name: arm.searched for arm in arms}
+    for each in recorded.values():
+        if each.arm in searched:
+            for line in differences(each.search, searched[each.arm], f"arms.{each.arm}"):
+                changes.setdefault(line, []).append(each.trial)
     for trial in (planned := list(trials)):
         if (manifest := recorded.get(trial.id)) is None:
             continue

@@ -30,6 +30,8 @@ class TrialResult:
     apart_tflop: float
     wasted_device_seconds: float = 0.0
     """Work lost to faults; no part of ``device_seconds``."""
+    suggestion: int | None = None
+    """Its number in the search of its seed, from 1; None in a grid."""
     remarks: tuple[str, ...] = ()
     """What one should know who reads the numbers."""
 
@@ -39,7 +41,7 @@ class TrialResult:
         summary = manifest.summary
         share = summary.device_seconds / summary.epoch_seconds if summary.epoch_seconds else 1.0
         return cls(
-            **manifest.model_dump(include={"arm", "setting", "seed", "status", "reason", "remarks"}),
+            **manifest.model_dump(include={"arm", "setting", "seed", "suggestion", "status", "reason", "remarks"}),
             **summary.model_dump(include={"val_loss", "val_top1", "test_loss", "test_top1", "device_seconds", "tflop"}),
             id=manifest.trial,
             apart_device_seconds=(summary.teacher_seconds + summary.eval_seconds) * share,

@@ -59,8 +59,15 @@ def plan_as_json(plan: Plan, estimate: Estimate, warnings: list[str]) -> dict[st
         del arm["wall_seconds"]  # that of the whole plan is below
     return {
         "study": plan.spec.name,
+        "size": plan.size,
         "trials": [
-            {"id": trial.id, "arm": trial.arm, "setting": trial.setting.label, "seed": trial.seed}
+            {
+                "id": trial.id,
+                "arm": trial.arm,
+                "setting": trial.setting.label,
+                "seed": trial.seed,
+                "suggestion": trial.setting.suggestion,
+            }
             for trial in plan.trials
         ],
         "arms": arms,

@@ -18,6 +18,9 @@ Layout = Literal["narrow", "wide"]
 """Narrow: a terminal of 80 columns. Wide: a page, or Markdown."""
 
 
+_MOST_NAMED = 4
+
+
 @dataclasses.dataclass(frozen=True)
 class Row(StrategySummary):
     """A strategy in its comparison: what a column is a function of."""
@@ -122,11 +125,17 @@ def _trials_and_failures(row: Row) -> str:
 
 
 def _kept(row: Row) -> str:
-    """Which settings were selected, the most frequent first: ``T=4 x5, T=8 x3``; empty where there is no choice."""
-    if len(row.strategy.arm.settings) == 1:
+    """Which settings were selected, the most frequent first: ``T=4 x5, T=8 x3``; empty where there is no choice.
+
+    The seeds of a search seldom select the same, so that only some are named.
+    """
+    if row.strategy.arm.size == 1:
         return ""
     counts = Counter(replicate.selected for replicate in row.strategy.replicates if replicate.selected is not None)
-    return ", ".join(f"{label} x{count}" for label, count in counts.most_common()) or NOTHING
+    named = [f"{label} x{count}" for label, count in counts.most_common()]
+    if row.strategy.arm.searched is not None and len(named) > _MOST_NAMED:
+        named = [*named[:_MOST_NAMED], f"and {len(named) - _MOST_NAMED} others"]
+    return ", ".join(named) or NOTHING
 
 
 def _of_pair(title: str, form: Callable[[PairedDifference], str], narrow: Mapping[Part, str] | None = None) -> Column:
@@ -143,8 +152,9 @@ COLUMNS = (
         is_text=True,
     ),
     Column({}, "name", lambda row: row.strategy.name),
-    Column({"cost": "settings"}, "", lambda row: len(row.strategy.arm.settings), narrow={}),
-    Column({}, "settings", lambda row: [setting.label for setting in row.strategy.arm.settings]),
+    Column({"cost": "settings"}, "", lambda row: row.strategy.arm.size, narrow={}),
+    Column({}, "searched_by", lambda row: (row.strategy.arm.searched or {}).get("search", {}).get("by")),
+    Column({}, "settings", lambda row: list(row.strategy.settings)),
     Column({}, "", _trials_and_failures, narrow={"cost": "trials"}),
     Column({"cost": "trials"}, "trials", lambda row: row.strategy.trials, narrow={}),
     Column({"cost": "failed"}, "failed", lambda row: len(row.strategy.failed), narrow={}),

@@ -95,7 +95,8 @@ def _times(ratio: float) -> str:
 def _described(summary: StrategySummary) -> str:
     """The arm's name and what sets it apart: ``grid (best of 5)``."""
     arm = summary.strategy.arm
-    parts = [f"best of {len(arm.settings)}"] if len(arm.settings) > 1 else []
+    searched = f" by {arm.searched['search']['by']}" if arm.searched is not None else ""
+    parts = [f"best of {arm.size}{searched}"] if arm.size > 1 or searched else []
     parts += ["another student"] * arm.overrides_student + ["other epochs"] * arm.overrides_epochs
     return f"{arm.name} ({', '.join(parts)})" if parts else arm.name
 

@@ -105,7 +105,7 @@ def show_plan(plan: Plan, estimate: Estimate, warnings: list[str], console: Cons
     most = "at most " if plan.spec.until is not None else ""
     _print(
         console,
-        f"{most}{len(plan.trials)} trials, {estimate.slots} at once: about {duration(wall.middle)} "
+        f"{most}{plan.size} trials, {estimate.slots} at once: about {duration(wall.middle)} "
         f"({duration(wall.low)} to {duration(wall.high)}){teacher}, and some 15 s to start.",
     )
     if estimate.bank is not None:

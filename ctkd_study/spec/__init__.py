@@ -6,7 +6,7 @@ Takes the text of a study file with its overrides, or plain values. Gives a ``St
 
 from ctkd_study.spec.arms import Arm, PlannedTrial, Setting
 from ctkd_study.spec.published import Published
-from ctkd_study.spec.reading import from_mapping, grid, load
+from ctkd_study.spec.reading import choice, from_mapping, grid, load, loguniform, uniform
 from ctkd_study.spec.schema import json_schema
 from ctkd_study.spec.study_spec import GpuShare, StudySpec
 from ctkd_study.spec.study_warnings import warnings
@@ -14,5 +14,6 @@ from ctkd_study.spec.until import UntilOptions
 from ctkd_study.spec.values import NAME, leaves, text
 from ctkd_study.spec.vary import FEWEST_GROUPS, Vary
 
-__all__ = ["NAME", "Arm", "GpuShare", "PlannedTrial", "Published", "Setting", "StudySpec", "from_mapping", "grid"]
-__all__ += ["FEWEST_GROUPS", "UntilOptions", "Vary", "json_schema", "leaves", "load", "text", "warnings"]
+__all__ = ["FEWEST_GROUPS", "NAME", "Arm", "GpuShare", "PlannedTrial", "Published", "Setting", "StudySpec"]
+__all__ += ["UntilOptions", "Vary", "choice", "from_mapping", "grid", "json_schema", "leaves", "load", "loguniform"]
+__all__ += ["text", "uniform", "warnings"]

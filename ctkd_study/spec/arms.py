@@ -1,6 +1,7 @@
 """Arms, their settings and their trials: what a study consists of once its file is resolved."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,10 @@ class Setting:
     """The configuration with seed 0 and an empty ``run``; a trial fills in both."""
     vary: Vary
     """In which groups of seeds the teacher and the split are others."""
+    suggestion: int | None = None
+    """Its number in the search of its seed, from 1; None in a grid."""
+    search: Mapping[str, Any] | None = None
+    """What decided the suggestion, besides the earlier trials; None in a grid."""
 
     def trial(self, seed: int) -> "PlannedTrial":
         """Return the trial of this setting with a seed."""
@@ -67,13 +72,28 @@ class PlannedTrial:
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One way to set the temperature: a grid of settings, or a single one."""
+    """One way to set the temperature: a grid of settings, or a single one; ``search`` has those that are searched."""
 
     name: str
     settings: tuple[Setting, ...]
     """In the order of the grid's product, the last grid running fastest."""
     block: dict[str, Any]
     """The arm's block in the study file, its values as validated: paths absolute, 4 and 4.0 the same."""
+
+    @property
+    def size(self) -> int:
+        """How many settings each seed tries."""
+        return len(self.settings)
+
+    @property
+    def expected(self) -> tuple[Setting, ...]:
+        """As many settings as each seed tries, for estimates: of a search, those that stand for the others, in turn."""
+        return tuple(itertools.islice(itertools.cycle(self.settings), self.size))
+
+    @property
+    def searched(self) -> Mapping[str, Any] | None:
+        """What decides the suggestions of a search, besides the earlier trials; None for a grid."""
+        return None
 
     @property
     def fixed(self) -> bool:
@@ -95,9 +115,14 @@ class Arm:
         """Whether any setting trains for another number of epochs than the study's recipe."""
         return any(setting.overrides_epochs for setting in self.settings)
 
+    def trials(self, seed: int, records: Mapping[str, Manifest]) -> tuple[PlannedTrial, ...]:
+        """Return the trials of one seed, in the order of the settings; records are by trial id."""
+        return tuple(setting.trial(seed) for setting in self.settings)
+
     def due(self, seed: int, records: Mapping[str, Manifest]) -> tuple[PlannedTrial, ...]:
-        """Return the trials of one seed that have not ended, in the order of the settings; records are by trial id."""
-        trials = (setting.trial(seed) for setting in self.settings)
+        """Return the trials of one seed that are known and have not ended; records are by trial id."""
         return tuple(
-            trial for trial in trials if (record := records.get(trial.id)) is None or record.status == "running"
+            trial
+            for trial in self.trials(seed, records)
+            if (record := records.get(trial.id)) is None or record.status == "running"
         )

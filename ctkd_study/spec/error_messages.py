@@ -8,7 +8,8 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, get_args
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -19,7 +20,12 @@ from ctkd_study.spec.values import text
 from trainables.options import Options
 from trainables.registry import OneOf, Registry
 
-GRID_ELSEWHERE = "a grid may stand only at a scalar of an arm"
+VariedKind = Literal["grid", "uniform", "loguniform", "choice"]
+
+#: The keys that make a scalar of an arm vary, and what each is called.
+VARIED: Mapping[VariedKind, str] = MappingProxyType(
+    {"grid": "a grid", "uniform": "a distribution", "loguniform": "a distribution", "choice": "a distribution"}
+)
 _SHOWN = 60
 
 #: The rule of each of pydantic's error types; the limits are in the error's context.
@@ -72,9 +78,14 @@ def problems_of(error: ValidationError, owner: type[Options], prefix: KeyPath = 
 def unknown_key(path: KeyPath, value: Any, known: Iterable[str]) -> Problem:
     """Return the problem of a key that is not one of the known."""
     known, key = list(known), str(path[-1])
-    if key == "grid":
-        return Problem(path, value, GRID_ELSEWHERE)
+    if (varied := next((kind for kind in VARIED if kind == key), None)) is not None:
+        return Problem(path, value, elsewhere(varied))
     return Problem(path, value, f"unknown key{suggestion(key, known) or '.'} Known: {', '.join(known)}")
+
+
+def elsewhere(kind: VariedKind) -> str:
+    """Return the rule where grids and distributions may stand."""
+    return f"{VARIED[kind]} may stand only at a scalar of an arm"
 
 
 def suggestion(text: Any, known: Iterable[str]) -> str:
@@ -126,12 +137,17 @@ def _options_of(field: FieldInfo | None) -> type[Options] | None:
 
 def _rule(detail: ErrorDetails) -> str | None:
     """Return what pydantic asks of the value alone, after "must"."""
-    if isinstance(detail["input"], dict) and set(detail["input"]) == {"grid"}:
+    if _varied(detail["input"]) is not None:
         return None
     if detail["type"] == "literal_error":
         return f"be one of {', '.join(_choices(detail))}"
     rule = _RULES.get(detail["type"])
     return rule and rule.format(**{key: text(limit) for key, limit in detail.get("ctx", {}).items()})
+
+
+def _varied(value: Any) -> VariedKind | None:
+    """Return the kind of a grid or a distribution; None for another value."""
+    return next((kind for kind in VARIED if isinstance(value, dict) and set(value) == {kind}), None)
 
 
 def _choices(detail: ErrorDetails) -> list[str]:
@@ -144,8 +160,8 @@ def _problem(detail: ErrorDetails, path: KeyPath, field: FieldInfo | None, keys:
         return unknown_key(path, value, keys)
     if kind == "missing":
         return Problem(path, None, f"is required{f': {field.description}' if field and field.description else ''}")
-    if isinstance(value, dict) and set(value) == {"grid"}:
-        return Problem(path, value, GRID_ELSEWHERE)
+    if (varied := _varied(value)) is not None:
+        return Problem(path, value, elsewhere(varied))
     if kind.startswith("union_tag") and registry is not None:
         return _tag_problem(path, value, registry)
     rule = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

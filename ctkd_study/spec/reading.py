@@ -49,6 +49,21 @@ def grid(*values: Any) -> dict[str, list[Any]]:
     return {"grid": list(values)}
 
 
+def uniform(low: float, high: float) -> dict[str, list[float]]:
+    """Return a distribution for a scalar of a searched arm: the numbers from low to high."""
+    return {"uniform": [low, high]}
+
+
+def loguniform(low: float, high: float) -> dict[str, list[float]]:
+    """Return a distribution for a scalar of a searched arm: the numbers from low to high, each factor alike."""
+    return {"loguniform": [low, high]}
+
+
+def choice(*values: Any) -> dict[str, list[Any]]:
+    """Return a distribution for a scalar of a searched arm: any of the values."""
+    return {"choice": list(values)}
+
+
 def _study(document: Document, folder: Path) -> StudySpec:
     """Return the study that a document describes; the errors are those of ``load``."""
     data = _with_whole_recipes(document.data)

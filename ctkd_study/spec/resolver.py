@@ -2,21 +2,24 @@
 
 An arm's block merges into the study's key by key, unless it changes what the block is about (its ``name`` or ``kind``,
 or its ``model`` to another family of networks): then it replaces it. ``{grid: [...]}`` at a scalar is one setting per
-value; several grids make a product, the last one running fastest.
+value; several grids make a product, the last one running fastest. With a ``search``, a distribution may stand there:
+its ends are checked as the values of a grid would be.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from ctkd_study.errors import KeyPath, dotted
+from ctkd_study.errors import Fault, KeyPath, SpecError, dotted
 from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.error_messages import Problem, problems_of, show, unknown_key
-from ctkd_study.spec.grids import Grid, chosen, find_grids
+from ctkd_study.spec.grids import Axis, chosen, find_axes
+from ctkd_study.spec.search import SearchedArm, space_of, validated_search
 from ctkd_study.spec.values import NAME, get, leaves, project, text
 from ctkd_study.spec.vary import Vary
 from trainables.config import TrialConfig, TrialParts, combination_faults
@@ -25,6 +28,7 @@ from trainables.models import MODELS
 from trainables.options import Options
 
 ARM_KEYS = ("student", "recipe", "distiller", "temperature", "curriculum")
+SEARCH = "search"
 MAX_SETTINGS = 10_000
 
 _HINTS = get_type_hints(TrialParts, include_extras=True)
@@ -62,17 +66,22 @@ class Resolver:
         if not isinstance(block, dict):
             rule = f"must be a mapping with any of {', '.join(ARM_KEYS)}, but got {show(block)}"
             return None, [*problems, Problem(at, block, rule)]
-        problems += [self._foreign((*at, key), value) for key, value in block.items() if key not in ARM_KEYS]
+        known = (*ARM_KEYS, SEARCH)
+        problems += [self._foreign((*at, key), value) for key, value in block.items() if key not in known]
+        stated = block.get(SEARCH)
         block = {key: value for key, value in block.items() if key in ARM_KEYS}
-        grids, faulty = find_grids(block, at)
+        axes, faulty = find_axes(block, at)
+        if (count := math.prod(len(axis.values) for axis in axes)) > MAX_SETTINGS:
+            kind = "grids" if all(axis.is_grid for axis in axes) else "ends of the distributions"
+            rule = f"an arm has at most {MAX_SETTINGS:,} settings, but the {kind} of this one make {count:,}"
+            return None, [*problems, *faulty, Problem(at, block, rule)]
+        search, wrong = validated_search(stated, axes, at)
+        faulty += wrong
         problems += faulty
-        if (count := math.prod(len(grid.values) for grid in grids)) > MAX_SETTINGS:
-            rule = f"an arm has at most {MAX_SETTINGS:,} settings, but the grids of this one make {count:,}"
-            return None, [*problems, Problem(at, block, rule)]
         blocks, settings = [], []
-        for numbers in itertools.product(*(grid.values for grid in grids)):
-            choice = list(zip(grids, numbers, strict=True))
-            overlay = chosen(block, {grid.path: grid.values[number] for grid, number in choice})
+        for numbers in itertools.product(*(axis.values for axis in axes)):
+            choice = list(zip(axes, numbers, strict=True))
+            overlay = chosen(block, {axis.path: axis.values[number] for axis, number in choice})
             parts = self._merged(overlay)
             found = self._problems(name, overlay, parts, choice)
             problems += found
@@ -80,15 +89,37 @@ class Resolver:
                 values = {key: part.value for key, part in parts.items()}
                 own = {key: project(overlay[key], _plain(values[key])) for key in overlay}
                 blocks.append((numbers, own))
-                settings.append(self._setting(name, own, values, grids))
+                settings.append(self._setting(name, own, values, axes))
         problems += _clashes(at, settings)
-        return Arm(name, tuple(settings), _normalised(grids, blocks)) if len(settings) == count else None, problems
+        if len(settings) < count:
+            return None, problems
+        normalised = _normalised(axes, blocks)
+        if search is None:
+            return Arm(name, tuple(settings), normalised), problems
+        space, wrong = space_of(axes, normalised, search, at)
+        setting_of = functools.cache(functools.partial(self._suggested, name, block, axes))
+        whole = {**normalised, SEARCH: search.plain()}
+        return SearchedArm(name, tuple(settings), whole, search, space, setting_of), [*problems, *wrong]
+
+    def _suggested(self, name: str, block: dict[str, Any], axes: Sequence[Axis], values: tuple[Any, ...]) -> Setting:
+        """Return the setting of an arm with values in the order of its axes.
+
+        Raises:
+            SpecError: values between the ends of the distributions are not valid together.
+        """
+        overlay = chosen(block, {axis.path: value for axis, value in zip(axes, values, strict=True)})
+        parts = self._merged(overlay)
+        if found := self._problems(name, overlay, parts, []):
+            raise SpecError(Fault(dotted(problem.path), problem.value, problem.message) for problem in found)
+        validated = {key: part.value for key, part in parts.items()}
+        own = {key: project(overlay[key], _plain(validated[key])) for key in overlay}
+        return self._setting(name, own, validated, axes)
 
     def _foreign(self, path: KeyPath, value: Any) -> Problem:
         key = path[-1]
         if key in TrialConfig.model_fields or key in self._study:
             return Problem(path, value, f"an arm may not override {key!r}, only {', '.join(ARM_KEYS)}")
-        return unknown_key(path, value, ARM_KEYS)
+        return unknown_key(path, value, (*ARM_KEYS, SEARCH))
 
     def _validated(self, key: str, value: Any) -> _Part:
         try:
@@ -111,15 +142,15 @@ class Resolver:
         return parts
 
     def _problems(
-        self, name: str, overlay: dict[str, Any], parts: Mapping[str, _Part], choice: list[tuple[Grid, int | None]]
+        self, name: str, overlay: dict[str, Any], parts: Mapping[str, _Part], choice: list[tuple[Axis, int | None]]
     ) -> list[Problem]:
         found = [problem for part in parts.values() for problem in part.problems]
         valid = {key: part.value for key, part in parts.items() if not part.problems}
         for key, message in combination_faults(_needed(valid)):
             head, *rest = key.split(".")
             found.append(Problem((head, *rest), get(_plain(valid[head]), tuple(rest)), message))
-        items = {grid.path: (*grid.path, "grid", number) for grid, number in choice if number is not None}
-        faulty = [grid.path for grid, number in choice if number is None]
+        items = {axis.path: (*axis.path, axis.kind, number) for axis, number in choice if number is not None}
+        faulty = [axis.path for axis, number in choice if number is None]
         placed = []
         for problem in found:
             if not self._is_arms(overlay, problem.path):
@@ -136,12 +167,12 @@ class Resolver:
             return is_overlays(overlay[head], self._study.get(head), path[1:])
         return head in ARM_KEYS and head not in self._study  # where neither states it, the arm lacks it
 
-    def _setting(self, arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[Grid]) -> Setting:
+    def _setting(self, arm: str, own: dict[str, Any], values: Mapping[str, Any], axes: Sequence[Axis]) -> Setting:
         config = TrialConfig.model_validate({"seed": 0, **_needed(values)})
         return Setting(
             arm=arm,
             key=digest(own)[:8],
-            label=_label(arm, own, values, [grid.path for grid in grids]),
+            label=_label(arm, own, values, [axis.path for axis in axes]),
             overrides_student=config.student != self._parts["student"].value,
             overrides_epochs=config.recipe.epochs != self._parts["recipe"].value.epochs,
             config=config,
@@ -213,12 +244,12 @@ def _needed(parts: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parts)
 
 
-def _normalised(grids: list[Grid], blocks: list[tuple[tuple[int | None, ...], dict[str, Any]]]) -> dict[str, Any]:
-    """Return the block of an arm with its values as validated: of each setting, those of its grids."""
+def _normalised(axes: list[Axis], blocks: list[tuple[tuple[int | None, ...], dict[str, Any]]]) -> dict[str, Any]:
+    """Return the block of an arm with its values as validated: of each setting, those of its axes."""
     written: dict[KeyPath, Any] = {}
-    for place, grid in enumerate(grids):
-        values = {numbers[place]: get(block, grid.path) for numbers, block in blocks}
-        written[grid.path] = {"grid": list(values.values())}
+    for place, axis in enumerate(axes):
+        values = {numbers[place]: get(block, axis.path) for numbers, block in blocks}
+        written[axis.path] = {axis.kind: list(values.values())}
     block: dict[str, Any] = chosen(blocks[0][1], written)
     return block
 
@@ -235,13 +266,13 @@ def _clashes(at: KeyPath, settings: list[Setting]) -> list[Problem]:
 # -- labels ----------------------------------------------------------------------------------------------------------
 
 
-def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], grids: list[KeyPath]) -> str:
+def _label(arm: str, own: dict[str, Any], values: Mapping[str, Any], varied: list[KeyPath]) -> str:
     """Return what varies in the arm, e.g. ``T=4``; for an arm of one setting, its options with symbols, or its name."""
-    paths = grids or [path for path, _ in leaves(own) if _title(values, path)]
+    paths = varied or [path for path, _ in leaves(own) if _title(values, path)]
     names = {path: _title(values, path) or _last(path) for path in paths}
     shown = list(names.values())
-    varied = {name if shown.count(name) == 1 else dotted(path): get(own, path) for path, name in names.items()}
-    return ", ".join(f"{name}={text(value)}" for name, value in varied.items()) or arm
+    named = {name if shown.count(name) == 1 else dotted(path): get(own, path) for path, name in names.items()}
+    return ", ".join(f"{name}={text(value)}" for name, value in named.items()) or arm
 
 
 def _title(values: Mapping[str, Any], path: KeyPath) -> str | None:

@@ -223,5 +223,8 @@ class StudySpec(TrialParts, _Heading):
         return self.resources.cpu or float(self.numerics.threads)
 
     def settings(self) -> tuple[Setting, ...]:
-        """Return every setting: arm by arm in the order of the file, each arm's grid in the order of its product."""
+        """Return every setting: arm by arm in the order of the file, each arm's grid in the order of its product.
+
+        Of a searched arm, these are the ends of its distributions.
+        """
         return tuple(setting for arm in self._resolved_arms for setting in arm.settings)

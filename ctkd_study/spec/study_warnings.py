@@ -2,6 +2,7 @@
 
 from ctkd_study.errors import dotted
 from ctkd_study.spec.arms import Setting
+from ctkd_study.spec.search import SearchedArm
 from ctkd_study.spec.study_spec import StudySpec
 from ctkd_study.spec.values import leaves
 from ctkd_study.spec.vary import group_sizes
@@ -33,8 +34,13 @@ def warnings(spec: StudySpec) -> list[str]:
         found.append("no arm uses the teacher")
     grids = [(path[:-1], values) for path, values in leaves(spec.arms) if path[-1] == "grid"]
     found += [f"arms.{dotted(path)}: a grid of one value is no grid" for path, values in grids if len(values) == 1]
+    found += [
+        f"arms.{arm.name}: all {arm.search.settings} settings are drawn at random; lower search.startup"
+        for arm in spec.resolved_arms
+        if isinstance(arm, SearchedArm) and arm.search.by in ("tpe", "gp") and arm.search.settings <= arm.search.startup
+    ]
     first: dict[str, Setting] = {}
-    for setting in settings:
+    for setting in (setting for arm in spec.resolved_arms if arm.searched is None for setting in arm.settings):
         same = first.setdefault(setting.config.model_dump_json(), setting)
         if same is not setting:
             found.append(

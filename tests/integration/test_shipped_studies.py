@@ -80,7 +80,7 @@ def test_it_loads_and_warns_of_nothing_but_its_protocol(path: Path) -> None:
     expected = ["protocol 'paper' selects by test accuracy"] if spec.protocol == "paper" else []
     assert [text[: len(start)] for text, start in zip(warnings(spec), expected, strict=True)] == expected
     plan = make_plan(spec)
-    assert len(plan.trials) == len(spec.settings()) * len(spec.seeds)
+    assert plan.size == sum(arm.size for arm in spec.resolved_arms) * len(spec.seeds)
     assert len({trial.id for trial in plan.trials}) == len(plan.trials)
     assert len({trial.config.fingerprint() for trial in plan.trials}) == len(plan.trials)
 

@@ -65,6 +65,10 @@ class Manifest(_Stored):
     arm: str
     setting: str
     seed: int
+    suggestion: int | None = None
+    """Its number in the search of its seed, from 1; None in a grid."""
+    search: dict[str, Any] | None = None
+    """What decided the suggestion, besides the earlier trials; None in a grid."""
     fingerprint: str
     config: dict[str, Any]
     """``TrialConfig.identity()``: everything that decides the numbers."""

@@ -38,11 +38,11 @@ def test_a_changed_study_is_refused_with_what_differs_and_how_many_trials(tmp_pa
     before, after = from_mapping(plain()), from_mapping(plain(recipe={"epochs": 3, "lr": 0.1}, margin=1))
     trials = [setting.trial(seed) for setting in before.settings() for seed in before.seeds]
     recorded: dict[str, Manifest] = {trial.id: describe(trial.config, [], None, status="running") for trial in trials}
-    refuse_changes(folder, trials, recorded)
+    refuse_changes(folder, [], trials, recorded)
     changed = [setting.trial(seed) for setting in after.settings() for seed in after.seeds]
-    refuse_changes(folder, changed, {})
+    refuse_changes(folder, [], changed, {})
     with pytest.raises(ChangedStudyError) as refused:
-        refuse_changes(folder, changed, recorded)
+        refuse_changes(folder, [], changed, recorded)
     said = str(refused.value).splitlines()
     assert said[0] == f"small has trials in {tmp_path}/small that the study file no longer describes:"
     counted = f"(3 trials, e.g. {trials[0].id})"
@@ -65,9 +65,9 @@ def study_of(folder: Path, *inputs: dict[str, Any]) -> tuple[StudyFolder, list[A
 def test_other_data_or_another_teacher_is_refused_like_any_other_change(tmp_path: Path) -> None:
     folder, trials, recorded = study_of(tmp_path, *[{"data": A, "teacher": A}] * 2, {"data": A})
     for now in (Inputs(), Inputs(A), Inputs(A, A), Inputs(None, A)):
-        refuse_changes(folder, trials, recorded, {0: now})
+        refuse_changes(folder, [], trials, recorded, {0: now})
     with pytest.raises(ChangedStudyError) as refused:
-        refuse_changes(folder, trials, recorded, {0: Inputs(B, B)})
+        refuse_changes(folder, [], trials, recorded, {0: Inputs(B, B)})
     first = trials[0].id
     assert str(refused.value).splitlines()[1:-1] == [
         f"  data (content): aaaaaaaaaaaa -> bbbbbbbbbbbb    (3 trials, e.g. {first})",
@@ -78,14 +78,14 @@ def test_other_data_or_another_teacher_is_refused_like_any_other_change(tmp_path
 
 def test_a_record_that_does_not_say_what_it_read_is_compared_with_nothing(tmp_path: Path) -> None:
     folder, trials, recorded = study_of(tmp_path, {}, {"data": A}, {"teacher": B})
-    refuse_changes(folder, trials, recorded, {0: Inputs(A, B)})
+    refuse_changes(folder, [], trials, recorded, {0: Inputs(A, B)})
 
 
 def test_records_that_have_read_different_things_are_refused_without_the_data(tmp_path: Path) -> None:
     """The driver of a cluster, which has no data, compares the records among each other."""
     folder, trials, recorded = study_of(tmp_path, {"data": A}, {"data": B}, {"data": A})
     with pytest.raises(ChangedStudyError) as refused:
-        refuse_changes(folder, trials, recorded)
+        refuse_changes(folder, [], trials, recorded)
     said, ids = str(refused.value).splitlines(), [trial.id for trial in trials]
     assert said[0] == f"small mixes trials in {tmp_path}/small that were trained on different data or teachers:"
     assert said[1:-1] == [
@@ -94,7 +94,7 @@ def test_records_that_have_read_different_things_are_refused_without_the_data(tm
     ]
     folder, trials, recorded = study_of(tmp_path, {"data": A, "teacher": A}, {"data": A, "teacher": B})
     with pytest.raises(ChangedStudyError, match="teacher \\(weights\\) bbbbbbbbbbbb"):
-        refuse_changes(folder, trials, recorded)
+        refuse_changes(folder, [], trials, recorded)
 
 
 def test_what_counts_as_a_plug_ins_code_is_said_where_it_has_changed(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_counts_as_a_plug_ins_code_is_said_where_it_has_changed(tmp_path: P
     key, manifest = next(iter(recorded.items()))
     changed = {"fingerprint": "other", "config": {**manifest.config, "code": {"data": "noise 1"}}}
     with pytest.raises(ChangedStudyError) as refused:
-        refuse_changes(folder, trials, {key: manifest.model_copy(update=changed)})
+        refuse_changes(folder, [], trials, {key: manifest.model_copy(update=changed)})
     said = str(refused.value)
     assert f'code: {{"data": "noise 1"}} -> null    (1 trials, e.g. {key})' in said
     assert "version: ClassVar[str]" in said

@@ -37,6 +37,7 @@ SHAPE: dict[str, Any] = {
     "strategies": [
         {
             "name": TEXT,
+            "searched_by": (str, type(None)),
             "settings": [TEXT],
             "trials": int,
             "failed": int,
@@ -205,8 +206,10 @@ def test_a_plan() -> None:
     plan = planned()
     assert plan_as_json(plan, estimate, ["a warning"]) == {
         "study": "small",
+        "size": 2,
         "trials": [
-            {"id": trial.id, "arm": "four", "setting": "T=4", "seed": seed} for seed, trial in enumerate(plan.trials)
+            {"id": trial.id, "arm": "four", "setting": "T=4", "seed": seed, "suggestion": None}
+            for seed, trial in enumerate(plan.trials)
         ],
         "arms": [
             {

@@ -90,6 +90,7 @@ def test_the_objects_of_json() -> None:
     grid, curriculum = columns.values(by_hand())
     assert grid == {
         "name": "grid",
+        "searched_by": None,
         "settings": ["T=2", "T=8"],
         "trials": 6,
         "failed": 1,
@@ -106,6 +107,7 @@ def test_the_objects_of_json() -> None:
     }
     assert curriculum == {
         "name": "global",
+        "searched_by": None,
         "settings": ["global"],
         "trials": 3,
         "failed": 1,

@@ -114,7 +114,7 @@ def test_of_a_launch_and_a_plan(text: str) -> None:
     assert shown.count(f"<{TEXTS[text]['terminal']}>") == 6
     assert "\nfailed: no" not in shown
     spec = SimpleNamespace(price_per_device_hour=1.0, currency=marked, until=None)
-    plan: Any = SimpleNamespace(spec=spec, trials=("a",))
+    plan: Any = SimpleNamespace(spec=spec, trials=("a",), size=1)
     span = Range(1.0, 2.0, 3.0)
     cost: Any = {"tflop": 1.0, "device_seconds": span, "wall_seconds": span, "basis": marked}
     estimate = Estimate(

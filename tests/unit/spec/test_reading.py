@@ -215,10 +215,6 @@ FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
         },
         [(10, "arms.four", "at most 10,000 settings, but the grids of this one make 10,201")],
     ),
-    "later: searches": (
-        {10: "  four: {temperature: {kind: fixed, value: {uniform: [1, 8]}}, search: {by: tpe}}"},
-        [(10, "arms.four.search", "unknown key"), (10, "arms.four.temperature.value", 'but got {"uniform": [1, 8]}')],
-    ),
     "nothing is said of what could not be read": (
         {4: "student: &s {model: resnet8}", 10: "  four: {student: *s, temperature: !x {kind: y}}"},
         [(4, "student", "anchors"), (10, "arms.four.student", "anchors"), (10, "arms.four.temperature", "tags")],

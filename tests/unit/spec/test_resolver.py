@@ -244,7 +244,7 @@ def test_keys_that_an_arm_may_not_hold_are_shown_with_their_values() -> None:
         (
             "arms.a.recipes",
             4,
-            "unknown key; did you mean 'recipe'? Known: student, recipe, distiller, temperature, curriculum",
+            "unknown key; did you mean 'recipe'? Known: student, recipe, distiller, temperature, curriculum, search",
         ),
     ]
 

@@ -21,6 +21,8 @@ from trainables.temperatures import TEMPERATURES
 STUDIES = sorted((Path(__file__).parents[3] / "studies").rglob("*.yaml"))
 REGISTRIES = (DATASETS, MODELS, TEACHERS, DISTILLERS, TEMPERATURES, CURRICULA, SCHEDULES)
 
+SEARCH = {"by": "tpe", "settings": 3}
+
 
 @pytest.fixture
 def validator() -> jsonschema.Draft202012Validator:
@@ -68,6 +70,8 @@ def set_in(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("arms.new", {}),
         ("arms.new", {"recipe": {"lr": {"grid": [0.1, 0.2]}}, "student": {"model": "resnet20"}}),
         ("arms.new", {"curriculum": {"end": {"grid": [0.5, 1]}}}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": {"loguniform": [1, 16]}}, "search": SEARCH}),
+        ("arms.new", {"temperature": {"kind": {"choice": ["global", "instance"]}}, "search": SEARCH}),
         ("arms.new", {"temperature": {"kind": {"grid": ["global", "instance"]}}}),
         ("arms.new", {"temperature": {"kind": "instance", "hidden": {"grid": [None, 4]}}}),
         ("arms.new", {"student": {"widths": [4, {"grid": [4, 8]}, 8, 8]}}),
@@ -102,7 +106,10 @@ def test_right_files_validate(path: str, value: Any, validator: jsonschema.Draft
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"grid": [1, -1]}}}),
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"grid": []}}}),
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"grid": [1, 1]}}}),
-        ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [1, 8]}}}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [8]}}, "search": SEARCH}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [-1, 8]}}, "search": SEARCH}),
+        ("arms.new", {"temperature": {"kind": {"uniform": [1, 8]}}, "search": SEARCH}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [1, 8]}}, "search": {"by": "best"}}),
         ("arms.new", {"temperature": {"grid": [1]}}),
         ("arms.new", {"temperature": {"kind": {"grid": [1]}}}),
         ("arms.new", 4),
@@ -151,24 +158,28 @@ def test_keys_of_a_study_are_explained() -> None:
         assert value.get("description") or referred.get("description"), key
 
 
-def test_an_option_of_an_arm_is_a_value_or_a_grid_of_values() -> None:
+def test_an_option_of_an_arm_is_a_value_a_grid_or_a_distribution() -> None:
     definitions = json_schema()["$defs"]
     assert "merged key by key" in definitions["Arm"]["description"]
     written = definitions["FixedOptions"]["properties"]["value"]
     limits = {key: value for key, value in written.items() if key not in ("title", "description")}
-    assert definitions["FixedOptionsInArm"]["properties"]["value"] == {
-        "title": written["title"],
-        "description": written["description"],
-        "anyOf": [
-            limits,
-            {
-                "type": "object",
-                "description": "One setting for each value; several grids in an arm make a product.",
-                "additionalProperties": False,
-                "required": ["grid"],
-                "properties": {"grid": {"type": "array", "items": limits, "minItems": 1, "uniqueItems": True}},
-            },
-        ],
+    found = definitions["FixedOptionsInArm"]["properties"]["value"]
+    assert (found["title"], found["description"]) == (written["title"], written["description"])
+    assert found["anyOf"][0] == limits
+    assert found["anyOf"][1] == {
+        "type": "object",
+        "description": "One setting for each value; several grids in an arm make a product.",
+        "additionalProperties": False,
+        "required": ["grid"],
+        "properties": {"grid": {"type": "array", "items": limits, "minItems": 1, "uniqueItems": True}},
+    }
+    assert [each["required"] for each in found["anyOf"][2:]] == [["choice"], ["uniform"], ["loguniform"]]
+    assert found["anyOf"][3]["properties"]["uniform"] == {
+        "type": "array",
+        "items": limits,
+        "minItems": 2,
+        "maxItems": 2,
+        "uniqueItems": True,
     }
 
 
