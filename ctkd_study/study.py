@@ -228,6 +228,7 @@ class Study:
             teacher=facts,
             seeds_planned=spec.until.seeds if spec.until is not None else spec.seeds_planned,
             baseline=baseline or spec.baseline,
+            confirm=spec.confirm,
             price_per_device_hour=spec.price_per_device_hour,
             currency=spec.currency,
             charges_teacher=charge_teacher,

@@ -9,8 +9,10 @@ from ctkd_study.analysis.across import RESAMPLES, Across, Averaged, StrategyAcro
 from ctkd_study.analysis.anova import SIGNIFICANT, Effect, Share, Shares, effects, shares
 from ctkd_study.analysis.design import PUBLISHED_SPREADS, VERDICTS, Prospect, Spread, StudyDesign, design
 from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
+from ctkd_study.analysis.families import confirmed_arms, default_baseline
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
-from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS
+from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Interval, Verdict
+from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.replays import Replay, ReplayDifference, replays
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
@@ -18,19 +20,16 @@ from ctkd_study.analysis.variation import components
 from ctkd_study.analysis.verdict import (
     Comparison,
     Mean,
-    PairedDifference,
     Question,
     StrategySummary,
     TeacherFacts,
     compare,
-    default_baseline,
-    paired_difference,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED"]
-__all__ += ["SIGNIFICANT", "VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions"]
-__all__ += ["Design", "Effect", "FinishedTrial", "Look", "Mean", "PairedDifference", "Prospect", "Question"]
-__all__ += ["Replay", "ReplayDifference", "Rule", "Share", "Shares", "Spread", "Strategy", "StrategyAcross"]
-__all__ += ["StrategySummary", "StudyDesign", "TeacherFacts", "across", "compare", "components"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED", "SIGNIFICANT"]
+__all__ += ["VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions", "Design", "Effect"]
+__all__ += ["FinishedTrial", "Interval", "Look", "Mean", "PairedDifference", "Prospect", "Question", "Replay"]
+__all__ += ["ReplayDifference", "Rule", "Share", "Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary"]
+__all__ += ["StudyDesign", "TeacherFacts", "Verdict", "across", "compare", "components", "confirmed_arms"]
 __all__ += ["default_baseline", "design", "effects", "evaluate", "finished_trials", "follow", "importances"]
 __all__ += ["paired_difference", "replays", "shares"]

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ctkd_study.analysis import inference
-from ctkd_study.analysis.verdict import Comparison, PairedDifference
+from ctkd_study.analysis.pairs import PairedDifference
+from ctkd_study.analysis.verdict import Comparison
 from ctkd_study.errors import StudyError
 
 RESAMPLES = 10_000

@@ -22,8 +22,6 @@ from ctkd_study.analysis.strategies import Protocol, Replicate, replicate
 from ctkd_study.records import TrialResult
 from ctkd_study.spec import Arm
 
-ERROR = 0.025
-"""One-sided, of all looks and confirmed arms together."""
 FUTILE = 0.10
 """An arm gets no more seeds where a decision at the last look has a smaller chance."""
 MOST_DROPPED = 0.10
@@ -50,7 +48,7 @@ class Rule:
     @property
     def error(self) -> float:
         """One-sided, of one confirmed arm."""
-        return ERROR / len(self.confirmed)
+        return inference.ERROR / len(self.confirmed)
 
     @property
     def critical(self) -> tuple[float, ...]:

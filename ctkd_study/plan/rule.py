@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ctkd_study.analysis import Decisions, Rule, default_baseline, follow
+from ctkd_study.analysis import Decisions, Rule, confirmed_arms, default_baseline, follow
 from ctkd_study.errors import ChangedStudyError
 from ctkd_study.records import TrialResult, differences
 from ctkd_study.spec import StudySpec
@@ -36,7 +36,13 @@ def _fixed(spec: StudySpec) -> dict[str, Any]:
     until = spec.until.plain() if spec.until is not None else None
     if until is not None:
         del until["budget"]  # to stop for another reason than the differences never raises the error
-    return {"until": until, "seeds": list(spec.all_seeds), "margin": spec.margin, "baseline": spec.baseline}
+    return {
+        "until": until,
+        "seeds": list(spec.all_seeds),
+        "margin": spec.margin,
+        "baseline": spec.baseline,
+        "confirm": spec.confirm,
+    }
 
 
 def rule_of(study: StudySpec) -> Rule | None:
@@ -45,13 +51,12 @@ def rule_of(study: StudySpec) -> Rule | None:
         return None
     arms, budget, price = study.resolved_arms, study.until.budget, study.price_per_device_hour
     baseline = study.baseline or default_baseline(arms)
-    others = [arm for arm in arms if arm.name != baseline]
     hours = [budget.device_hours] if budget.device_hours is not None else []
     hours += [budget.money / price] if budget.money is not None and price else []
     return Rule(
         looks=study.until.looks,
         baseline=baseline,
-        confirmed=tuple(arm.name for arm in others if arm.uses_teacher) or tuple(arm.name for arm in others),
+        confirmed=confirmed_arms(arms, baseline, study.confirm),
         margin=study.margin,
         device_seconds=min(hours) * 3600 if hours else None,
     )

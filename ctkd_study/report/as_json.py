@@ -7,6 +7,7 @@ from typing import Any
 from ctkd_study.analysis import Comparison, PairedDifference, Replay
 from ctkd_study.plan import Estimate, Plan
 from ctkd_study.report.columns import values
+from ctkd_study.report.conditions import conditions
 from ctkd_study.report.replays import values as replay_values
 from ctkd_study.report.sentence import sentence
 
@@ -27,6 +28,8 @@ def comparison_as_json(
         "protocol": question.protocol,
         "margin": question.margin,
         "baseline": comparison.baseline,
+        "confirmed": list(comparison.confirmed),
+        "conditions": conditions(comparison),
         "seeds": list(question.seeds),
         "seeds_planned": question.seeds_planned,
         "interim": comparison.interim,
@@ -44,6 +47,11 @@ def comparison_as_json(
 def _pair(pair: PairedDifference, seeds: int) -> dict[str, Any]:
     not_run = [None] * (seeds - len(pair.per_seed))
     found = {**vars(pair), "seeds": list(pair.seeds), "per_seed": [*pair.per_seed, *not_run]}
+    found |= {"low": pair.low, "high": pair.high, "about": pair.interval and pair.interval.about}
+    found["intervals"] = [
+        {"about": each.about, "low": each.low, "high": each.high, "confidence": each.confidence}
+        for each in pair.intervals
+    ]
     found["anytime"] = pair.anytime and dict(zip(("low", "high"), pair.anytime, strict=True))
     decision = found.pop("decision")
     found["state"] = decision and decision.state

@@ -35,7 +35,8 @@ class Column:
     """One quantity of a strategy."""
 
     titles: Mapping[Part, str]
-    """By the table that shows the column; ``{baseline}`` and ``{currency}`` stand for the comparison's."""
+    """By the table that shows the column; ``{baseline}`` and ``{currency}`` stand for the comparison's, ``{selected}``
+    and ``{selected_on}`` for what validation accuracy is where it selects: a maximum."""
     key: str
     """Dotted key in JSON's object of a strategy; empty where JSON has no such value."""
     value: Callable[[Row], Any]
@@ -80,11 +81,14 @@ def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
         "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval",
         "cost": f"Cost of carrying a strategy out once{charged}, and its ratio to {baseline}",
     }[part]
+    selects = question.protocol == "validation"
+    filled = {"baseline": baseline, "currency": question.currency}
+    filled |= {"selected": " (selected on)" * selects, "selected_on": "selected on" if selects else "validation"}
     titled = [(column.title(part, layout), column) for column in COLUMNS if column.shown(comparison)]
     columns = [(title, column) for title, column in titled if title is not None]
     return Table(
         caption,
-        tuple(title.format(baseline=baseline, currency=question.currency) for title, _ in columns),
+        tuple(title.format(**filled) for title, _ in columns),
         tuple(column.is_text for _, column in columns),
         tuple(tuple(column.cell(row) for _, column in columns) for row in _rows(comparison)),
     )
@@ -138,6 +142,10 @@ def _kept(row: Row) -> str:
     return ", ".join(named) or NOTHING
 
 
+def _verdict(pair: PairedDifference) -> str:
+    return pair.verdict.replace("_", " ") + ("" if pair.confirmed else " (exploratory)")
+
+
 def _of_pair(title: str, form: Callable[[PairedDifference], str], narrow: Mapping[Part, str] | None = None) -> Column:
     """A column about the difference to the baseline, which tables have where the comparison has pairs."""
     column = Column({"accuracy": title}, "", lambda row: row.difference, form, nothing="", narrow=narrow)
@@ -163,16 +171,16 @@ COLUMNS = (
     Column({}, "overrides_student", lambda row: row.strategy.arm.overrides_student),
     Column({}, "overrides_epochs", lambda row: row.strategy.arm.overrides_epochs),
     Column(
-        {"accuracy": "validation"},
+        {"accuracy": "validation{selected}"},
         "val_top1",
         lambda row: row.val_top1,
         plus_minus,
-        narrow={"accuracy": "validation, %"},
+        narrow={"accuracy": "{selected_on}"},
     ),
     Column({"accuracy": "test"}, "test_top1", lambda row: row.test_top1, plus_minus, narrow={"accuracy": "test, %"}),
     _of_pair("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high)),
-    _of_pair("p", lambda pair: optional(pair.p_value, p_value), narrow={}),
-    _of_pair("verdict", lambda pair: pair.verdict.replace("_", " ")),
+    _of_pair("p (not worse)", lambda pair: optional(pair.p_not_worse, p_value), narrow={}),
+    dataclasses.replace(_of_pair("verdict", _verdict), is_text=True),
     Column(
         {"cost": "device-seconds"},
         "cost.device_seconds",

@@ -46,6 +46,11 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def percent(share: float) -> str:
+    """A share in percent, with up to three significant digits: ``95 %``, ``98.3 %``."""
+    return f"{100 * share:.3g} %"
+
+
 def count(number: int, what: str) -> str:
     """A number of things: ``1 seed``, ``8 seeds``."""
     return f"{number} {what}{'' if number == 1 else 's'}"

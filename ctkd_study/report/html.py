@@ -9,6 +9,7 @@ from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import History
 from ctkd_study.report import across, columns, figures
 from ctkd_study.report import replays as replayed
+from ctkd_study.report.conditions import method
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
@@ -34,16 +35,6 @@ figure { margin: 1rem 0; } figcaption { color: var(--quiet); font-size: .92rem; 
 svg { width: 100%; height: auto; }
 ul { padding-left: 1.2rem; } footer { color: var(--quiet); font-size: .88rem; margin-top: 2rem; }
 """
-_REPEATED_METHOD = (
-    "Seeds are added until the arms are decided. Verdicts are read off repeated confidence intervals over seeds: a "
-    "one-sided error of 2.5 % for all looks and confirmed arms together. Seeds vary student, batch order and views, "
-    "not split, teacher or test set."
-)
-_METHOD = (
-    "Verdicts are read off the two-sided 95 % paired t interval over seeds: a one-sided error of 2.5 % at one look, "
-    "for each strategy by itself; they are not adjusted for several strategies. Seeds vary student, batch order and "
-    "views, not split, teacher or test set."
-)
 
 
 def page(comparison: Comparison, histories: Sequence[History] = (), replays: Sequence[Replay] = ()) -> str:
@@ -53,7 +44,7 @@ def page(comparison: Comparison, histories: Sequence[History] = (), replays: Seq
         histories: of trials with a learned temperature; they give the figure of T and λ.
         replays: of the grids.
     """
-    question, method = comparison.question, _METHOD if comparison.rule is None else _REPEATED_METHOD
+    question = comparison.question
     parts = [
         f"<h1>{escape(question.study)}</h1>",
         f'<p class="question">{escape(question.text)}</p>' if question.text else "",
@@ -64,7 +55,7 @@ def page(comparison: Comparison, histories: Sequence[History] = (), replays: Seq
         *_figures(comparison, histories, replays),
         *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
         _notes((*notes(comparison, histories), *replayed.notes(replays), *published_notes(comparison))),
-        f"<footer>{escape(method) if comparison.pairs else ''}</footer>",
+        f"<footer>{escape(method(comparison))}</footer>",
     ]
     return _whole(question.study, parts)
 
@@ -124,9 +115,9 @@ def _table(table: columns.Table) -> str:
 
 def _figures(comparison: Comparison, histories: Sequence[History], replays: Sequence[Replay]) -> Iterable[str]:
     differences = (
-        f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the 95 % interval of "
-        f"the mean. An interval right of the dashed line (-{comparison.question.margin:g}) is not worse, one left of "
-        "it is worse, one right of 0 is better."
+        f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the interval of the "
+        "mean that the verdict is read off. An interval right of the dashed line "
+        f"(-{comparison.question.margin:g}) is not worse, one left of it is worse, one right of 0 is better."
     )
     cost = "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better."
     if replays:

@@ -6,11 +6,11 @@ from ctkd_study.analysis import (
     Comparison,
     Decision,
     PairedDifference,
-    Question,
     Rule,
     StrategySummary,
 )
-from ctkd_study.report.formatting import count
+from ctkd_study.report.conditions import conditions, family
+from ctkd_study.report.formatting import count, percent
 
 
 def sentence(comparison: Comparison) -> str:
@@ -27,7 +27,9 @@ def sentence(comparison: Comparison) -> str:
         return f"No verdict for {question.study} yet: no seed has all trials of two strategies."
     summaries = {summary.strategy.name: summary for summary in comparison.summaries}
     # Strategies without the teacher answer another question, and come last.
-    pairs = sorted(comparison.pairs, key=lambda pair: not summaries[pair.a].strategy.arm.uses_teacher)
+    pairs = sorted(
+        comparison.pairs, key=lambda pair: (not pair.confirmed, not summaries[pair.a].strategy.arm.uses_teacher)
+    )
     clauses = ". ".join(
         _clause(pair, summaries[pair.a], summaries[pair.b], question.margin, comparison.rule) for pair in pairs
     )
@@ -37,20 +39,25 @@ def sentence(comparison: Comparison) -> str:
         seeds = "no seed with a result of two strategies"
     look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
     costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
-    return f"{clauses}.{look} {_basis(question, seeds)}.{costs}"
+    return f"{clauses}.{look} {_basis(comparison, seeds)}.{costs}"
 
 
-def _basis(question: Question, seeds: str) -> str:
+def _basis(comparison: Comparison, seeds: str) -> str:
+    question = comparison.question
     teacher = ""
     if question.teacher is not None:
         accuracy = question.teacher.test_top1
         known = f" ({accuracy:.1f} % on test)" if accuracy is not None else ""
         teacher = f", teacher {question.teacher.description}{known}"
     test = f"tested on {question.test} examples" if question.test is not None else "tested on its test set"
-    return (
-        f"Data {question.data}{teacher}; {seeds}, each selecting on {question.validation} validation examples, and "
-        f"{test}; margin {question.margin:g} points"
+    parts = (
+        f"Data {question.data}{teacher}",
+        f"{seeds}, each selecting on {question.validation} validation examples, and {test}",
+        f"margin {question.margin:g} points",
+        family(comparison),
+        f"intervals {limits}" if (limits := conditions(comparison)) else "",
     )
+    return "; ".join(part for part in parts if part)
 
 
 def _clause(
@@ -60,20 +67,26 @@ def _clause(
     text = {
         "better": f"{a} is better than {b}",
         "not_worse": f"{a} is not worse than {b} by more than {margin:g} points",
+        "slightly_worse": f"{a} is worse than {b}, but by less than {margin:g} points",
         "worse": f"{a} is worse than {b} by more than {margin:g} points",
         "undecided": f"{a} against {b} is undecided",
     }[pair.verdict]
+    if not pair.confirmed:
+        text = f"Exploratory: {text}"
     if pair.difference is not None:
+        interval, repeated = pair.interval, "repeated " if pair.decision is not None else ""
         text += f" ({pair.difference:+.2f}"
-        repeated = "repeated " if pair.decision is not None else ""
-        text += f", {repeated}95 % interval {pair.low:+.2f} to {pair.high:+.2f})" if pair.low is not None else ")"
+        if interval is not None:
+            level = percent(interval.confidence)
+            text += f", {repeated}{level} interval {interval.low:+.2f} to {interval.high:+.2f}"
+        text += ")"
     if ours.cost_ratio is not None:
         seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
         both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
         text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
     if pair.decision is not None and rule is not None:
         return f"{text}; {_how_it_stands(pair.decision, rule)}"
-    return f"{text}; {_what_would_tell(pair)}" if pair.verdict == "undecided" else text
+    return f"{text}; {_what_would_tell(pair, margin)}" if pair.verdict == "undecided" else text
 
 
 def _how_it_stands(decision: Decision, rule: Rule) -> str:
@@ -101,11 +114,15 @@ def _described(summary: StrategySummary) -> str:
     return f"{arm.name} ({', '.join(parts)})" if parts else arm.name
 
 
-def _what_would_tell(pair: PairedDifference) -> str:
+def _what_would_tell(pair: PairedDifference, margin: float) -> str:
     if pair.too_many_dropped:
         return f"{pair.dropped} of {count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
     if len(pair.seeds) < FEWEST_SEEDS:
         return f"an interval needs at least {FEWEST_SEEDS} seeds"
-    if pair.more_seeds is None:
-        return f"more than {MOST_MORE_SEEDS} further seeds would be needed to tell"
-    return f"about {count(pair.more_seeds, 'more seed')} would tell"
+    if pair.more_seeds is not None:
+        return (
+            f"about {count(pair.more_seeds, 'more seed')} would tell, if they are like these (in 8 of 10 such studies)"
+        )
+    near = pair.difference is not None and abs(pair.difference + margin) < margin / 2
+    why = "the difference is about as large as your margin" if near else "seeds differ too much for your margin"
+    return f"{why}: {MOST_MORE_SEEDS} more would not tell"

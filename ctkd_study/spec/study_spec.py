@@ -96,6 +96,11 @@ class StudySpec(TrialParts, _Heading):
         None,
         description="The arm that the others are compared with; default: the first with several fixed temperatures.",
     )
+    confirm: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="The arms that the study is to show something about; they share the error of the verdict, and the "
+        "others are exploratory. Default: every arm with a teacher, but the baseline.",
+    )
     published: Published | None = Field(
         None,
         description="What the literature reports for this pair of networks; `compare` shows it beside the study's.",
@@ -186,6 +191,20 @@ class StudySpec(TrialParts, _Heading):
         arms = info.data.get("arms")
         if value is not None and arms is not None and value not in arms:
             raise ValueError(f"must be one of the arms: {', '.join(arms)}{suggestion(value, arms)}")
+        return value
+
+    @field_validator("confirm")
+    @classmethod
+    def _confirmed_are_arms(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        arms = info.data.get("arms")
+        if value is None or arms is None:
+            return value
+        if unknown := [arm for arm in value if arm not in arms]:
+            raise ValueError(f"must be some of the arms: {', '.join(arms)}{suggestion(unknown[0], arms)}")
+        if len(set(value)) < len(value):
+            raise ValueError("must name each arm once")
+        if info.data.get("baseline") in value:
+            raise ValueError("must not name the baseline, which the others are compared with")
         return value
 
     _resolved_arms: tuple[Arm, ...] = PrivateAttr(())

@@ -103,7 +103,7 @@ def test_strategies_pay_and_select_as_the_table_says(storage: str) -> None:
 
 def test_a_wide_spread_is_undecided_and_says_how_many_more_seeds(storage: str) -> None:
     def spread(config: TrialConfig) -> list[Row]:
-        wide = 3.0 * (-1) ** config.seed
+        wide = 2.0 * (-1) ** config.seed
         return rows(95.0, 90.0 + (wide if getattr(config.temperature, "kind", "") == "global" else 0.0), 1.0)
 
     study = Study(**BASE)

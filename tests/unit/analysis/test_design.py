@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from ctkd_study.analysis import inference
-from ctkd_study.analysis.design import TRUTHS, Outlook, Spread, design, outlook
+from ctkd_study.analysis.design import TRUTHS, VERDICTS, Outlook, Spread, design, outlook
 from ctkd_study.analysis.sequential import Rule, follow
 from tests.support.tabulated import arm, trial
 
@@ -40,13 +40,14 @@ def test_looks_need_the_seeds_of_an_independent_simulation(
     assert found.seeds == pytest.approx(seeds, abs=0.3)
     assert 1 - found.chances["undecided"] == pytest.approx(decided, abs=0.02)
     if difference == -1.0:
-        assert found.chances["not_worse"] + found.chances["better"] < 0.025 + 3.3 * np.sqrt(0.025 * 0.975 / 5000)
+        wrong = 1 - found.chances["undecided"] - found.chances["worse"]
+        assert wrong < 0.025 + 3.3 * np.sqrt(0.025 * 0.975 / 5000)
 
 
 def test_the_simulation_is_what_following_each_study_gives() -> None:
     rule, arms = Rule((3, 4, 6), "grid", ("global",), margin=1.0), (arm("grid", "T=1", fixed=True), arm("global"))
     draw, count, total = np.random.default_rng(2), 400, 0
-    verdicts: dict[str, int] = dict.fromkeys(("better", "not_worse", "worse", "undecided"), 0)
+    verdicts: dict[str, int] = dict.fromkeys(VERDICTS, 0)
     for _ in range(count):
         values = -0.3 + 0.5 * draw.standard_normal(6)
         results = [trial("grid", "T=1", seed, 90, 50) for seed in range(6)]

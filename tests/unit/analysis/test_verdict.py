@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.families import confirmed_arms, default_baseline
+from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
-from ctkd_study.analysis.verdict import PairedDifference, compare, default_baseline, paired_difference
+from ctkd_study.analysis.verdict import compare
 from ctkd_study.errors import StudyError
 from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial, with_states
 
@@ -29,8 +31,8 @@ def test_a_pair_worked_out_by_hand() -> None:
     assert found.difference == pytest.approx(2.0)
     assert found.low == pytest.approx(0.700772, abs=1e-6)
     assert found.high == pytest.approx(3.299228, abs=1e-6)
-    # t = 2 / 0.408248 = 2√2·√3, with three degrees of freedom: p = 1 - 2/π · (2√2 / 9 + arctan 2√2).
-    assert found.p_value == pytest.approx(0.0162766, abs=1e-6)
+    # t = (2 + 1.5) / 0.408248 = 8.573214 with three degrees of freedom: the chance beyond is 0.0016678.
+    assert found.p_not_worse == pytest.approx(0.0016678, abs=1e-6)
     assert found.per_seed == pytest.approx((1.0, 2.0, 3.0, 2.0))
     assert (found.verdict, found.more_seeds) == ("better", 0)
 
@@ -40,7 +42,7 @@ def test_a_pair_worked_out_by_hand() -> None:
     [
         ([1.0, 2.0, 3.0, 2.0], "better"),
         ([-0.2, 0.2, -0.1, 0.1], "not_worse"),
-        ([-0.6, -0.4, -0.5, -0.5], "not_worse"),
+        ([-0.6, -0.4, -0.5, -0.5], "slightly_worse"),
         ([-1.4, -1.6, -1.5, -1.5], "undecided"),
         ([-3.0, 3.0, -2.0, 2.0], "undecided"),
         ([-4.0, -4.2, -3.8, -4.0], "worse"),
@@ -56,7 +58,7 @@ def test_each_verdict(differences: list[float], verdict: str) -> None:
 def test_below_three_seeds_there_are_numbers_but_no_interval_and_no_verdict(count: int) -> None:
     found = against([5.0, 5.2][:count])
     assert found.difference == pytest.approx(sum([5.0, 5.2][:count]) / count)
-    assert (found.low, found.high, found.p_value, found.verdict) == (None, None, None, "undecided")
+    assert (found.low, found.high, found.p_not_worse, found.verdict) == (None, None, None, "undecided")
 
 
 def test_the_margin_decides_between_not_worse_and_undecided() -> None:
@@ -72,12 +74,11 @@ def test_equal_differences_have_the_width_of_the_test_sets_resolution() -> None:
     # sqrt(2) * 100 / 800 / sqrt(12) = 0.0510310; t(0.975, 3) = 3.182446; four seeds.
     found = against([-0.25] * 4, test=800)
     assert found.low == pytest.approx(-0.25 - 3.182446 * 0.0510310 / 2, abs=1e-6)
-    assert found.verdict == "not_worse"
-    assert found.p_value is not None
-    assert 0 < found.p_value < 0.01
+    assert found.verdict == "slightly_worse"
+    assert found.p_not_worse is not None
+    assert 0 < found.p_not_worse < 0.01
     same = against([0.0] * 4, test=800)
     assert same.verdict == "not_worse"
-    assert same.p_value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_differences_are_paired_by_seed_not_by_place() -> None:
         assert (found.seeds, found.dropped) == ((1, 2, 3, 4), 1)
         assert found.per_seed == (None, 1.0, 2.0, 3.0, 2.0)
         assert (found.difference, found.low, found.high) == pytest.approx((2.0, 0.700772, 3.299228), abs=1e-6)
-        assert found.p_value == pytest.approx(0.0162766, abs=1e-6)
+        assert found.p_not_worse == pytest.approx(0.0016678, abs=1e-6)
         assert (found.verdict, found.too_many_dropped, found.more_seeds) == ("undecided", True, None)
     turned = paired_difference(b, a, 1.5)
     assert (turned.a, turned.b, turned.dropped, turned.per_seed) == ("b", "a", 1, (None, -1.0, -2.0, -3.0, -2.0))
@@ -200,7 +201,7 @@ def test_the_interval_of_equal_differences_needs_the_number_of_test_examples() -
     known, unknown = (compare(question(seeds=(0, 1, 2), test=test), [b, a]).pairs[0] for test in (800, None))
     half = 4.3026527 * 0.0510310 / math.sqrt(3)
     assert (known.low, known.high) == pytest.approx((1 - half, 1 + half), abs=1e-6)
-    assert (unknown.low, unknown.high, unknown.p_value) == (1.0, 1.0, None)
+    assert (unknown.low, unknown.high, unknown.p_not_worse) == (1.0, 1.0, None)
 
 
 def test_means_of_equal_accuracies_are_as_wide_as_the_rounding_to_examples() -> None:
@@ -248,14 +249,55 @@ def test_more_seeds_are_planned_from_the_differences_the_margin_and_the_rounding
     study = quickstart()
     assert [(pair.verdict, pair.more_seeds) for pair in study.pairs] == [
         ("not_worse", 0),
-        ("undecided", 11),
+        ("undecided", 16),
         ("worse", 0),
     ]
     assert (study.question, [summary.strategy.name for summary in study.summaries]) == (
         question(),
         ["grid", "global", "instance", "student_alone"],
     )
-    # Two equal differences spread by the rounding: sqrt(2) * 100 / 20 / sqrt(12) = 2.0412415, its bound 8.0570951.
+    # Two equal differences spread by the rounding: sqrt(2) * 100 / 20 / sqrt(12) = 2.0412415.
     a, b = strategies({"a": [91.0, 91.0], "b": [90.0, 90.0]})
-    assert paired_difference(a, b, 5.0, test=20).more_seeds == 21
+    assert paired_difference(a, b, 5.0, test=20).more_seeds == 6
     assert paired_difference(a, b, 5.0).more_seeds == 1
+
+
+# -- families --------------------------------------------------------------------------------------------------------
+
+FOUR = (arm("grid", "T=1", "T=4", fixed=True), arm("global"), arm("instance"), arm("alone", uses_teacher=False))
+
+
+@pytest.mark.parametrize(
+    ("arms", "baseline", "named", "confirmed"),
+    [
+        (FOUR, "grid", None, ("global", "instance")),
+        (FOUR, "global", None, ("grid", "instance")),
+        (FOUR, "grid", ("alone", "global"), ("global", "alone")),
+        (FOUR, "global", ("global",), ()),
+        ((FOUR[3], arm("other", uses_teacher=False)), "alone", None, ("other",)),
+    ],
+)
+def test_which_arms_share_the_error(
+    arms: tuple[Any, ...], baseline: str, named: tuple[str, ...] | None, confirmed: tuple[str, ...]
+) -> None:
+    assert confirmed_arms(arms, baseline, named) == confirmed
+
+
+@pytest.mark.parametrize(("confirm", "confidence"), [(None, 0.975), (("global",), 0.95), (("instance",), 0.95)])
+def test_confirmed_arms_share_the_error_and_others_have_their_own(
+    confirm: tuple[str, ...] | None, confidence: float
+) -> None:
+    found = quickstart(confirm=confirm)
+    assert found.confirmed == (confirm or ("global", "instance"))
+    for pair in found.pairs:
+        assert pair.interval is not None
+        assert pair.confirmed == (pair.a in found.confirmed)
+        assert pair.interval.confidence == pytest.approx(confidence if pair.confirmed else 0.95)
+    # t(1 - 0.0125, 7) = 2.8412442 and t(0.975, 7) = 2.3646243.
+    (wide, plain) = (quickstart(confirm=names).pairs[1] for names in (None, ("instance",)))
+    assert wide.high is not None
+    assert plain.high is not None
+    assert wide.difference is not None
+    assert wide.difference == plain.difference
+    assert (wide.high - wide.difference) / (plain.high - wide.difference) == pytest.approx(2.8412442 / 2.3646243)
+    assert wide.p_not_worse == plain.p_not_worse

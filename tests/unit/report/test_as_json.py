@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.inference import Interval
+from ctkd_study.analysis.pairs import PairedDifference
 from ctkd_study.analysis.strategies import Cost
-from ctkd_study.analysis.verdict import Comparison, PairedDifference, TeacherFacts
+from ctkd_study.analysis.verdict import Comparison, TeacherFacts
 from ctkd_study.plan import Range
 from ctkd_study.plan.due import Plan, make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
@@ -28,6 +30,8 @@ SHAPE: dict[str, Any] = {
     "question": TEXT,
     "protocol": TEXT,
     "margin": NUMBER,
+    "confirmed": [TEXT],
+    "conditions": TEXT,
     "baseline": TEXT,
     "seeds": [int],
     "seeds_planned": (int, type(None)),
@@ -60,7 +64,10 @@ SHAPE: dict[str, Any] = {
             "difference": SOME,
             "low": SOME,
             "high": SOME,
-            "p_value": SOME,
+            "intervals": [{"about": TEXT, "low": NUMBER, "high": NUMBER, "confidence": NUMBER}],
+            "about": (str, type(None)),
+            "confirmed": FLAG,
+            "p_not_worse": SOME,
             "verdict": TEXT,
             "more_seeds": (int, type(None)),
             "seeds": [int],
@@ -128,6 +135,8 @@ def test_what_was_asked_and_found() -> None:
         "protocol": "validation",
         "margin": 1.5,
         "baseline": "grid",
+        "confirmed": ["global", "instance"],
+        "conditions": "on this test set, with this teacher and split",
         "seeds": [0, 1, 2, 3, 4, 5, 6, 7],
         "seeds_planned": 12,
         "interim": True,
@@ -148,8 +157,9 @@ def test_what_was_asked_and_found() -> None:
 
 
 def test_a_pair_is_given_whole() -> None:
+    intervals = (Interval("on this test set", -1.25, 0.75, 0.0125), Interval("on new examples", -1.0, 0.5, 0.0125))
     pair = PairedDifference(
-        "global", "grid", (1, 3), -0.5, -1.25, 0.75, 0.0321, "undecided", 4, 2, True, (None, -0.75, None, -0.25)
+        "global", "grid", (1, 3), -0.5, intervals, 0.0321, "undecided", 4, 2, True, (None, -0.75, None, -0.25)
     )
     assert comparison_as_json(dataclasses.replace(quickstart(), pairs=(pair,)))["pairwise"] == [
         {
@@ -159,7 +169,13 @@ def test_a_pair_is_given_whole() -> None:
             "difference": -0.5,
             "low": -1.25,
             "high": 0.75,
-            "p_value": 0.0321,
+            "about": "on this test set",
+            "intervals": [
+                {"about": "on this test set", "low": -1.25, "high": 0.75, "confidence": 0.975},
+                {"about": "on new examples", "low": -1.0, "high": 0.5, "confidence": 0.975},
+            ],
+            "confirmed": True,
+            "p_not_worse": 0.0321,
             "verdict": "undecided",
             "more_seeds": 4,
             "dropped": 2,

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.inference import Interval
+from ctkd_study.analysis.pairs import PairedDifference
 from ctkd_study.analysis.strategies import Cost, evaluate
-from ctkd_study.analysis.verdict import Comparison, Mean, PairedDifference, TeacherFacts, compare
+from ctkd_study.analysis.verdict import Comparison, Mean, TeacherFacts, compare
 from ctkd_study.report import columns
 from tests.support.comparisons import CASES
 from tests.support.tabulated import arm, failed, question, trial
@@ -24,7 +26,19 @@ def by_hand(**fields: Any) -> Comparison:
     asked = question(seeds=(0, 1, 2), price_per_device_hour=2.0, currency="EUR", **fields)
     found = compare(asked, evaluate(arms, asked.seeds, results, "validation"))
     grid, curriculum = found.summaries
-    made_up = PairedDifference("global", "grid", (1,), -0.5, -1.25, 0.75, 0.0321, "not_worse", 0, 1, False, ())
+    made_up = PairedDifference(
+        "global",
+        "grid",
+        (1,),
+        -0.5,
+        (Interval("on this test set", -1.25, 0.75, 0.025),),
+        0.0321,
+        "not_worse",
+        0,
+        1,
+        False,
+        (),
+    )
     return dataclasses.replace(
         found,
         summaries=(
@@ -51,8 +65,8 @@ def by_hand(**fields: Any) -> Comparison:
 
 def test_the_narrow_tables() -> None:
     accuracy = columns.table(by_hand(), "accuracy", "narrow")
-    assert accuracy.titles == ("strategy", "validation, %", "test, %", "minus grid", "verdict")
-    assert accuracy.is_text == (True, False, False, False, False)
+    assert accuracy.titles == ("strategy", "selected on", "test, %", "minus grid", "verdict")
+    assert accuracy.is_text == (True, False, False, False, True)
     assert accuracy.rows == (
         ("grid", "91.00 ± 0.50", "92.00 ± 0.25", "", ""),
         ("global*†", "89.50", "-", "-0.50 (-1.25 to +0.75)", "not worse"),
@@ -69,8 +83,16 @@ def test_the_narrow_tables() -> None:
 def test_the_wide_tables() -> None:
     accuracy = columns.table(by_hand(), "accuracy", "wide")
     assert accuracy.caption == CAPTION
-    assert accuracy.titles == ("strategy", "validation", "test", "minus grid", "p", "verdict", "kept, by seed")
-    assert accuracy.is_text == (True, False, False, False, False, False, True)
+    assert accuracy.titles == (
+        "strategy",
+        "validation (selected on)",
+        "test",
+        "minus grid",
+        "p (not worse)",
+        "verdict",
+        "kept, by seed",
+    )
+    assert accuracy.is_text == (True, False, False, False, False, True, True)
     assert accuracy.rows == (
         ("grid", "91.00 ± 0.50", "92.00 ± 0.25", "", "", "", "T=8 x2, T=2 x1"),
         ("global*†", "89.50", "-", "-0.50 (-1.25 to +0.75)", "0.032", "not worse", ""),
@@ -127,7 +149,7 @@ def test_the_objects_of_json() -> None:
 @pytest.mark.parametrize("layout", ["narrow", "wide"])
 def test_columns_without_a_value_are_left_out(layout: columns.Layout) -> None:
     paper = columns.table(CASES["paper"], "accuracy", layout)
-    assert not {"minus grid", "p", "verdict"} & set(paper.titles)
+    assert not {"minus grid", "p (not worse)", "verdict"} & set(paper.titles)
     assert "USD" in columns.table(CASES["quickstart"], "cost", layout).titles
     assert "USD" not in columns.table(CASES["paper"], "cost", layout).titles
 
@@ -140,7 +162,7 @@ def test_what_there_is_not_is_a_dash_in_tables_and_null_in_json() -> None:
     unpriced = dataclasses.replace(by_hand().summaries[0], money=None)
     found = columns.table(dataclasses.replace(by_hand(), summaries=(unpriced,)), "cost", "narrow")
     assert found.rows[0][6] == "-"
-    undecided = dataclasses.replace(by_hand().pairs[0], low=None, high=None, p_value=None, verdict="undecided")
+    undecided = dataclasses.replace(by_hand().pairs[0], intervals=(), p_not_worse=None, verdict="undecided")
     found = columns.table(dataclasses.replace(by_hand(), pairs=(undecided,)), "accuracy", "wide")
     assert found.rows[1][3:6] == ("-0.50", "-", "undecided")
 

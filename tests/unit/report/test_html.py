@@ -113,7 +113,7 @@ def test_a_page_without_figures() -> None:
         '<p class="verdict">No verdict for quickstart yet: no seed has all trials of two strategies.</p>\n'
         '<h2>Strategies</h2>\n<div class="scroll"><table>\n'
         "<caption>Top-1 accuracy in percent: mean over seeds, with its 95 % interval</caption>\n"
-        '<thead><tr><th scope="col">strategy</th><th scope="col">validation</th><th scope="col">test</th>'
+        '<thead><tr><th scope="col">strategy</th><th scope="col">validation (selected on)</th><th scope="col">test</th>'
         '<th scope="col" class="text">kept, by seed</th></tr></thead>\n<tbody>\n'
         '<tr><th scope="row">grid</th><td>-</td><td>-</td><td class="text">-</td></tr>\n</tbody>\n</table></div>\n'
         '<div class="scroll"><table>\n<caption>Cost of carrying a strategy out once, and its ratio to grid</caption>\n'
@@ -131,8 +131,9 @@ def test_a_page_without_figures() -> None:
 def test_each_figure_has_its_title_and_its_caption() -> None:
     text = page(CASES["quickstart"], HISTORIES)
     captions = [
-        "Each strategy minus grid, paired by seed: dots are seeds, the bar is the 95 % interval of the mean. An "
-        "interval right of the dashed line (-1.5) is not worse, one left of it is worse, one right of 0 is better.",
+        "Each strategy minus grid, paired by seed: dots are seeds, the bar is the interval of the mean that the "
+        "verdict is read off. An interval right of the dashed line (-1.5) is not worse, one left of it is worse, one "
+        "right of 0 is better.",
         "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better.",
         "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T.",
     ]
@@ -144,9 +145,9 @@ def test_each_figure_has_its_title_and_its_caption() -> None:
         True
     ] * 3
     assert text.endswith(
-        "<footer>Verdicts are read off the two-sided 95 % paired t interval over seeds: a one-sided error of 2.5 % at "
-        "one look, for each strategy by itself; they are not adjusted for several strategies. Seeds vary student, "
-        "batch order and views, not split, teacher or test set.</footer>\n</body>\n</html>\n"
+        "<footer>Verdicts are read off paired t intervals over seeds: a one-sided error of 2.5 % at one look, shared "
+        "by the confirmed arms together. Each exploratory arm has an error of its own. The intervals are on this test "
+        "set, with this teacher and split.</footer>\n</body>\n</html>\n"
     )
 
 

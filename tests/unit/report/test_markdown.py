@@ -10,16 +10,16 @@ def test_a_study_of_two_seeds() -> None:
     text = markdown.document(quickstart(2, text="", teacher=None))
     sentence, rest = text.split("\n\n", 2)[1:]
     assert text.startswith("## quickstart\n\n**global against grid (best of 5) is undecided (-0.35), at 0.2 times")
-    assert sentence.endswith("margin 1.5 points.**")
+    assert sentence.endswith("margin 1.5 points; the 2 confirmed arms share a one-sided error of 2.5 %.**")
     assert rest.splitlines() == [
         "Top-1 accuracy in percent: mean over seeds, with its 95 % interval:",
         "",
-        r"| strategy | validation | test | minus grid | p | verdict | kept, by seed |",
-        r"|---|---:|---:|---:|---:|---:|---|",
+        r"| strategy | validation (selected on) | test | minus grid | p (not worse) | verdict | kept, by seed |",
+        r"|---|---:|---:|---:|---:|---|---|",
         r"| grid | 97.00 | 96.30 |  |  |  | T=4 x1, T=8 x1 |",
         r"| global | 97.00 | 95.95 | -0.35 | - | undecided |  |",
         r"| instance | 97.00 | 96.60 | +0.30 | - | undecided |  |",
-        r"| student\_alone | 91.00 | 90.30 | -6.00 | - | undecided |  |",
+        r"| student\_alone | 91.00 | 90.30 | -6.00 | - | undecided (exploratory) |  |",
         "",
         "Cost of carrying a strategy out once, and its ratio to grid:",
         "",

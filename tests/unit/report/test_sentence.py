@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.inference import Interval
+from ctkd_study.analysis.pairs import PairedDifference
 from ctkd_study.analysis.strategies import Cost, evaluate
-from ctkd_study.analysis.verdict import PairedDifference, TeacherFacts, compare
+from ctkd_study.analysis.verdict import TeacherFacts, compare
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import Arm
 from tests.support.comparisons import CASES, until_decided
@@ -17,15 +19,20 @@ BASE = [95.0, 96.0, 97.0, 96.5]
 
 def test_the_sentence_of_the_quickstart() -> None:
     assert sentence(quickstart()) == (
-        "global is not worse than grid (best of 5) by more than 1.5 points (-0.26, 95 % interval -0.49 to -0.04), at "
+        "global is not worse than grid (best of 5) by more than 1.5 points (-0.26, 97.5 % interval -0.53 to +0.01), at "
         "0.2 times the device-seconds and TFLOP. "
-        "instance against grid (best of 5) is undecided (-0.22, 95 % interval -1.56 to +1.11), at 0.2 times the "
-        "device-seconds and TFLOP; about 11 more seeds would tell. "
-        "student_alone is worse than grid (best of 5) by more than 1.5 points (-6.00, 95 % interval -6.04 to -5.96), "
-        "at 0.2 times the device-seconds and TFLOP. "
+        "instance against grid (best of 5) is undecided (-0.22, 97.5 % interval -1.83 to +1.38), at 0.2 times the "
+        "device-seconds and TFLOP; about 16 more seeds would tell, if they are like these (in 8 of 10 such studies). "
+        "Exploratory: student_alone is worse than grid (best of 5) by more than 1.5 points (-6.00, 95 % interval "
+        "-6.04 to -5.96), at 0.2 times the device-seconds and TFLOP. "
         "Data digits, teacher resnet20 (98.1 % on test); 8 seeds, each selecting on 200 validation examples, and "
-        "tested on 797 examples; margin 1.5 points."
+        "tested on 797 examples; margin 1.5 points; the 2 confirmed arms share a one-sided error of 2.5 %; intervals "
+        "on this test set, with this teacher and split."
     )
+
+
+def between(low: float, high: float, error: float = 0.025) -> tuple[Interval, ...]:
+    return (Interval("on this test set", low, high, error),)
 
 
 def said(states: str, given: Arm | None = None, **fields: Any) -> str:
@@ -61,7 +68,7 @@ def test_the_sentence_says_what_it_rests_on(text: str, words: str) -> None:
 
 def test_more_than_two_hundred_seeds_are_named_as_such() -> None:
     wide = strategies({"b": BASE, "a": [125.0, 66.0, 97.0, 96.5]})
-    assert "more than 200 further seeds would be needed to tell" in sentence(
+    assert "seeds differ too much for your margin: 200 more would not tell" in sentence(
         compare(question(seeds=(0, 1, 2, 3)), wide)
     )
 
@@ -86,8 +93,9 @@ def test_different_costs_of_the_two_kinds_are_both_named() -> None:
 
 ENDING = (
     ". Data digits, teacher resnet20 (98.1 % on test); 4 seeds, each selecting on 200 validation examples, and tested "
-    "on 797 examples; margin 1.5 points."
+    "on 797 examples; margin 1.5 points"
 )
+LIMITS = "; intervals on this test set, with this teacher and split."
 
 
 @pytest.mark.parametrize(
@@ -98,39 +106,51 @@ ENDING = (
             {"verdict": "not_worse"},
             "a is not worse than b by more than 1.5 points (+1.00, 95 % interval +0.50 to +1.50)",
         ),
+        (
+            {"verdict": "slightly_worse"},
+            "a is worse than b, but by less than 1.5 points (+1.00, 95 % interval +0.50 to +1.50)",
+        ),
+        (
+            {"confirmed": False, "intervals": between(-1.0, 2.5, 0.025 / 3)},
+            "Exploratory: a is better than b (+1.00, 98.3 % interval -1.00 to +2.50)",
+        ),
         ({"verdict": "worse"}, "a is worse than b by more than 1.5 points (+1.00, 95 % interval +0.50 to +1.50)"),
-        ({"low": None, "high": None}, "a is better than b (+1.00)"),
+        ({"intervals": ()}, "a is better than b (+1.00)"),
         ({"difference": None}, "a is better than b"),
     ],
 )
 def test_a_clause_says_verdict_difference_and_interval(changes: dict[str, Any], clause: str) -> None:
-    pair = PairedDifference("a", "b", (0, 1, 2, 3), 1.0, 0.5, 1.5, 0.01, "better", 0, 0, False, ())
+    pair = PairedDifference("a", "b", (0, 1, 2, 3), 1.0, between(0.5, 1.5), 0.01, "better", 0, 0, False, ())
     found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
     found = dataclasses.replace(found, pairs=(dataclasses.replace(pair, **changes),))
-    assert sentence(found) == f"{clause}, at 1 times the device-seconds and TFLOP{ENDING}"
+    ending = ENDING + (LIMITS if found.pairs[0].intervals else ".")
+    assert sentence(found) == f"{clause}, at 1 times the device-seconds and TFLOP{ending}"
     bare = tuple(dataclasses.replace(summary, cost_ratio=None) for summary in found.summaries)
-    assert sentence(dataclasses.replace(found, summaries=bare)) == clause + ENDING
+    assert sentence(dataclasses.replace(found, summaries=bare)) == clause + ending
+
+
+LIKE_THESE = "would tell, if they are like these (in 8 of 10 such studies)"
 
 
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"more_seeds": 11}, "about 11 more seeds would tell"),
-        ({"more_seeds": 1}, "about 1 more seed would tell"),
-        ({}, "more than 200 further seeds would be needed to tell"),
-        ({"seeds": (0, 1, 2), "more_seeds": 11}, "about 11 more seeds would tell"),
+        ({"more_seeds": 11}, f"about 11 more seeds {LIKE_THESE}"),
+        ({"more_seeds": 1}, f"about 1 more seed {LIKE_THESE}"),
+        ({}, "seeds differ too much for your margin: 200 more would not tell"),
+        ({"difference": -0.76}, "the difference is about as large as your margin: 200 more would not tell"),
+        ({"seeds": (0, 1, 2), "more_seeds": 11}, f"about 11 more seeds {LIKE_THESE}"),
         ({"seeds": (0, 1), "more_seeds": 11}, "an interval needs at least 3 seeds"),
         ({"dropped": 2, "too_many_dropped": True}, "2 of 6 seeds had nothing left to select"),
         ({"seeds": (), "dropped": 1, "too_many_dropped": True}, "1 of 1 seed had nothing left to select"),
     ],
 )
 def test_what_is_undecided_says_what_would_tell(changes: dict[str, Any], what: str) -> None:
-    pair = PairedDifference("a", "b", (0, 1, 2, 3), 1.0, -2.5, 4.5, 0.5, "undecided", None, 0, False, ())
+    pair = PairedDifference("a", "b", (0, 1, 2, 3), 1.0, between(-2.5, 4.5), 0.5, "undecided", None, 0, False, ())
     found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
     text = sentence(dataclasses.replace(found, pairs=(dataclasses.replace(pair, **changes),)))
-    assert text.startswith(
-        "a against b is undecided (+1.00, 95 % interval -2.50 to +4.50), at 1 times the device-seconds"
-    )
+    difference = f"{changes.get('difference', 1.0):+.2f}, 95 % interval -2.50 to +4.50"
+    assert text.startswith(f"a against b is undecided ({difference}), at 1 times the device-seconds")
     assert f" and TFLOP; {what}. " in text
 
 
@@ -174,9 +194,12 @@ def test_numbers_of_seeds_that_differ_are_a_range_and_a_look_may_be_interim() ->
 def test_arms_are_described_and_the_teacher_is_named_as_far_as_known() -> None:
     both = arm("a", "a", "c", overrides_student=True, overrides_epochs=True)
     assert said("....", both).startswith("a (best of 2, another student, other epochs) is better than b (+2.07, 95 % ")
-    ending = "; 4 seeds, each selecting on 200 validation examples, and tested on 797 examples; margin 1.5 points."
-    assert said("....", teacher=TeacherFacts("vgg13")).endswith(f". Data digits, teacher vgg13{ending}")
-    assert said("....", teacher=None).endswith(f". Data digits{ending}")
+    limits = "on 797 examples; margin 1.5 points; intervals on this test set, with this"
+    ending = f"; 4 seeds, each selecting on 200 validation examples, and tested {limits}"
+    assert said("....", teacher=TeacherFacts("vgg13")).endswith(
+        f". Data digits, teacher vgg13{ending} teacher and split."
+    )
+    assert said("....", teacher=None).endswith(f". Data digits{ending} split.")
 
 
 # -- seeds that are added until it is decided ------------------------------------------------------------------------
@@ -187,7 +210,7 @@ def test_arms_are_described_and_the_teacher_is_named_as_far_as_known() -> None:
     [
         ({"seeds": 7}, "-3.49 to +4.49), at 0.5 times the device-seconds and TFLOP; the next look is at 8 seeds."),
         ({"seeds": 4}, "undecided (+0.25), at 0.5 times the device-seconds and TFLOP; the first look is at 5 seeds."),
-        ({"seeds": 20}, "instance is not worse than grid (best of 2) by more than 1.5 points (+0.38, repeated 95 % "),
+        ({"seeds": 20}, "instance is not worse than grid (best of 2) by more than 1.5 points (+0.38, repeated 97.5 % "),
         ({"seeds": 20}, "TFLOP; decided at look 9 of at most 16."),
         ({"looks": (5, 6, 7)}, "; given up at look 2 of 3: a decision by 7 seeds had a chance below 10 %."),
         ({"looks": (5, 7)}, "; not decided at any of the 2 looks, the last at 7 seeds."),

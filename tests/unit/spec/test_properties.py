@@ -212,7 +212,7 @@ EPOCHS = st.lists(st.integers(1, 300), min_size=1, max_size=4, unique=True)
 )
 def test_what_is_tried_is_the_product(values: list[float], epochs: list[int], seeds: list[int]) -> None:
     block = {"temperature": {"kind": "fixed", "value": {"grid": values}}, "recipe": {"epochs": {"grid": epochs}}}
-    spec = from_mapping({**BASE, "seeds": seeds, "arms": {"a": block}})
+    spec = from_mapping({**BASE, "seeds": seeds, "confirm": None, "arms": {"a": block}})
     tried = [
         (setting.config.temperature.plain()["value"], setting.config.recipe.epochs)
         for setting in spec.settings()
@@ -244,7 +244,9 @@ def test_keys_do_not_depend_on_the_order_of_keys(kind: str, learned: str) -> Non
         "recipe": {"lr": 0.25, "epochs": 4},
     }
     backwards = {key: dict(reversed(list(value.items()))) for key, value in reversed(block.items())}
-    one, other = (from_mapping({**BASE, "arms": {"a": arm}}).settings()[0] for arm in (block, backwards))
+    one, other = (
+        from_mapping({**BASE, "confirm": None, "arms": {"a": arm}}).settings()[0] for arm in (block, backwards)
+    )
     assert one == other
 
 

@@ -111,6 +111,7 @@ FAULTS: dict[str, tuple[dict[int, str], Expected]] = {
     "no seeds": ({7: "seeds: []"}, [(7, "seeds", "but got []")]),
     "fractional seeds": ({7: "seeds: [0.5]"}, [(7, "seeds", "but got [0.5]")]),
     "fewer planned": ({11: "seeds_planned: 2"}, [(11, "seeds_planned", "at least the number of seeds, 3, but got 2")]),
+    "confirm": ({11: "confirm: [for]"}, [(11, "confirm", "must be some of the arms: four; did you mean 'four'?")]),
     "baseline": ({11: "baseline: for"}, [(11, "baseline", "must be one of the arms: four; did you mean 'four'?")]),
     "later: search": ({11: "search: {by: tpe}"}, [(11, "search", "unknown key")]),
     "later: workers": ({11: "resources: {workers: 2}"}, [(11, "resources.workers", "unknown key")]),

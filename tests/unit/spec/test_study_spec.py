@@ -56,6 +56,7 @@ def test_the_same_study_in_python() -> None:
             "distiller": {"name": "kd"},
             "seeds": range(8).stop,
             "margin": 1.5,
+            "confirm": ["global"],
             "arms": {
                 "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}},
                 "global": {"temperature": {"kind": "global"}, "curriculum": curriculum},

@@ -1,0 +1,154 @@
+"""A strategy minus the baseline, paired by seed: difference, intervals, verdict, and what would decide it."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+
+from ctkd_study.analysis import inference
+from ctkd_study.analysis.sequential import Decision, Decisions
+from ctkd_study.analysis.strategies import Strategy
+
+_MOST_DROPPED = 0.10
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedDifference:
+    """A strategy minus the baseline, over the seeds that both have."""
+
+    a: str
+    b: str
+    """The baseline."""
+    seeds: tuple[int, ...]
+    difference: float | None
+    """Mean of a - b over seeds, percent points."""
+    intervals: tuple[inference.Interval, ...]
+    """Of the mean difference; none below three seeds. The verdict is read off the widest, ``interval``."""
+    p_not_worse: float | None
+    """One-sided test of "worse by the margin or more"; None where the interval gives none."""
+    verdict: inference.Verdict
+    more_seeds: int | None
+    """How many more would decide with a chance of 80 %; 0 where it is decided; None beyond 200."""
+    dropped: int
+    """Seeds at which one of the two had nothing left to select."""
+    too_many_dropped: bool
+    """More than a tenth: the other seeds no longer describe the pair, which is undecided."""
+    per_seed: tuple[float | None, ...]
+    """Differences, in the order of the study's seeds; None where a seed is not in the pair."""
+    confirmed: bool = True
+    """Whether the pair shares the error of the verdict with the others; else it is exploratory."""
+    anytime: tuple[float, float] | None = None
+    """An interval that holds however often somebody looks; None where there are too few seeds for one."""
+    decision: Decision | None = None
+    """The looks, in a study that adds seeds until this pair is decided: interval and verdict are those of the last."""
+
+    @property
+    def interval(self) -> inference.Interval | None:
+        """What the verdict is read off."""
+        return inference.widest(self.intervals)
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of ``interval``."""
+        return None if self.interval is None else self.interval.low
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of ``interval``."""
+        return None if self.interval is None else self.interval.high
+
+
+def paired_difference(
+    strategy: Strategy,
+    baseline: Strategy,
+    margin: float,
+    test: int | None = None,
+    error: float = inference.ERROR,
+    confirmed: bool = True,
+) -> PairedDifference:
+    """A strategy minus the baseline, paired by seed.
+
+    Args:
+        strategy: a; its replicates give the order of the seeds.
+        baseline: b; it has the same seeds.
+        margin: percent points, above 0.
+        test: how many test examples there are; where all differences are equal, the interval is as wide as the rounding
+            of two accuracies to whole examples.
+        error: one-sided, of each interval.
+        confirmed: whether the pair is one of those that share the error of the verdict.
+    """
+    per_seed: dict[int, float | None] = {}
+    theirs_by_seed = {replicate.seed: replicate for replicate in baseline.replicates}
+    dropped = 0
+    for ours in strategy.replicates:
+        theirs = theirs_by_seed[ours.seed]
+        per_seed[ours.seed] = None
+        if ours.test_top1 is not None and theirs.test_top1 is not None:
+            per_seed[ours.seed] = ours.test_top1 - theirs.test_top1
+        elif ours.complete and theirs.complete:
+            dropped += 1
+    paired = {seed: difference for seed, difference in per_seed.items() if difference is not None}
+    differences, floor = list(paired.values()), math.sqrt(2) * inference.rounding(test)
+    mean = statistics.fmean(differences) if differences else None
+    intervals = inference.intervals(differences, error, floor)
+    interval = inference.widest(intervals)
+    verdict: inference.Verdict = (
+        "undecided" if interval is None else inference.decide(interval.low, interval.high, margin)
+    )
+    more: int | None = 0
+    too_many = dropped > _MOST_DROPPED * (dropped + len(paired))
+    if too_many:
+        # The seeds at which it did not fail do not describe a strategy that often fails, however many there are.
+        verdict, more = "undecided", None
+    elif verdict == "undecided":
+        more = inference.more_seeds(differences, margin, floor, error)
+    return PairedDifference(
+        a=strategy.name,
+        b=baseline.name,
+        seeds=tuple(paired),
+        difference=mean,
+        intervals=intervals,
+        p_not_worse=None if interval is None or mean is None else inference.p_not_worse(mean, interval, margin),
+        verdict=verdict,
+        more_seeds=more,
+        dropped=dropped,
+        too_many_dropped=too_many,
+        per_seed=tuple(per_seed.values()),
+        confirmed=confirmed,
+        anytime=inference.anytime_interval(differences, floor),
+    )
+
+
+def as_looked_at(pair: PairedDifference, decisions: Decisions, margin: float, seeds: Sequence[int]) -> PairedDifference:
+    """Return the pair as the last look saw it; without a look, there is no interval yet.
+
+    Args:
+        pair: over all seeds that have ended.
+        decisions: the looks that were taken.
+        margin: percent points; the rule's, or another one that somebody asks for.
+        seeds: of the study, in their order.
+    """
+    decision = decisions.by_arm.get(pair.a)
+    if decision is None:
+        return pair
+    more = 0 if decision.state == "decided" else None
+    found = dataclasses.replace(
+        pair, decision=decision, intervals=(), verdict="undecided", p_not_worse=None, more_seeds=more
+    )
+    if not decision.looks:
+        return found
+    look = decision.looks[-1]
+    verdict = look.verdict
+    if margin != decisions.rule.margin and not pair.too_many_dropped:
+        verdict = inference.decide(look.low, look.high, margin)
+    return dataclasses.replace(
+        found,
+        seeds=tuple(seed for seed in seeds[: look.seeds] if seed in pair.seeds),
+        difference=look.difference,
+        intervals=(
+            ()
+            if look.low is None or look.high is None
+            else (inference.Interval("on this test set", look.low, look.high, decisions.rule.error),)
+        ),
+        verdict=verdict,
+    )
