@@ -6,6 +6,7 @@ the driver's process group reaches the driver alone.
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -41,9 +42,16 @@ def _session(leader: int) -> list[int]:
     return found
 
 
-def main(connection: Connection, address: str | None, driver: int) -> None:
-    """Run a launch's trials; ``driver`` is the process that started this one."""
-    threading.Thread(target=_watch, args=(driver, address is None), daemon=True).start()
+def main(connection: Connection, address: str | None, driver: int, scratch: str) -> None:
+    """Run a launch's trials.
+
+    Args:
+        connection: to the driver.
+        address: of a running cluster; None starts one on this machine.
+        driver: the process that started this one.
+        scratch: a folder for what nobody reads; the driver removes it, or this process if the driver is gone.
+    """
+    threading.Thread(target=_watch, args=(driver, address is None, scratch), daemon=True).start()
     desk, ended = caller(connection), Ended()
     with contextlib.ExitStack() as session:
         try:
@@ -53,7 +61,7 @@ def main(connection: Connection, address: str | None, driver: int) -> None:
 
             brief = desk.brief()
             session.enter_context(ray_session(address))
-            run_trials(desk, brief)
+            run_trials(desk, brief, scratch)
         except (EOFError, BrokenPipeError):
             return  # the driver is gone
         except BaseException as error:  # the driver says what it was
@@ -64,7 +72,7 @@ def main(connection: Connection, address: str | None, driver: int) -> None:
     connection.send(ended)
 
 
-def _watch(driver: int, is_local: bool) -> None:
+def _watch(driver: int, is_local: bool, scratch: str) -> None:
     """End this process and all of Ray's when the driver is gone, or one of the servers of a local Ray."""
     servers: dict[psutil.Process, str] = {}
     while os.getppid() == driver:
@@ -76,6 +84,7 @@ def _watch(driver: int, is_local: bool) -> None:
                 print(f"Ray's {', '.join(dead)} died", file=sys.stderr, flush=True)
                 break
     end_session(os.getpid())
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
@@ -94,6 +103,6 @@ def _name(process: psutil.Process) -> str:
 
 
 if __name__ == "__main__":
-    _, descriptor, where, parent = sys.argv
+    _, descriptor, where, parent, folder = sys.argv
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    main(Connection(int(descriptor)), where or None, int(parent))
+    main(Connection(int(descriptor)), where or None, int(parent), folder)

@@ -86,8 +86,9 @@ class _RayProcess:
         self._connection: Connection = ours
         self._is_local = address is None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
+        self._scratch = tempfile.TemporaryDirectory(prefix="ctkd-study-")  # removed by `end`
         self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), address or "", str(os.getpid())],
+            [*command, str(theirs.fileno()), address or "", str(os.getpid()), self._scratch.name],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
@@ -132,6 +133,7 @@ class _RayProcess:
             self._process.kill()
         self._process.wait()
         self._errors.close()
+        self._scratch.cleanup()
 
     def _last_words(self) -> str:
         self._errors.seek(0)

@@ -1,7 +1,6 @@
 """Runs trials with Ray Tune, in the current Ray session."""
 
 import operator
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,12 +20,13 @@ from trainables.trainable import CTKDTrainable
 _ASK_SECONDS = 0.25
 
 
-def run_trials(desk: Desk, brief: Brief) -> None:
+def run_trials(desk: Desk, brief: Brief, scratch: str) -> None:
     """Run the trials of a launch, and before them what makes their teachers ready.
 
     Args:
         desk: the driver's.
         brief: what there is to do.
+        scratch: a folder for what Tune keeps of its own.
 
     Raises:
         ClusterError: no node has what a trial asks for, or the need of GPU memory can't be measured.
@@ -42,28 +42,26 @@ def run_trials(desk: Desk, brief: Brief) -> None:
     desk.devices(place.devices(gpu))
     health = NodeHealth(nodes)
     events = TuneEvents(desk, helpers, health)
-    with tempfile.TemporaryDirectory(prefix="ctkd-study-") as nothing_of_worth:
-        tune.Tuner(
-            tune.with_resources(CTKDTrainable, {"cpu": brief.cpu, "gpu": gpu}),
-            tune_config=tune.TuneConfig(
-                search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency, health.avoided),
-                scheduler=InOrder(helpers.released, events.hung),
-                reuse_actors=True,
-                trial_name_creator=operator.attrgetter("trial_id"),
-                trial_dirname_creator=operator.attrgetter("trial_id"),
-            ),
-            run_config=tune.RunConfig(
-                name=brief.study,
-                # What Tune keeps of its own; nobody reads it.
-                storage_path=nothing_of_worth,
-                verbose=0,
-                callbacks=[events],
-                stop=Stop(desk.stopping),
-                # A trial that was interrupted is still due: the queue hands it out again.
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            ),
-        ).fit()
+    tune.Tuner(
+        tune.with_resources(CTKDTrainable, {"cpu": brief.cpu, "gpu": gpu}),
+        tune_config=tune.TuneConfig(
+            search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency, health.avoided),
+            scheduler=InOrder(helpers.released, events.hung),
+            reuse_actors=True,
+            trial_name_creator=operator.attrgetter("trial_id"),
+            trial_dirname_creator=operator.attrgetter("trial_id"),
+        ),
+        run_config=tune.RunConfig(
+            name=brief.study,
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[events],
+            stop=Stop(desk.stopping),
+            # A trial that was interrupted is still due: the queue hands it out again.
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    ).fit()
     if helpers.fault:
         raise TeacherError(helpers.fault)
 

@@ -49,7 +49,10 @@ def test_5000_trials_in_three_launches(command: Command, temporary: Path) -> Non
             assert not left, left
     statuses = [checkpoint.manifest.status for checkpoint in command.trials().values()]
     assert statuses == ["finished"] * TRIALS
-    assert {path.name for path in temporary.iterdir()} <= {"ray"}, "only Ray's logs stay"
+    left = [
+        path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor_")
+    ]  # torch's own cache
+    assert left == ["ray"], "only Ray's logs stay"
     assert sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file()) < 100e6
 
 

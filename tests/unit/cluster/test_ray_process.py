@@ -29,7 +29,7 @@ driver = os.getppid()
 for name in {servers!r}:
     subprocess.Popen([name, "600"], executable={folder!r} + "/" + name)
 subprocess.Popen([sys.executable, "-c", "import os, time; os.setpgid(0, 0); time.sleep(600)"])
-threading.Thread(target=ray_process._watch, args=(driver, {is_local!r}), daemon=True).start()
+threading.Thread(target=ray_process._watch, args=(driver, {is_local!r}, {scratch!r}), daemon=True).start()
 time.sleep(600)
 """
 
@@ -58,7 +58,10 @@ class Started:
     def __init__(self, folder: Path, servers: tuple[str, ...], is_local: bool) -> None:
         for name in servers:
             (folder / name).symlink_to("/bin/sleep")
-        (folder / "leader.py").write_text(LEADER.format(folder=str(folder), servers=servers, is_local=is_local))
+        self.folder = folder
+        (folder / "leader.py").write_text(
+            LEADER.format(folder=str(folder), servers=servers, is_local=is_local, scratch=str(folder / "scratch"))
+        )
         (folder / "driver.py").write_text(DRIVER.format(leader=str(folder / "leader.py")))
         self.driver = subprocess.Popen(
             [sys.executable, str(folder / "driver.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -92,9 +95,12 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
 def test_all_ends_with_the_driver(started: Callable[..., Started]) -> None:
     one = started("raylet")
+    scratch = one.folder / "scratch"
+    (scratch / "of-tune").mkdir(parents=True)
     one.driver.kill()
     one.driver.wait()
     awaited(lambda: not session(one.leader), 5)
+    assert not scratch.exists(), "what nobody reads is left"
 
 
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])

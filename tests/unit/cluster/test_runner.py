@@ -116,8 +116,9 @@ def launched(tmp_path: Path) -> Iterator[Callable[[str], Launch]]:
 def test_a_process_that_is_done_is_ended(launched: Callable[[str], Launch]) -> None:
     launch = launched(PULL + END)
     launch.run()
-    ((_, address, driver),) = launch.starts
+    ((_, address, driver, scratch),) = launch.starts
     assert (address, driver) == ("", str(os.getpid()))
+    assert not Path(scratch).exists()
     assert launch.queue.running == {launch.ids[0]}, "the launch asks the record what became of it"
 
 
