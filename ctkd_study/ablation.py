@@ -81,7 +81,7 @@ def run(study: Study, options: argparse.Namespace, measured: Sequence[str], runn
     if outcome.unfinished:
         return outcome
     comparison = study.compare(options.storage, state=outcome.state)
-    show(comparison, console, study.histories(options.storage, state=outcome.state))
+    show(comparison, console)
     found = finished_trials([trial for trial in outcome.plan.trials if trial.arm in measured], outcome.manifests)
     if not found:
         print(f"\nNo trial of {', '.join(measured)} has finished, so there are no effects.")

@@ -139,7 +139,7 @@ def run(
     show_outcome(outcome, console)
     if not outcome.unfinished:
         found = loaded.compare(storage, state=outcome.state)
-        show(found, console, loaded.histories(storage, state=outcome.state))
+        show(found, console)
     return outcome.exit_status
 
 
@@ -237,20 +237,20 @@ def compare(
         else:
             report.show_across(across, Console())
         return
-    comparison, histories = loaded[0].compare(storage, **asked), loaded[0].histories(storage)
+    comparison = loaded[0].compare(storage, **asked)
     replays = loaded[0].replays(comparison, storage) if as_json or html is not None or markdown is not None else []
     if html is not None:
         from ctkd_study.report.html import page
 
-        _write("--html", html, page(comparison, histories, replays))
+        _write("--html", html, page(comparison, loaded[0].histories(storage), replays))
     if markdown is not None:
-        _write("--markdown", markdown, report.comparison_as_markdown(comparison, histories, replays))
+        _write("--markdown", markdown, report.comparison_as_markdown(comparison, replays))
     if as_json:
         bank = loaded[0].bank(storage)
         facts = dataclasses.asdict(bank) if bank is not None else None
         click.echo(json.dumps(report.comparison_as_json(comparison, facts, replays), indent=1, allow_nan=False))
     else:
-        report.show(comparison, Console(), histories)
+        report.show(comparison, Console())
 
 
 def _write(option: str, file: str, text: str) -> None:

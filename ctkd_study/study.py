@@ -21,6 +21,7 @@ from ctkd_study.analysis import (
     across,
     compare,
     evaluate,
+    remarks,
     replays,
 )
 from ctkd_study.cluster import RayRunner, check_address, this_machine
@@ -225,6 +226,7 @@ class Study:
             data=getattr(spec.data, "name", ""),
             validation=spec.data.validation,
             test=next((m.test_examples for m in state.manifests.values() if m.test_examples), None),
+            chance=next((m.chance for m in state.manifests.values() if m.chance is not None), None),
             teacher=facts,
             seeds_planned=spec.until.seeds if spec.until is not None else spec.seeds_planned,
             baseline=baseline or spec.baseline,
@@ -238,6 +240,8 @@ class Study:
         reach = found.reach if found is not None else {}
         strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, teacher_cost, reach)
         comparison = compare(question, strategies, found)
+        said = remarks(comparison, self.histories(state=state))
+        comparison = dataclasses.replace(comparison, remarks=said)
         seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)
         looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in comparison.pairs}) if seen else 0
         return dataclasses.replace(comparison, looks=looks, sentence=sentence(comparison))

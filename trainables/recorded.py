@@ -158,7 +158,17 @@ class RecordedTrial:
             manifest = describe(self._config, rows, None, status="failed", reason=reason, starts=starts)
             if run.origin is not None:
                 # Nothing was trained since: what has changed since is not part of the record.
-                kept = ("fingerprint", "config", "data", "teacher", "summary", "machine", "remarks", "test_examples")
+                kept = (
+                    "fingerprint",
+                    "config",
+                    "data",
+                    "teacher",
+                    "summary",
+                    "machine",
+                    "remarks",
+                    "test_examples",
+                    "chance",
+                )
                 manifest = manifest.model_copy(update={name: getattr(run.origin.manifest, name) for name in kept})
             contents = Contents(rows, {})
         run.save(manifest.model_copy(update={"traceback": traceback}), contents)

@@ -85,6 +85,7 @@ class Trial:
     def manifest(self) -> Manifest:
         """Describe the trial as it stands."""
         selected = self.trainer.selected
+        labels = self.trainer.materials.arrays.test_labels
         manifest = describe(
             self.config,
             self.rows,
@@ -92,7 +93,8 @@ class Trial:
             status=self.status,
             reason=self.reason,
             starts=self.starts,
-            test_examples=len(self.trainer.materials.arrays.test_labels),
+            test_examples=len(labels),
+            chance=100 * float(labels.bincount().max()) / len(labels),
             machine=machine(self.device),
             remarks=self.remarks,
             **dataclasses.asdict(self.trainer.materials.inputs),

@@ -13,6 +13,7 @@ from ctkd_study.analysis.families import confirmed_arms, default_baseline
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Interval, Verdict
 from ctkd_study.analysis.pairs import PairedDifference, paired_difference
+from ctkd_study.analysis.remarks import remarks
 from ctkd_study.analysis.replays import Replay, ReplayDifference, replays
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
@@ -21,6 +22,7 @@ from ctkd_study.analysis.verdict import (
     Comparison,
     Mean,
     Question,
+    Remark,
     StrategySummary,
     TeacherFacts,
     compare,
@@ -28,8 +30,8 @@ from ctkd_study.analysis.verdict import (
 
 __all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED", "SIGNIFICANT"]
 __all__ += ["VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions", "Design", "Effect"]
-__all__ += ["FinishedTrial", "Interval", "Look", "Mean", "PairedDifference", "Prospect", "Question", "Replay"]
-__all__ += ["ReplayDifference", "Rule", "Share", "Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary"]
-__all__ += ["StudyDesign", "TeacherFacts", "Verdict", "across", "compare", "components", "confirmed_arms"]
-__all__ += ["default_baseline", "design", "effects", "evaluate", "finished_trials", "follow", "importances"]
-__all__ += ["paired_difference", "replays", "shares"]
+__all__ += ["FinishedTrial", "Interval", "Look", "Mean", "PairedDifference", "Prospect", "Question", "Remark"]
+__all__ += ["Replay", "ReplayDifference", "Rule", "Share", "Shares", "Spread", "Strategy", "StrategyAcross"]
+__all__ += ["StrategySummary", "StudyDesign", "TeacherFacts", "Verdict", "across", "compare", "components"]
+__all__ += ["confirmed_arms", "default_baseline", "design", "effects", "evaluate", "finished_trials", "follow"]
+__all__ += ["importances", "paired_difference", "remarks", "replays", "shares"]

@@ -8,6 +8,7 @@ adding seeds raises it. The interval assumes that differences between seeds are 
 import dataclasses
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
@@ -16,6 +17,16 @@ from ctkd_study.analysis.sequential import Decisions, Rule
 from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
 from ctkd_study.errors import StudyError
 from ctkd_study.spec import Published
+
+#: What a remark is about; ``analysis/remarks.py`` has the rules.
+RemarkKind = Literal[
+    "teacher_guesses",
+    "teacher_not_better",
+    "teacher_no_help",
+    "student_guesses",
+    "grid_end",
+    "temperature_bound",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +41,8 @@ class TeacherFacts:
     may_have_seen_validation: bool = False
     number: int = 1
     """How many teachers there are: one for each group of seeds where the teacher or the split varies."""
+    worst_top1: float | None = None
+    """The lowest test accuracy of a teacher."""
 
     @property
     def cost_of_one(self) -> Cost:
@@ -62,6 +75,8 @@ class Question:
     published: Published | None = None
     published_differs: tuple[str, ...] = ()
     """How the study differs from the published experiments, in words."""
+    chance: float | None = None
+    """Percent of the test examples that are of the most frequent class, where that is known."""
 
     @property
     def final_seeds(self) -> int:
@@ -94,6 +109,19 @@ class StrategySummary:
 
 
 @dataclasses.dataclass(frozen=True)
+class Remark:
+    """Something to know before the verdict is read."""
+
+    kind: RemarkKind
+    about: str
+    """The arm, or ``teacher``."""
+    text: str
+    """A sentence."""
+    grave: bool = False
+    """Whether the verdict means nothing until it is explained; the verdict's sentence then says so."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
     """All strategies side by side."""
 
@@ -108,6 +136,8 @@ class Comparison:
     """Whether a pair has fewer seeds than the final look will, or is to get more."""
     looks: int = 0
     """How many different numbers of seeds somebody has looked at, this one included."""
+    remarks: tuple[Remark, ...] = ()
+    """What to know before the verdict is read; ``Study.compare`` fills it."""
     sentence: str = ""
     """The verdict in words; ``Study.compare`` fills it."""
     rule: Rule | None = None

@@ -31,6 +31,7 @@ def teacher_facts(state: StudyState) -> TeacherFacts | None:
         statistics.fmean(accuracies) if accuracies else None,
         training + Cost(bank.device_seconds, bank.tflop),
         number=number,
+        worst_top1=min(accuracies, default=None),
     )
 
 

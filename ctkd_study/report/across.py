@@ -69,6 +69,7 @@ def notes(found: Across) -> list[str]:
     margins = {of.question.study: of.question.margin for of in found.comparisons}
     if len(set(margins.values())) > 1:
         said.append(f"The margins differ: {', '.join(f'{margin:g} in {study}' for study, margin in margins.items())}.")
+    said += [f"{of.question.study}, warning: {remark.text}" for of in found.comparisons for remark in of.remarks]
     unfinished = (of.question.study for of in found.comparisons if of.interim)
     said += [f"{name} is not finished: this is an interim look at it." for name in unfinished]
     return [*said, "The notes of a study by itself: compare it alone."]

@@ -40,6 +40,7 @@ def comparison_as_json(
         "teacher": question.teacher and {**dataclasses.asdict(question.teacher), "charged": question.charges_teacher},
         "bank": bank,
         "replays": replay_values(replays),
+        "remarks": [dataclasses.asdict(remark) for remark in comparison.remarks],
         "verdict": sentence(comparison),
     }
 

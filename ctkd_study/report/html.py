@@ -25,6 +25,7 @@ body { margin: 2rem auto; max-width: 56rem; padding: 0 1rem; background: var(--p
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .question { color: var(--quiet); margin: 0 0 1.2rem; }
 .verdict { background: var(--box); border-left: 4px solid #0f8fc4; padding: .8rem 1rem; margin: 0; }
+.warning { border-left: 4px solid #d97706; padding: 0 1rem; margin: .4rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .3rem; }
@@ -48,13 +49,14 @@ def page(comparison: Comparison, histories: Sequence[History] = (), replays: Seq
     parts = [
         f"<h1>{escape(question.study)}</h1>",
         f'<p class="question">{escape(question.text)}</p>' if question.text else "",
+        *(f'<p class="warning">Warning: {escape(remark.text)}</p>' for remark in comparison.remarks),
         f'<p class="verdict">{escape(sentence(comparison))}</p>',
         "<h2>Strategies</h2>",
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
         *_figures(comparison, histories, replays),
         *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
-        _notes((*notes(comparison, histories), *replayed.notes(replays), *published_notes(comparison))),
+        _notes((*notes(comparison), *replayed.notes(replays), *published_notes(comparison))),
         f"<footer>{escape(method(comparison))}</footer>",
     ]
     return _whole(question.study, parts)

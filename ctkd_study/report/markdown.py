@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 
 from ctkd_study.analysis import Across, Comparison, Replay
-from ctkd_study.records import History
 from ctkd_study.report import across, columns
 from ctkd_study.report import replays as replayed
 from ctkd_study.report.literature import published_notes
@@ -14,20 +13,20 @@ from ctkd_study.report.sentence import sentence
 from ctkd_study.safe_text import visible
 
 
-def document(comparison: Comparison, histories: Sequence[History] = (), replays: Sequence[Replay] = ()) -> str:
-    """Return the question, the sentence, the tables and the notes. Whatever comes from a study is escaped.
+def document(comparison: Comparison, replays: Sequence[Replay] = ()) -> str:
+    """Return question, remarks, sentence, tables and notes. Whatever comes from a study is escaped.
 
     Args:
-        histories: of trials with a learned temperature, to say where T sits at a bound.
         replays: of the grids.
     """
     question = comparison.question
-    parts = [f"## {escape(question.study)}", escape(question.text), f"**{escape(sentence(comparison))}**"]
+    warnings = "\n".join(f"- Warning: {escape(remark.text)}" for remark in comparison.remarks)
+    parts = [f"## {escape(question.study)}", escape(question.text), warnings, f"**{escape(sentence(comparison))}**"]
     for part in ("accuracy", "cost"):
         parts += _captioned(columns.table(comparison, part, "wide"))
     if replays:
         parts += _captioned(replayed.table(comparison, replays))
-    found = (*notes(comparison, histories), *replayed.notes(replays), *published_notes(comparison))
+    found = (*notes(comparison), *replayed.notes(replays), *published_notes(comparison))
     parts.append("\n".join(f"- {escape(note)}" for note in found))
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,15 +1,11 @@
 """Caveats: what must not be overlooked when the numbers are read, and the marks at names that point to them."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ctkd_study.analysis import FEWEST_SEEDS, Comparison, PairedDifference, Strategy, TeacherFacts
-from ctkd_study.records import History
 from ctkd_study.report.formatting import count, number
 
 _NAMED_FAILURES = 10
-_AT_BOUND = 0.01
-"""Part of its span within which a temperature counts as sitting at a bound."""
 
 
 def marked_name(strategy: Strategy, teacher: TeacherFacts | None) -> str:
@@ -19,18 +15,14 @@ def marked_name(strategy: Strategy, teacher: TeacherFacts | None) -> str:
     return arm.name + "*" * arm.overrides_student + "†" * arm.overrides_epochs + "‡" * leaky
 
 
-def notes(comparison: Comparison, histories: Sequence[History] = ()) -> list[str]:
-    """Return the caveats of a comparison, strategy by strategy, then those of the study as a whole.
-
-    Args:
-        histories: of trials with a learned temperature; without them, nothing is said about bounds.
-    """
+def notes(comparison: Comparison) -> list[str]:
+    """Return the caveats of a comparison, strategy by strategy, then those of the study as a whole."""
     found: list[str] = []
     for summary in comparison.summaries:
         found += _strategy(summary.strategy)
     for pair in comparison.pairs:
         found += _equal_differences(pair)
-    return [*found, *at_bounds(histories), *_study(comparison)]
+    return [*found, *_study(comparison)]
 
 
 def _strategy(strategy: Strategy) -> Iterator[str]:
@@ -68,25 +60,6 @@ def _equal_differences(pair: PairedDifference) -> Iterator[str]:
             f"{pair.a}: its differences to {pair.b} are the same at every seed, which seeds can't show to be exact; "
             "the interval is as wide as one test example's rounding makes it."
         )
-
-
-def at_bounds(histories: Sequence[History]) -> list[str]:
-    """Say which arms end with a learned temperature within 1 % of the end of its range."""
-    ended: Counter[tuple[str, str]] = Counter()
-    trials = Counter(history.arm for history in histories)
-    for history in histories:
-        last = history.rows[-1].get("temperature") if history.rows else None
-        if history.bounds is None or last is None:
-            continue
-        low, high = history.bounds
-        near = _AT_BOUND * (high - low)
-        bound = f"lower bound {low:g}" if last - low < near else f"upper bound {high:g}" if high - last < near else ""
-        if bound:
-            ended[history.arm, bound] += 1
-    return [
-        f"{arm}: T sits at its {bound} at the end of {sitting} of {count(trials[arm], 'trial')}."
-        for (arm, bound), sitting in ended.items()
-    ]
 
 
 def _study(comparison: Comparison) -> Iterator[str]:

@@ -39,7 +39,14 @@ def sentence(comparison: Comparison) -> str:
         seeds = "no seed with a result of two strategies"
     look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
     costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
-    return f"{clauses}.{look} {_basis(comparison, seeds)}.{costs}"
+    return f"{clauses}.{look} {_basis(comparison, seeds)}.{costs}{_caution(comparison)}"
+
+
+def _caution(comparison: Comparison) -> str:
+    """The gravest remark, so that nobody quotes the verdict without it, and the number of the others like it."""
+    first, *others = [remark.text for remark in comparison.remarks if remark.grave] or [""]
+    more = f" ({count(len(others), 'more warning')} like this.)" if others else ""
+    return f" Caution: {first}{more}" if first else ""
 
 
 def _basis(comparison: Comparison, seeds: str) -> str:

@@ -1,7 +1,5 @@
 """A comparison, a plan and the outcome of a launch, as the command line prints them."""
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -9,7 +7,6 @@ from rich.text import Text
 from ctkd_study.analysis import Across, Comparison
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
-from ctkd_study.records import History
 from ctkd_study.report import across, columns
 from ctkd_study.report.formatting import duration
 from ctkd_study.report.literature import published_notes
@@ -22,19 +19,18 @@ _TEXT_WIDTH = 13
 """Names fold at this width where the terminal is narrow, so that the numbers of a table fit into 80 columns."""
 
 
-def show(comparison: Comparison, console: Console, histories: Sequence[History] = ()) -> None:
-    """Print the tables of strategies, the sentence, and the notes.
-
-    Args:
-        histories: of trials with a learned temperature, to say where T sits at a bound.
-    """
+def show(comparison: Comparison, console: Console) -> None:
+    """Print the tables of strategies, the remarks, the sentence, and the notes."""
     if comparison.question.text:
         _print(console, comparison.question.text)
     for part in ("accuracy", "cost"):
         console.print()
         console.print(_table(columns.table(comparison, part, "narrow")))
-    _print(console, f"\n{sentence(comparison)}")
-    for note in (*notes(comparison, histories), *published_notes(comparison)):
+    console.print()
+    for remark in comparison.remarks:
+        _print(console, f"warning: {_one_line(remark.text)}")
+    _print(console, sentence(comparison))
+    for note in (*notes(comparison), *published_notes(comparison)):
         _print(console, f"- {_one_line(note)}")
 
 

@@ -5,10 +5,14 @@ from typing import Any
 
 from ctkd_study.analysis.sequential import Rule, follow
 from ctkd_study.analysis.strategies import evaluate
-from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
+from ctkd_study.analysis.verdict import Comparison, Remark, TeacherFacts, compare
 from tests.support.tabulated import arm, failed, history, question, quickstart, trial
 
 HOSTILE = '<script>alert("1")</script> & [red]$x_1$[/]'
+REMARKS = (
+    Remark("teacher_guesses", "teacher", f"the teacher guesses {HOSTILE}.", grave=True),
+    Remark("grid_end", "grid", "grid: 8 of 8 seeds keep the largest T of the grid, 16: a larger one may be better."),
+)
 HOSTILE_LABEL = "T=<b>|[red]1[/]"
 
 
@@ -34,7 +38,9 @@ def battered() -> Comparison:
         teacher=TeacherFacts(HOSTILE, may_have_seen_validation=True),
         seeds_planned=20,
     )
-    return dataclasses.replace(compare(asked, evaluate(arms, asked.seeds, results, "validation")), looks=3)
+    return dataclasses.replace(
+        compare(asked, evaluate(arms, asked.seeds, results, "validation")), looks=3, remarks=REMARKS
+    )
 
 
 def empty() -> Comparison:

@@ -1,6 +1,7 @@
 """Trials with tabulated results: what a study would have recorded, without training anything."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -21,15 +22,22 @@ def arm(
     overrides_student: bool = False,
     overrides_epochs: bool = False,
 ) -> Arm:
-    """An arm with a setting for each label, by default one with the arm's name; its trials are those of ``trial``."""
-    parts: dict[str, Any] = {
-        "temperature": SimpleNamespace(kind="fixed" if fixed else "global"),
-        "teacher": SimpleNamespace(),
-        "distiller": SimpleNamespace(needs="logits" if uses_teacher else "nothing"),
-    }
-    config = TrialConfig.model_construct(**parts)
+    """An arm with a setting for each label, by default one with the arm's name; its trials are those of ``trial``.
+
+    A setting of a fixed arm with a label like ``T=4`` has that temperature.
+    """
+
+    def config(label: str) -> TrialConfig:
+        value = re.fullmatch(r"T=(\d+)", label) if fixed else None
+        parts: dict[str, Any] = {
+            "temperature": SimpleNamespace(kind="fixed" if fixed else "global", value=value and float(value[1])),
+            "teacher": SimpleNamespace(),
+            "distiller": SimpleNamespace(needs="logits" if uses_teacher else "nothing"),
+        }
+        return TrialConfig.model_construct(**parts)
+
     differs = (overrides_student, overrides_epochs)
-    settings = (Setting(name, label, label, *differs, config, Vary()) for label in labels or (name,))
+    settings = (Setting(name, label, label, *differs, config(label), Vary()) for label in labels or (name,))
     return Arm(name, tuple(settings), {})
 
 

@@ -89,6 +89,8 @@ class Manifest(_Stored):
     summary: Summary = Summary()
     test_examples: int | None = None
     """The number of test examples."""
+    chance: float | None = None
+    """Percent of the test examples that are of the most frequent class: what one answer for all of them gets."""
     machine: dict[str, Any] = {}
     """Host, processor, device, threads, and versions of Python and packages."""
     remarks: tuple[str, ...] = ()

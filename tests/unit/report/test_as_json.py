@@ -84,10 +84,12 @@ SHAPE: dict[str, Any] = {
         "cost": (dict, type(None)),
         "may_have_seen_validation": FLAG,
         "number": int,
+        "worst_top1": SOME,
         "charged": FLAG,
     },
     "bank": (dict, type(None)),
     "replays": list,
+    "remarks": [{"kind": TEXT, "about": TEXT, "text": TEXT, "grave": FLAG}],
     "verdict": TEXT,
 }
 
@@ -148,10 +150,12 @@ def test_what_was_asked_and_found() -> None:
             "cost": {"device_seconds": 30.0, "tflop": 5.0},
             "may_have_seen_validation": True,
             "number": 1,
+            "worst_top1": None,
             "charged": True,
         },
         "bank": {"pairs": 7},
         "replays": [],
+        "remarks": [],
         "verdict": sentence(found),
     }
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ctkd_study.analysis import Effect
 from ctkd_study.analysis.strategies import evaluate
-from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
+from ctkd_study.analysis.verdict import Comparison, Remark, TeacherFacts, compare
 from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import Range
 from ctkd_study.plan.estimate import ArmEstimate, Estimate
@@ -56,8 +56,8 @@ hostile = pytest.mark.parametrize("text", TEXTS, ids=ascii)
 #: Figures take long to draw: a markup, control codes, a tag.
 hostile_when_drawn = pytest.mark.parametrize("text", [*TEXTS][0:1] + [*TEXTS][3:7], ids=ascii)
 
-#: How often a comparison shows the text, at least: question, arm, label, reason, remark, data, teacher, source.
-FIELDS = 8
+#: How often a comparison shows the text, at least: question, arm, label, reason, remarks, data, teacher, source.
+FIELDS = 10
 
 
 def comparison(text: str) -> tuple[Comparison, list[History]]:
@@ -78,6 +78,8 @@ def comparison(text: str) -> tuple[Comparison, list[History]]:
         published=Published(source=marked, teacher=90.0),
     )
     found = compare(asked, evaluate(arms, asked.seeds, results, "validation"))
+    said = (Remark("student_guesses", marked, f"{marked} guesses", grave=True),)
+    found = dataclasses.replace(found, remarks=said)
     return found, [dataclasses.replace(history(marked, seed, [3.0, 21.0]), setting=marked) for seed in range(2)]
 
 
@@ -90,9 +92,9 @@ def printed(show: Any, **options: Any) -> str:
 @hostile
 @pytest.mark.parametrize("terminal_codes", [False, True])
 def test_on_a_terminal(text: str, terminal_codes: bool) -> None:
-    found, histories = comparison(text)
+    found, _ = comparison(text)
     options: Any = {"force_terminal": True, "color_system": "standard"} if terminal_codes else {}
-    shown = printed(lambda console: terminal.show(found, console, histories), **options)
+    shown = printed(lambda console: terminal.show(found, console), **options)
     assert shown.count(f"<{TEXTS[text]['terminal']}>") >= FIELDS
     codes = {part[: part.index("m") + 1] for part in shown.split("\x1b")[1:]}
     assert codes <= ({"[1m", "[0m"} if terminal_codes else set()), "bold titles"
@@ -183,8 +185,8 @@ def test_in_figures(text: str) -> None:
 
 @hostile
 def test_in_markdown(text: str) -> None:
-    found, histories = comparison(text)
-    document = markdown.document(found, histories)
+    found, _ = comparison(text)
+    document = markdown.document(found)
     wanted = TEXTS[text]["markdown"]
     assert document.count(f"&lt;{wanted}&gt;") >= FIELDS
     assert document.count("&lt;") == document.count(f"&lt;{wanted}&gt;") * f"&lt;{wanted}".count("&lt;")

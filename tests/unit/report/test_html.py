@@ -67,8 +67,10 @@ def test_the_page_is_well_formed_and_needs_nothing_else(comparison: Comparison) 
 def test_the_page_says_what_the_terminal_says(comparison: Comparison) -> None:
     parsed = Tags(page(comparison, HISTORIES))
     assert sentence(comparison) in parsed.texts
-    for note in notes(comparison, HISTORIES):
+    for note in notes(comparison):
         assert note in parsed.texts
+    for remark in comparison.remarks:
+        assert f"Warning: {remark.text}" in parsed.texts
     for summary in comparison.summaries:
         assert marked_name(summary.strategy, comparison.question.teacher) in parsed.texts
         assert plus_minus(summary.test_top1) in parsed.texts

@@ -2,7 +2,7 @@
 
 from ctkd_study.report import markdown
 from ctkd_study.spec.published import Published
-from tests.support.comparisons import CASES, HISTORIES, HOSTILE_LABEL
+from tests.support.comparisons import CASES, HOSTILE_LABEL
 from tests.support.tabulated import quickstart
 
 
@@ -34,14 +34,12 @@ def test_a_study_of_two_seeds() -> None:
 
 def test_the_question_comes_first_and_notes_and_published_numbers_last() -> None:
     published = Published(source="Li et al., AAAI 2023", student=91.5)
-    text = markdown.document(quickstart(protocol="paper", published=published), HISTORIES)
+    text = markdown.document(quickstart(protocol="paper", published=published))
     assert text.startswith(
         "## quickstart\n\nDoes a learned temperature save the grid search?\n\n**No verdict for quickstart:"
     )
     assert text.endswith(
-        "\n\n- global: T sits at its upper bound 21 at the end of 2 of 2 trials.\n"
-        "- instance: T sits at its upper bound 21 at the end of 2 of 2 trials.\n"
-        "- The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
+        "\n\n- The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
         "(--charge-teacher each adds them to every strategy).\n"
         r"- student\_alone: published 91.50 / here 90.12 ± 0.45 (Li et al., AAAI 2023)." + "\n"
     )
@@ -50,7 +48,8 @@ def test_the_question_comes_first_and_notes_and_published_numbers_last() -> None
 def test_what_comes_from_a_study_is_no_markup() -> None:
     text = markdown.document(CASES["battered"])
     hostile = r'&lt;script&gt;alert("1")&lt;/script&gt; &amp; \[red\]\$x\_1\$\[/\]'
-    assert text.startswith(f"## quickstart\n\n{hostile}\n\n")
+    warning = f"- Warning: the teacher guesses {hostile}.\n- Warning: grid: 8 of 8 seeds"
+    assert text.startswith(f"## quickstart\n\n{hostile}\n\n{warning}")
     assert r"T=&lt;b&gt;\|\[red\]1\[/\] x12" in text
     assert HOSTILE_LABEL not in text
     assert "<script" not in text

@@ -8,15 +8,13 @@ from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import TeacherFacts, compare
 from ctkd_study.report import notes
 from tests.support.comparisons import CASES, HOSTILE
-from tests.support.tabulated import arm, failed, history, question, strategies, trial
-
-BOUND = "global: T sits at its {} at the end of {}."
+from tests.support.tabulated import arm, failed, question, strategies, trial
 
 
 def test_all_that_went_wrong_is_noted_in_order() -> None:
     named = "; ".join(f"grid-T=4-s{seed} ({HOSTILE})" for seed in range(10))
     lost = "train_loss is nan in epoch 2"
-    assert notes.notes(CASES["battered"], [history("global", 0, [21.0])]) == [
+    assert notes.notes(CASES["battered"]) == [
         f"grid: 12 trials failed, and the cost counts: {named}; and 2 more.",
         "grid: 6.00 device-seconds were lost to faults (wasted); they are not in the cost.",
         "grid, 12 trials: trained on a toaster.",
@@ -27,7 +25,6 @@ def test_all_that_went_wrong_is_noted_in_order() -> None:
         "instance: 1 of 12 trials have not ended; incomplete seeds (11) are left out.",
         "global: its differences to grid are the same at every seed, which seeds can't show to be exact; the interval "
         "is as wide as one test example's rounding makes it.",
-        "global: T sits at its upper bound 21 at the end of 1 of 1 trial.",
         "‡ The teacher comes from a file: it may have seen the validation split.",
         "However often one looks, each of these 95 % intervals holds: global +1.00 to +1.00, instance -43.77 to "
         "+51.04.",
@@ -70,28 +67,6 @@ def test_equal_differences_are_noted_from_three_seeds_on(differences: tuple[floa
     values = {"grid": [90.0] * len(differences), "global": [90 + difference for difference in differences]}
     found = compare(question(seeds=tuple(range(len(differences))), charges_teacher=True), strategies(values))
     assert bool(notes.notes(found)) == noted
-
-
-@pytest.mark.parametrize(
-    ("last", "bound"),
-    [(100.5, "upper bound 101"), (1.5, "lower bound 1"), (2.0, ""), (100.0, ""), (51.0, "")],
-)
-def test_a_temperature_that_sits_at_a_bound_is_noted(last: float, bound: str) -> None:
-    """Within 1 % of a span of 100, which is 1."""
-    expected = [BOUND.format(bound, "2 of 2 trials")] if bound else []
-    assert notes.at_bounds([history("global", seed, [15.0, last], (1.0, 101.0)) for seed in range(2)]) == expected
-
-
-def test_only_the_trials_at_a_bound_are_counted_and_other_temperatures_have_none() -> None:
-    paths = [history("global", 0, [20.95]), history("global", 1, [12.0]), history("global", 2, [])]
-    assert notes.at_bounds(paths) == [BOUND.format("upper bound 21", "1 of 3 trials")]
-    unbounded = dataclasses.replace(paths[0], bounds=None)
-    assert notes.at_bounds([unbounded]) == []
-    both = [unbounded, paths[2], history("global", 3, [1.0]), history("other", 0, [21.0])]
-    assert notes.at_bounds(both) == [
-        BOUND.format("lower bound 1", "1 of 3 trials"),
-        "other: T sits at its upper bound 21 at the end of 1 of 1 trial.",
-    ]
 
 
 def test_names_are_marked() -> None:

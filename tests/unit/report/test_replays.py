@@ -63,7 +63,7 @@ def test_json_and_pages_have_them_and_the_terminal_does_not() -> None:
     for text in ("<h2>Replays</h2>", "T=4, named beforehand", "Hollow points are replays", "Replays train nothing"):
         assert text in page
         assert text not in html.page(comparison)
-    document = markdown.document(comparison, (), REPLAYS)
+    document = markdown.document(comparison, REPLAYS)
     assert "| random 1 of 5 | 94.00 ± 0.50 |" in document
     assert "- Replays train nothing" in document
 

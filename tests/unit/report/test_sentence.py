@@ -8,7 +8,7 @@ import pytest
 from ctkd_study.analysis.inference import Interval
 from ctkd_study.analysis.pairs import PairedDifference
 from ctkd_study.analysis.strategies import Cost, evaluate
-from ctkd_study.analysis.verdict import TeacherFacts, compare
+from ctkd_study.analysis.verdict import Remark, TeacherFacts, compare
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import Arm
 from tests.support.comparisons import CASES, until_decided
@@ -227,3 +227,16 @@ def test_each_arm_says_at_which_look_it_was_decided_or_why_there_is_no_other(
     assert "decided at look 1 of" in said or changes == {"seeds": 4}
     alone = said[said.index("alone is worse") :]
     assert " look" not in alone[: alone.index(".", alone.index("TFLOP"))], "it is not confirmed"
+
+
+def test_the_gravest_remark_ends_the_sentence() -> None:
+    mild = Remark("grid_end", "grid", "grid: 8 of 8 seeds keep an end.")
+    grave = [Remark("student_guesses", arm, f"{arm} guesses.", grave=True) for arm in ("global", "grid", "alone")]
+    plain = sentence(quickstart())
+    for said, ending in (
+        ((mild,), ""),
+        ((grave[0], mild), " Caution: global guesses."),
+        ((*grave[:2], mild), " Caution: global guesses. (1 more warning like this.)"),
+        (grave, " Caution: global guesses. (2 more warnings like this.)"),
+    ):
+        assert sentence(dataclasses.replace(quickstart(), remarks=tuple(said))) == plain + ending

@@ -14,22 +14,21 @@ from ctkd_study.plan import Range
 from ctkd_study.plan.due import make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
 from ctkd_study.plan.groups import GroupAdvice
-from ctkd_study.records.results import History
 from ctkd_study.report import terminal
 from ctkd_study.report.notes import notes
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import from_mapping
 from ctkd_study.spec.published import Published
-from tests.support.comparisons import CASES, HISTORIES, HOSTILE, HOSTILE_LABEL
+from tests.support.comparisons import CASES, HOSTILE, HOSTILE_LABEL
 from tests.support.studies import plain
 from tests.support.tabulated import arm, question, quickstart, strategies, trial
 
 each_case = pytest.mark.parametrize("comparison", CASES.values(), ids=CASES)
 
 
-def printed(comparison: Comparison, width: int = 80, histories: list[History] | None = None, **console: Any) -> str:
+def printed(comparison: Comparison, width: int = 80, **console: Any) -> str:
     stream = io.StringIO()
-    terminal.show(comparison, Console(file=stream, width=width, **console), histories or [])
+    terminal.show(comparison, Console(file=stream, width=width, **console))
     return stream.getvalue()
 
 
@@ -97,10 +96,11 @@ def test_text_of_a_study_is_printed_as_it_is() -> None:
 
 @each_case
 def test_everything_is_there_in_order(comparison: Comparison) -> None:
-    text = printed(comparison, 200, HISTORIES)
-    noted = [f"- {note}" for note in notes(comparison, HISTORIES)]
+    text = printed(comparison, 200)
+    warned = [f"warning: {remark.text}" for remark in comparison.remarks]
+    noted = [f"- {note}" for note in notes(comparison)]
     validation = "validation" if comparison.question.protocol == "paper" else "selected on"
-    parts = [comparison.question.text, validation, "device-s", sentence(comparison), *noted]
+    parts = [comparison.question.text, validation, "device-s", *warned, sentence(comparison), *noted]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
 

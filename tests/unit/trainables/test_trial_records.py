@@ -3,6 +3,7 @@
 import dataclasses
 import platform
 import socket
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +94,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
             **{name: second[name] for name in ("tflop", "eval_tflop", "teacher_tflop")},
         },
         "test_examples": 11,
+        "chance": 100 * max(Counter(tiny.arrays().test_labels.tolist()).values()) / 11,
         "remarks": ("a remark",),
     }
     assert manifest.machine == trial.machine(tiny.CPU)
