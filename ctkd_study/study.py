@@ -44,7 +44,7 @@ from ctkd_study.plan import (
     teacher_bank_cost,
     teacher_facts,
 )
-from ctkd_study.records import History, StudyFolder, record_look
+from ctkd_study.records import Asked, History, StudyFolder, record_look
 from ctkd_study.report import sentence, show_progress
 from ctkd_study.spec import NAME, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
@@ -243,8 +243,12 @@ class Study:
         said = remarks(comparison, self.histories(state=state))
         comparison = dataclasses.replace(comparison, remarks=said)
         seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)
-        looks = record_look(state.folder, seen, {pair.a: pair.verdict for pair in comparison.pairs}) if seen else 0
-        return dataclasses.replace(comparison, looks=looks, sentence=sentence(comparison))
+        if seen:
+            asked = Asked(question.margin, comparison.baseline, comparison.confirmed)
+            verdicts = {pair.a: pair.verdict for pair in comparison.pairs}
+            looks, changed = record_look(state.folder, seen, verdicts, asked)
+            comparison = dataclasses.replace(comparison, looks=looks, set_after_looking=changed)
+        return dataclasses.replace(comparison, sentence=sentence(comparison))
 
     def histories(self, storage: str = "results", *, state: StudyState | None = None) -> list[History]:
         """The epochs of the trials with a learned temperature, as far as there are records; for the course of T."""

@@ -35,12 +35,20 @@ class PairedDifference:
     """More than a tenth: the other seeds no longer describe the pair, which is undecided."""
     per_seed: tuple[float | None, ...]
     """Differences, in the order of the study's seeds; None where a seed is not in the pair."""
+    if_dropped_were_worst: inference.Verdict | None = None
+    """The verdict if every dropped seed had the worst difference seen; None where none was dropped."""
     confirmed: bool = True
     """Whether the pair shares the error of the verdict with the others; else it is exploratory."""
     anytime: tuple[float, float] | None = None
     """An interval that holds however often somebody looks; None where there are too few seeds for one."""
     decision: Decision | None = None
     """The looks, in a study that adds seeds until this pair is decided: interval and verdict are those of the last."""
+
+    @property
+    def worst(self) -> tuple[int, float] | None:
+        """The seed with the smallest difference, and that difference; None where there is none."""
+        found = zip(self.seeds, (value for value in self.per_seed if value is not None), strict=False)
+        return min(found, key=lambda each: each[1], default=None)
 
     @property
     def interval(self) -> inference.Interval | None:
@@ -114,9 +122,19 @@ def paired_difference(
         dropped=dropped,
         too_many_dropped=too_many,
         per_seed=tuple(per_seed.values()),
+        if_dropped_were_worst=_if_worst(differences, dropped, error, floor, margin),
         confirmed=confirmed,
         anytime=inference.anytime_interval(differences, floor),
     )
+
+
+def _if_worst(
+    differences: Sequence[float], dropped: int, error: float, floor: float, margin: float
+) -> inference.Verdict | None:
+    if not dropped or not differences:
+        return None
+    interval = inference.widest(inference.intervals([*differences, *[min(differences)] * dropped], error, floor))
+    return "undecided" if interval is None else inference.decide(interval.low, interval.high, margin)
 
 
 def as_looked_at(pair: PairedDifference, decisions: Decisions, margin: float, seeds: Sequence[int]) -> PairedDifference:
@@ -133,7 +151,13 @@ def as_looked_at(pair: PairedDifference, decisions: Decisions, margin: float, se
         return pair
     more = 0 if decision.state == "decided" else None
     found = dataclasses.replace(
-        pair, decision=decision, intervals=(), verdict="undecided", p_not_worse=None, more_seeds=more
+        pair,
+        decision=decision,
+        intervals=(),
+        verdict="undecided",
+        p_not_worse=None,
+        more_seeds=more,
+        if_dropped_were_worst=None,
     )
     if not decision.looks:
         return found

@@ -138,6 +138,8 @@ class Comparison:
     """How many different numbers of seeds somebody has looked at, this one included."""
     remarks: tuple[Remark, ...] = ()
     """What to know before the verdict is read; ``Study.compare`` fills it."""
+    set_after_looking: tuple[str, ...] = ()
+    """Which of margin, baseline and confirm differ from those of the first look."""
     sentence: str = ""
     """The verdict in words; ``Study.compare`` fills it."""
     rule: Rule | None = None

@@ -7,8 +7,8 @@ of changes, and ``TrialResult`` and ``History`` for those who analyse.
 from ctkd_study.records.changes import differences, inputs_of, refuse_changes
 from ctkd_study.records.folder import StudyFolder
 from ctkd_study.records.launches import Launch, Losses, wasted
-from ctkd_study.records.looks import record_look
+from ctkd_study.records.looks import Asked, record_look
 from ctkd_study.records.results import History, TrialResult
 
-__all__ = ["History", "Launch", "Losses", "StudyFolder", "TrialResult", "differences", "inputs_of"]
+__all__ = ["Asked", "History", "Launch", "Losses", "StudyFolder", "TrialResult", "differences", "inputs_of"]
 __all__ += ["record_look", "refuse_changes", "wasted"]

@@ -34,6 +34,7 @@ def comparison_as_json(
         "seeds_planned": question.seeds_planned,
         "interim": comparison.interim,
         "looks": comparison.looks,
+        "set_after_looking": list(comparison.set_after_looking),
         "until": comparison.rule and {key: list(getattr(comparison.rule, key)) for key in ("looks", "confirmed")},
         "strategies": values(comparison),
         "pairwise": [_pair(pair, len(question.seeds)) for pair in comparison.pairs],
@@ -48,6 +49,7 @@ def comparison_as_json(
 def _pair(pair: PairedDifference, seeds: int) -> dict[str, Any]:
     not_run = [None] * (seeds - len(pair.per_seed))
     found = {**vars(pair), "seeds": list(pair.seeds), "per_seed": [*pair.per_seed, *not_run]}
+    found["worst"] = pair.worst and dict(zip(("seed", "difference"), pair.worst, strict=True))
     found |= {"low": pair.low, "high": pair.high, "about": pair.interval and pair.interval.about}
     found["intervals"] = [
         {"about": each.about, "low": each.low, "high": each.high, "confidence": each.confidence}

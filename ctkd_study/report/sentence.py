@@ -1,5 +1,7 @@
 """The verdict as a sentence that a person can quote."""
 
+from collections import Counter
+
 from ctkd_study.analysis import (
     FEWEST_SEEDS,
     MOST_MORE_SEEDS,
@@ -38,8 +40,10 @@ def sentence(comparison: Comparison) -> str:
     if not counts[-1]:
         seeds = "no seed with a result of two strategies"
     look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
+    chosen = ", ".join(comparison.set_after_looking)
+    after = f" {chosen[0].upper()}{chosen[1:]} set after looking." if chosen else ""
     costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
-    return f"{clauses}.{look} {_basis(comparison, seeds)}.{costs}{_caution(comparison)}"
+    return f"{clauses}.{look} {_basis(comparison, seeds)}.{after}{costs}{_caution(comparison)}"
 
 
 def _caution(comparison: Comparison) -> str:
@@ -91,6 +95,7 @@ def _clause(
         seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
         both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
         text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
+    text += _dropped(pair)
     if pair.decision is not None and rule is not None:
         return f"{text}; {_how_it_stands(pair.decision, rule)}"
     return f"{text}; {_what_would_tell(pair, margin)}" if pair.verdict == "undecided" else text
@@ -116,9 +121,37 @@ def _described(summary: StrategySummary) -> str:
     """The arm's name and what sets it apart: ``grid (best of 5)``."""
     arm = summary.strategy.arm
     searched = f" by {arm.searched['search']['by']}" if arm.searched is not None else ""
-    parts = [f"best of {arm.size}{searched}"] if arm.size > 1 or searched else []
+    parts = []
+    if arm.size > 1 or searched:
+        failing = _always_failing(summary)
+        parts = [
+            f"best of the {arm.size - failing} of {arm.size} that worked"
+            if failing
+            else f"best of {arm.size}{searched}"
+        ]
     parts += ["another student"] * arm.overrides_student + ["other epochs"] * arm.overrides_epochs
     return f"{arm.name} ({', '.join(parts)})" if parts else arm.name
+
+
+def _always_failing(summary: StrategySummary) -> int:
+    """How many of an arm's settings failed at every seed; of a search, which never repeats one, this is not known."""
+    strategy = summary.strategy
+    if strategy.arm.searched is not None:
+        return 0
+    failures = Counter(result.setting for result in strategy.failed)
+    return sum(failed == len(strategy.replicates) for failed in failures.values())
+
+
+def _dropped(pair: PairedDifference) -> str:
+    """Say which part of the seeds is missing, and what difference that could make; empty where none is."""
+    if not pair.dropped or pair.too_many_dropped:
+        return ""
+    text = f"; {pair.dropped} of {count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
+    if pair.if_dropped_were_worst is None or pair.worst is None:
+        return text
+    same = "still " if pair.if_dropped_were_worst == pair.verdict else ""
+    verdict = pair.if_dropped_were_worst.replace("_", " ")
+    return f"{text} (as bad as the worst seed, {pair.worst[1]:+.2f}, it would {same}be {verdict})"
 
 
 def _what_would_tell(pair: PairedDifference, margin: float) -> str:

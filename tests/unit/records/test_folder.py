@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctkd_study.errors import StudyError, UnknownStudyError
-from ctkd_study.records import StudyFolder, record_look
+from ctkd_study.records import Asked, StudyFolder, record_look
 from ctkd_study.spec import from_mapping
 from tests.support.studies import plain
 from trainables import checksums
@@ -115,13 +115,36 @@ def test_setting_aside_never_overwrites(folder: StudyFolder) -> None:
 # -- looks -----------------------------------------------------------------------------------------------------------
 
 
+ASKED = Asked(1.5, "grid", ("global",))
+
+
+@pytest.mark.parametrize(
+    ("later", "changed"),
+    [
+        (ASKED, ()),
+        (Asked(2.0, "grid", ("global",)), ("margin",)),
+        (Asked(1.5, "global", ("grid",)), ("baseline", "confirm")),
+    ],
+)
+def test_what_is_asked_otherwise_than_at_the_first_look_is_told(
+    folder: StudyFolder, later: Asked, changed: tuple[str, ...]
+) -> None:
+    assert record_look(folder, 5, {"global": "undecided"}, ASKED) == (1, ())
+    assert record_look(folder, 5, {"global": "undecided"}, later) == (1, changed)
+    assert record_look(folder, 5, {"global": "undecided"}, ASKED) == (1, ()), "as at the first look again"
+    looks = json.loads(folder.root.read("looks.json"))
+    assert [look["margin"] for look in looks] == [1.5, later.margin, 1.5][: len(looks)]
+
+
 def test_looks_count_numbers_of_seeds_not_repetitions(folder: StudyFolder) -> None:
     verdicts = {"global": "undecided"}
-    assert record_look(folder, 3, verdicts) == 1
-    assert record_look(folder, 3, verdicts) == 1
-    assert record_look(folder, 3, {"global": "worse"}) == 1, "another margin at the same seeds is another entry"
-    assert record_look(folder, 5, verdicts) == 2
-    assert record_look(folder, 3, verdicts) == 2
+    assert record_look(folder, 3, verdicts, ASKED) == (1, ())
+    assert record_look(folder, 3, verdicts, ASKED) == (1, ())
+    assert record_look(folder, 3, {"global": "worse"}, ASKED) == (1, ()), (
+        "another margin at the same seeds is another entry"
+    )
+    assert record_look(folder, 5, verdicts, ASKED) == (2, ())
+    assert record_look(folder, 3, verdicts, ASKED) == (2, ())
     looks = json.loads(folder.root.read("looks.json"))
     assert [(look["seeds"], look["verdicts"]["global"]) for look in looks] == [
         (3, "undecided"),
@@ -135,7 +158,7 @@ def test_looks_count_numbers_of_seeds_not_repetitions(folder: StudyFolder) -> No
 def test_damaged_looks_are_begun_anew(folder: StudyFolder, caplog: pytest.LogCaptureFixture) -> None:
     folder.root.write("looks.json", b"[{}]")
     with caplog.at_level(logging.WARNING):
-        assert record_look(folder, 4, {}) == 1
+        assert record_look(folder, 4, {}, ASKED) == (1, ())
     assert "looks.json is damaged" in caplog.text
     assert [look["seeds"] for look in json.loads(folder.root.read("looks.json"))] == [4]
 
@@ -143,12 +166,12 @@ def test_damaged_looks_are_begun_anew(folder: StudyFolder, caplog: pytest.LogCap
 def test_a_look_at_a_storage_that_can_t_be_written_still_counts(
     folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record_look(folder, 3, {})
+    record_look(folder, 3, {}, ASKED)
 
     def refuse(self: Storage, path: str, content: bytes) -> None:
         raise OSError(30, "Read-only file system", path)
 
     monkeypatch.setattr(type(folder.root), "write", refuse)
     with caplog.at_level(logging.WARNING):
-        assert record_look(folder, 5, {}) == 2
+        assert record_look(folder, 5, {}, ASKED) == (2, ())
     assert "this look is not recorded" in caplog.text

@@ -36,6 +36,7 @@ SHAPE: dict[str, Any] = {
     "seeds": [int],
     "seeds_planned": (int, type(None)),
     "interim": FLAG,
+    "set_after_looking": [TEXT],
     "looks": int,
     "until": (dict, type(None)),
     "strategies": [
@@ -73,6 +74,8 @@ SHAPE: dict[str, Any] = {
             "seeds": [int],
             "per_seed": [SOME],
             "dropped": int,
+            "worst": (dict, type(None)),
+            "if_dropped_were_worst": (str, type(None)),
             "anytime": (dict, type(None)),
             "state": (str, type(None)),
             "looks": (list, type(None)),
@@ -143,6 +146,7 @@ def test_what_was_asked_and_found() -> None:
         "seeds_planned": 12,
         "interim": True,
         "looks": 2,
+        "set_after_looking": [],
         "until": None,
         "teacher": {
             "description": "vgg13",
@@ -183,6 +187,8 @@ def test_a_pair_is_given_whole() -> None:
             "verdict": "undecided",
             "more_seeds": 4,
             "dropped": 2,
+            "worst": {"seed": 1, "difference": -0.75},
+            "if_dropped_were_worst": None,
             "per_seed": [None, -0.75, None, -0.25, None, None, None, None],
             "anytime": None,
             "state": None,

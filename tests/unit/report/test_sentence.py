@@ -12,7 +12,7 @@ from ctkd_study.analysis.verdict import Remark, TeacherFacts, compare
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import Arm
 from tests.support.comparisons import CASES, until_decided
-from tests.support.tabulated import arm, question, quickstart, strategies, trial, with_states
+from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial, with_states
 
 BASE = [95.0, 96.0, 97.0, 96.5]
 
@@ -53,6 +53,10 @@ def said(states: str, given: Arm | None = None, **fields: Any) -> str:
         (said("x..."), "1 of 4 seeds had nothing left to select"),
         (said("xxxx"), "4 of 4 seeds had nothing left to select"),
         (said("----"), "No verdict for quickstart yet: no seed has all trials of two strategies."),
+        (
+            said("x........."),
+            "; 1 of 10 seeds had nothing left to select (as bad as the worst seed, +2.00, it would still be better)",
+        ),
         (said("...."), "4 seeds, each selecting on 200 validation examples, and tested on 797 examples"),
         (said("....", margin=0.2), "margin 0.2 points"),
         (said("....", teacher=None), "Data digits; 4 seeds"),
@@ -240,3 +244,14 @@ def test_the_gravest_remark_ends_the_sentence() -> None:
         (grave, " Caution: global guesses. (2 more warnings like this.)"),
     ):
         assert sentence(dataclasses.replace(quickstart(), remarks=tuple(said))) == plain + ending
+
+
+def test_a_setting_that_never_worked_is_not_counted_and_what_was_set_after_looking_is_said() -> None:
+    arms = (arm("grid", "T=1", "T=4", "T=9", fixed=True), arm("a"))
+    results = [trial("grid", f"T={value}", seed, 90, 90 + seed) for value in (1, 4) for seed in range(4)]
+    results += [failed("grid", "T=9", seed) for seed in range(4)] + [trial("a", "a", seed, 90, 91) for seed in range(4)]
+    found = compare(question(seeds=(0, 1, 2, 3)), evaluate(arms, range(4), results, "validation"))
+    assert "a against grid (best of the 2 of 3 that worked) is" in sentence(found)
+    assert "after looking" not in sentence(found)
+    later = dataclasses.replace(found, set_after_looking=("margin", "baseline"))
+    assert sentence(later).endswith(". Margin, baseline set after looking.")
