@@ -130,7 +130,7 @@ def run(
     console = Console()
     loaded = Study.from_file(study, overrides)
     if until_decided and loaded.spec.until is None:
-        loaded = Study.from_file(study, (*overrides, "until={}"))
+        loaded = Study.from_file(study, (*overrides, f"until={json.dumps(loaded.spec.usual_until())}"))
     for warning in warnings(loaded.spec):
         click.echo(f"warning: {visible(warning)}", err=True)
     outcome = loaded.run(

@@ -1,7 +1,8 @@
 """What a study would need before it runs: seeds, and the chance of each verdict, by the true difference.
 
 Simulated, with the same looks, bounds and futility as a study. Differences are normal, independent between seeds, and
-of one spread; arms are compared with the same baseline, so their differences correlate by a half.
+of one spread; arms are compared with the same baseline, so their differences correlate by a half. Groups of seeds with
+a teacher or split of their own are taken to differ by no more than their seeds explain.
 """
 
 import dataclasses
@@ -47,16 +48,17 @@ def outlook(rule: Rule, deviation: float, difference: float) -> Outlook:
         deviation: of the paired differences over seeds, percent points.
         difference: the true one of every confirmed arm to the baseline, percent points.
     """
-    means, deviations = _draws(rule.looks, max(len(rule.confirmed), 1))
+    groups = rule.vary.groups
+    means, deviations = _draws(rule.looks, max(len(rule.confirmed), 1), groups)
     seeds, verdicts = np.full(means.shape[1:], rule.looks[-1]), np.full(means.shape[1:], "undecided", dtype=object)
     open_ = np.ones(means.shape[1:], dtype=bool)
     for place, (look, critical) in enumerate(zip(rule.looks, rule.critical, strict=True)):
         mean, spread = difference + deviation * means[place][open_], deviation * deviations[place][open_]
-        half = critical * spread / math.sqrt(look)
+        half = critical * spread / math.sqrt(groups if groups > 1 else look)
         ends = zip(mean - half, mean + half, strict=True)
         found = np.array([inference.decide(low, high, rule.margin) for low, high in ends], dtype=object)
         ended = found != "undecided"
-        if place < len(rule.looks) - 1:
+        if place < len(rule.looks) - 1 and groups == 1:
             ended |= chance_of_decision(mean, spread, look, rule.looks[-1], rule.critical[-1], rule.margin) < FUTILE
         verdicts[open_] = found
         seeds[open_] = np.where(ended, look, rule.looks[-1])
@@ -70,14 +72,16 @@ def outlook(rule: Rule, deviation: float, difference: float) -> Outlook:
 
 
 @functools.lru_cache(maxsize=4)
-def _draws(looks: tuple[int, ...], arms: int) -> tuple[Array, Array]:
-    """Means and deviations of standard normal differences: looks x studies x arms."""
+def _draws(looks: tuple[int, ...], arms: int, groups: int) -> tuple[Array, Array]:
+    """Means and deviations of standard normal differences, or of their means in groups: looks x studies x arms."""
     draw, most = np.random.default_rng(_SEED), looks[-1]
     studies = max(min(_STUDIES, _MOST_VALUES // (most * arms)), 1)
     baseline = draw.standard_normal((most, studies, 1))
     values = (draw.standard_normal((most, studies, arms)) - baseline) / math.sqrt(2)
-    means = np.stack([values[:look].mean(axis=0) for look in looks])
-    return means, np.stack([values[:look].std(axis=0, ddof=1) for look in looks])
+    seen = [values[:look] for look in looks]
+    if groups > 1:  # the looks are at whole rounds of groups
+        seen = [each.reshape(-1, groups, studies, arms).mean(axis=0) for each in seen]
+    return np.stack([each.mean(axis=0) for each in seen]), np.stack([each.std(axis=0, ddof=1) for each in seen])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,9 @@ from scipy import stats
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.spending import critical_values, spent
 from ctkd_study.analysis.strategies import Protocol, Replicate, replicate
+from ctkd_study.analysis.variation import group_means
 from ctkd_study.records import TrialResult
-from ctkd_study.spec import Arm
+from ctkd_study.spec import Arm, Vary
 
 FUTILE = 0.10
 """An arm gets no more seeds where a decision at the last look has a smaller chance."""
@@ -42,6 +43,8 @@ class Rule:
     """The arms that are to be decided."""
     margin: float
     protocol: Protocol = "validation"
+    vary: Vary = dataclasses.field(default_factory=Vary)
+    """Where it makes groups of seeds, the values are the groups' means, at looks with whole rounds of groups."""
     device_seconds: float | None = None
     """What the trials may take, evaluation and the teacher's work in them included."""
 
@@ -53,7 +56,23 @@ class Rule:
     @property
     def critical(self) -> tuple[float, ...]:
         """The bounds of |t|, one for each look."""
+        if self.vary.groups > 1:
+            return tuple(self.bound(place, self.vary.groups) for place in range(len(self.looks)))
         return critical_values(self.looks, self.looks[-1], self.error)
+
+    def bound(self, place: int, values: int) -> float:
+        """The bound of |t| of one look at some values, valid whatever the other looks were.
+
+        All bounds together have at most the error that may be spent, because each has its own share of it. They are
+        needed where values are not those that were there before and new ones: groups' means change with every seed.
+
+        Args:
+            place: of the look.
+            values: how many it has.
+        """
+        earlier = spent(self.looks[place - 1], self.looks[-1], self.error) if place else 0.0
+        share = spent(self.looks[place], self.looks[-1], self.error) - earlier
+        return float(stats.t.isf(share, values - 1)) if values > 1 else math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +142,8 @@ def follow(
             break
         for name in [name for name, decision in decisions.items() if decision.state == "open"]:
             pairs = zip(found[name], found[rule.baseline], strict=True)
-            decisions[name] = _looked(rule, place, decisions[name], [_difference(*pair) for pair in pairs], floor)
+            differences = {ours.seed: _difference(ours, theirs) for ours, theirs in pairs}
+            decisions[name] = _looked(rule, place, decisions[name], differences, floor)
         still = [name for name, decision in decisions.items() if decision.state == "open"]
         if not still:
             break
@@ -142,30 +162,30 @@ def _difference(ours: Replicate, theirs: Replicate) -> float | None:
     return ours.test_top1 - theirs.test_top1 if ours.test_top1 is not None and theirs.test_top1 is not None else None
 
 
-def _looked(rule: Rule, place: int, before: Decision, differences: Sequence[float | None], floor: float) -> Decision:
-    """The decision after one more look."""
-    kept = [difference for difference in differences if difference is not None]
-    dropped, most = len(differences) - len(kept), rule.looks[-1]
-    critical = rule.critical[place]
-    if dropped:
-        # The boundary is that of other numbers of seeds. Each look by itself at its own share of the error is valid.
-        earlier = spent(rule.looks[place - 1], most, rule.error) if place else 0.0
-        share = spent(rule.looks[place], most, rule.error) - earlier
-        critical = float(stats.t.isf(share, len(kept) - 1)) if len(kept) > 1 else math.inf
-    low = high = None
-    if len(kept) >= inference.FEWEST_SEEDS and math.isfinite(critical):
-        half = critical * inference.spread(kept, floor) / math.sqrt(len(kept))
-        mean = float(np.mean(kept))
+def _looked(
+    rule: Rule, place: int, before: Decision, differences: Mapping[int, float | None], floor: float
+) -> Decision:
+    """The decision after one more look, at differences by seed."""
+    kept = {seed: difference for seed, difference in differences.items() if difference is not None}
+    dropped = len(differences) - len(kept)
+    values = list(kept.values())
+    if rule.vary.groups > 1:
+        values = group_means(values, [rule.vary.group(seed) for seed in kept])
+    # With a seed dropped, the values are of other numbers of seeds than the looks' bounds are for.
+    critical = rule.bound(place, len(values)) if dropped else rule.critical[place]
+    mean, low, high = float(np.mean(values)) if values else None, None, None
+    if mean is not None and len(values) >= inference.FEWEST_SEEDS and math.isfinite(critical):
+        half = critical * inference.spread(values, floor) / math.sqrt(len(values))
         low, high = mean - half, mean + half
     verdict = inference.decide(low, high, rule.margin)
     if dropped > MOST_DROPPED * len(differences):
         verdict = "undecided"
-    look = Look(len(differences), float(np.mean(kept)) if kept else None, low, high, verdict)
-    return Decision((*before.looks, look), _state(rule, place, verdict, kept, dropped, floor))
+    look = Look(len(differences), mean, low, high, verdict)
+    return Decision((*before.looks, look), _state(rule, place, verdict, values, dropped, floor))
 
 
 def _state(
-    rule: Rule, place: int, verdict: inference.Verdict, kept: Sequence[float], dropped: int, floor: float
+    rule: Rule, place: int, verdict: inference.Verdict, values: Sequence[float], dropped: int, floor: float
 ) -> State:
     if verdict != "undecided":
         return "decided"
@@ -174,11 +194,10 @@ def _state(
     most = rule.looks[-1]
     if dropped > MOST_DROPPED * most:
         return "futile"
-    if len(kept) < inference.FEWEST_SEEDS:
+    if len(values) < inference.FEWEST_SEEDS or rule.vary.groups > 1:  # more seeds do not make groups spread less
         return "open"
-    chance = chance_of_decision(
-        float(np.mean(kept)), inference.spread(kept, floor), len(kept), most - dropped, rule.critical[-1], rule.margin
-    )
+    mean, deviation = float(np.mean(values)), inference.spread(values, floor)
+    chance = chance_of_decision(mean, deviation, len(values), most - dropped, rule.critical[-1], rule.margin)
     return "futile" if chance < FUTILE else "open"
 
 

@@ -1,6 +1,7 @@
 """What a study of this kind would need, from finished trials where there are some."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Mapping
 
@@ -35,12 +36,13 @@ def needs(study: StudySpec, records: Mapping[str, Manifest], estimate: Estimate)
     """
     if study.protocol == "paper":
         raise StudyError("protocol 'paper' gives no verdict, so there is no chance of one to tell")
-    listed = max(len(study.seeds), FEWEST_SEEDS)
-    until = study.until or UntilOptions().settled(listed)
+    groups = study.vary.groups
+    listed = math.ceil(max(len(study.seeds), FEWEST_SEEDS) / groups) * groups
+    until = study.until or UntilOptions.model_validate(study.usual_until()).settled(listed)
     rule = rule_of(study.model_copy(update={"until": until}))
     if rule is None or not rule.confirmed:
         raise StudyError("there must be an arm to compare with the baseline")
-    fixed = until.looks[-1] if study.until is not None else max(study.seeds_planned or 0, listed)
+    fixed = until.looks[-1] if study.until is not None else max((study.seeds_planned or 0) // groups * groups, listed)
     costs = dict.fromkeys((arm.name for arm in study.resolved_arms), None) | {
         arm.arm: arm.device_seconds.middle / len(study.all_seeds) for arm in estimate.arms
     }

@@ -6,7 +6,7 @@ from typing import Any
 from ctkd_study.analysis import Decisions, Rule, confirmed_arms, default_baseline, follow
 from ctkd_study.errors import ChangedStudyError
 from ctkd_study.records import TrialResult, differences
-from ctkd_study.spec import StudySpec
+from ctkd_study.spec import StudySpec, Vary
 from trainables.record import Manifest
 
 
@@ -42,6 +42,7 @@ def _fixed(spec: StudySpec) -> dict[str, Any]:
         "margin": spec.margin,
         "baseline": spec.baseline,
         "confirm": spec.confirm,
+        "vary": spec.vary.plain(),
     }
 
 
@@ -49,15 +50,17 @@ def rule_of(study: StudySpec) -> Rule | None:
     """Return the rule of a study that adds seeds until it is decided; None for another study."""
     if study.until is None:
         return None
+    looks = study.until.looks
     arms, budget, price = study.resolved_arms, study.until.budget, study.price_per_device_hour
     baseline = study.baseline or default_baseline(arms)
     hours = [budget.device_hours] if budget.device_hours is not None else []
     hours += [budget.money / price] if budget.money is not None and price else []
     return Rule(
-        looks=study.until.looks,
+        looks=looks,
         baseline=baseline,
         confirmed=confirmed_arms(arms, baseline, study.confirm),
         margin=study.margin,
+        vary=study.vary if study.vary.groups < looks[-1] else Vary(),  # else each seed is a group of its own
         device_seconds=min(hours) * 3600 if hours else None,
     )
 

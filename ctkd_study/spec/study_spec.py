@@ -1,5 +1,6 @@
 """The keys of a study file, as types: what each means, and what it may be."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.error_messages import suggestion
 from ctkd_study.spec.published import Published
 from ctkd_study.spec.resolver import resolve_arms
-from ctkd_study.spec.until import UntilOptions, with_more
+from ctkd_study.spec.until import USUAL_MOST, UntilOptions, with_more
 from ctkd_study.spec.values import NAME
 from ctkd_study.spec.vary import Vary, vary_fault
 from trainables.config import CheckpointOptions, TrialParts
@@ -141,7 +142,7 @@ class StudySpec(TrialParts, _Heading):
         seeds, until = info.data.get("seeds"), info.data.get("until")
         if seeds is not None and until is not None:
             seeds = with_more(seeds, until.seeds)
-        if fault := vary_fault(value, info.data, seeds, until is not None):
+        if fault := vary_fault(value, info.data, seeds, until.looks if until is not None else ()):
             raise ValueError(fault)
         return value
 
@@ -235,6 +236,11 @@ class StudySpec(TrialParts, _Heading):
         """The listed seeds, and those that ``until`` may add, in the order in which they run."""
         most = self.until.seeds if self.until is not None else None
         return with_more(self.seeds, most) if most is not None else self.seeds
+
+    def usual_until(self) -> dict[str, int]:
+        """Return the ``until`` of a study that has none: looks at whole rounds, where there are groups of seeds."""
+        groups = self.vary.groups
+        return {"step": groups, "seeds": math.ceil(max(USUAL_MOST, 2 * len(self.seeds)) / groups) * groups}
 
     @property
     def cores_per_trial(self) -> float:

@@ -26,7 +26,12 @@ class UntilOptions(Options):
     first: int | None = Field(
         None, ge=FEWEST, le=_MOST, description="Seeds at the first look; default: the study's number of seeds."
     )
-    step: int = Field(1, ge=1, le=_MOST, description="Seeds from one look to the next; they run side by side.")
+    step: int = Field(
+        1,
+        ge=1,
+        le=_MOST,
+        description="Seeds from one look to the next, which run side by side; a multiple of the groups of `vary`.",
+    )
     seeds: int | None = Field(
         None,
         ge=FEWEST,

@@ -70,14 +70,16 @@ class Vary(Options):
         return options.model_copy(update={"split_seed": options.split_seed + moved})
 
 
-def vary_fault(vary: Vary, study: Mapping[str, Any], seeds: Sequence[int] | None, until: bool = False) -> str | None:
+def vary_fault(
+    vary: Vary, study: Mapping[str, Any], seeds: Sequence[int] | None, looks: Sequence[int] = ()
+) -> str | None:
     """Return what is wrong with ``vary`` in a study, if anything is.
 
     Args:
         vary: which groups there are.
         study: other fields of the study by name; rules about a field that is missing are not applied.
         seeds: all that the study may run; None if they are not known.
-        until: whether seeds are added until the verdict is decided.
+        looks: the numbers of seeds at which the verdict is looked at, where seeds are added until it is decided.
     """
     if vary.groups == 1:
         return None
@@ -97,10 +99,10 @@ def vary_fault(vary: Vary, study: Mapping[str, Any], seeds: Sequence[int] | None
         return f"data.split_seed must leave room for {vary.groups} groups below 2^31, but is {seed}"
     if seeds is None:
         return None
-    if until and len({vary.group(seed) for seed in seeds}) < len(seeds):
+    if vary.groups < len(seeds) and any(len(set(group_sizes(vary, seeds[:look]))) > 1 for look in looks):
         return (
-            f"with until, every seed must be a group of its own ({len(seeds)} groups for the {len(seeds)} seeds of the "
-            f"last look), because seeds of one group are not independent, but got {vary.groups} groups"
+            f"until must look at whole rounds of the {vary.groups} groups (first, step and seeds are multiples of "
+            f"{vary.groups}, and seeds are consecutive), but looks at {', '.join(map(str, looks))} seeds"
         )
     if missing := [group for group, size in enumerate(group_sizes(vary, seeds)) if not size]:
         shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")

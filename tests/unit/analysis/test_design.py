@@ -1,5 +1,7 @@
 """What a study would need: the chances of a fixed design are known exactly, those of looks by following each study."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.design import TRUTHS, VERDICTS, Outlook, Spread, design, outlook
 from ctkd_study.analysis.sequential import Rule, follow
+from ctkd_study.spec import Vary
 from tests.support.tabulated import arm, trial
 
 EVERY = Rule(tuple(range(5, 21)), "grid", ("global",), margin=1.0)
@@ -81,3 +84,12 @@ def test_a_design_prices_each_arm_by_the_seeds_that_it_runs() -> None:
 
 def test_every_verdict_has_a_chance() -> None:
     assert set(outlook(EVERY, 1.0, 0.0).chances) == set(inference.Verdict.__args__)  # type: ignore[attr-defined]
+
+
+def test_groups_are_simulated_by_their_means() -> None:
+    fixed = Rule((20,), "grid", ("global",), margin=1.0, vary=Vary(split=5))
+    critical = stats.t.isf(0.025, 4)
+    expected = stats.nct.sf(critical, 4, np.sqrt(20) / 2.0)
+    found = outlook(fixed, 2.0, 0.0)
+    assert found.chances["not_worse"] + found.chances["better"] == pytest.approx(expected, abs=0.025)
+    assert outlook(dataclasses.replace(fixed, looks=(10, 15, 20)), 2.0, 0.0).seeds <= 20

@@ -11,6 +11,7 @@ from scipy import stats
 from ctkd_study.analysis.sequential import Decision, Decisions, Rule, chance_of_decision, follow
 from ctkd_study.analysis.spending import critical_values
 from ctkd_study.records.results import TrialResult
+from ctkd_study.spec import Vary
 from tests.support.tabulated import arm, failed, trial
 
 ARMS = (arm("grid", "T=1", "T=4", fixed=True), arm("global"), arm("instance"), arm("alone", uses_teacher=False))
@@ -133,3 +134,18 @@ def test_the_chance_of_a_decision_is_that_of_simulated_futures(mean: float, devi
     half = critical * np.sqrt(squares / (most - 1) / most)
     simulated = np.mean((total - half > -1) | (total + half < -1))
     assert chance_of_decision(mean, deviation, seeds, most, critical, 1.0) == pytest.approx(simulated, abs=0.06)
+
+
+def test_groups_of_seeds_are_compared_by_their_means_at_bounds_that_hold_whatever_they_share() -> None:
+    rule = dataclasses.replace(RULE, looks=(10, 15, 20), confirmed=("global",), vary=Vary(teacher=5))
+    values = tuple(0.1 * (place % 5) + (0.02 if place < 5 else -0.02) for place in range(10))
+    found = followed(results(dict.fromkeys(FIVE, 10), {"global": values}), rule)
+    (look,) = found.by_arm["global"].looks
+    assert look.high is not None
+    assert look.difference == pytest.approx(0.2)
+    means = [0.1 * group for group in range(5)]
+    assert look.high - 0.2 == pytest.approx(stats.t.isf(0.025 / 4, 4) * stats.tstd(means) / 5**0.5)
+    shares = [stats.t.sf(bound, 4) for bound in rule.critical]
+    assert sum(shares) == pytest.approx(0.025), "all looks together spend the error"
+    wild = followed(results(dict.fromkeys(FIVE, 10), {"global": (2.0, -4.0, 1.0, -2.0, -1.0)}), rule)
+    assert wild.by_arm["global"].state == "open", "groups do not come to spread less"

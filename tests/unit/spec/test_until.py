@@ -56,3 +56,15 @@ def test_what_contradicts_itself_is_refused(changes: dict[str, Any], fault: str)
     with pytest.raises(SpecError) as refused:
         study(**changes)
     assert fault in str(refused.value)
+
+
+def test_groups_of_seeds_are_added_in_whole_rounds() -> None:
+    for groups, seeds, looks in ((5, 10, (10, 15, 20)), (7, 7, (7, 14, 21)), (1, 3, tuple(range(3, 21)))):
+        usual = study(seeds=seeds, vary={"split": groups}).usual_until()
+        found = study(seeds=seeds, vary={"split": groups}, until=usual)
+        assert found.until is not None
+        assert found.until.looks == looks
+    assert study(seeds=3, vary={"split": 20}, until={}).vary.groups == 20, "every seed is a group of its own"
+    for changes in ({"seeds": 8}, {"until": {"step": 3}}, {"seeds": [0, 1, 2, 3, 4, 5, 6, 7, 8, 15]}):
+        with pytest.raises(SpecError, match="whole rounds of the 5 groups"):
+            study(**{"seeds": 10, "vary": {"split": 5}, "until": {"step": 5}, **changes})

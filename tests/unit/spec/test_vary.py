@@ -62,7 +62,7 @@ def test_group_0_is_the_study_without_groups_and_more_seeds_move_nobody() -> Non
         ({"vary": BOTH, "seeds": [0, 5, 2, 12, 4]}, "seed modulo 5), but these have none: 1, 3"),
         (
             {"vary": {"teacher": 5}, "until": {"seeds": 20}},
-            "vary: with until, every seed must be a group of its own (20",
+            "vary: until must look at whole rounds of the 5 groups",
         ),
         ({"vary": {"teacher": 25}, "until": {"seeds": 20}}, "but these have none: 20, 21, 22, 23, 24"),
         ({"vary": {"teacher": 5}, "teacher": LOADED}, "vary: a teacher from a checkpoint is one teacher"),
