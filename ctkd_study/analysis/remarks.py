@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from ctkd_study.analysis.strategies import Strategy
 from ctkd_study.analysis.verdict import Comparison, Question, Remark, StrategySummary
 from ctkd_study.records import History
+from ctkd_study.spec import selection_warning
 
 _ERRORS_ABOVE_CHANCE = 3
 """Standard errors. A network that guesses gets above that once in 700 times."""
@@ -34,6 +35,7 @@ def remarks(comparison: Comparison, histories: Sequence[History] = ()) -> tuple[
         *_teacher(comparison.question, alone),
         *(remark for each in comparison.summaries for remark in _student(each.strategy, comparison.question)),
         *_no_help(comparison, alone),
+        *_few_validation(comparison),
         *(remark for each in comparison.summaries for remark in _grid_end(each.strategy)),
         *_bounds(histories),
     ]
@@ -132,6 +134,16 @@ def _no_help(comparison: Comparison, alone: StrategySummary | None) -> Iterator[
             f"{baseline.name} is not shown to be better than {alone.strategy.name}, which has no teacher: where "
             "distillation does not help, ways to distil hardly differ.",
         )
+
+
+def _few_validation(comparison: Comparison) -> Iterator[Remark]:
+    """Validation, by which a strategy of several settings selects, is too small for the margin."""
+    question = comparison.question
+    several = any(each.strategy.arm.size > 1 for each in comparison.summaries)
+    if question.protocol == "validation" and several:
+        said = selection_warning(question.validation, question.margin)
+        if said is not None:
+            yield Remark("few_validation", "data", f"{said}.")
 
 
 def _grid_end(strategy: Strategy) -> Iterator[Remark]:

@@ -24,6 +24,7 @@ RemarkKind = Literal[
     "teacher_not_better",
     "teacher_no_help",
     "student_guesses",
+    "few_validation",
     "grid_end",
     "temperature_bound",
 ]

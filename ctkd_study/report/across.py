@@ -19,7 +19,7 @@ METHOD = (
     "al., NeurIPS 2021), widened to Student's t. They are not adjusted for several strategies. A mean has no verdict: "
     "margins belong to studies."
 )
-FIGURE = "Thin bars: the 95 % interval of each study. Thick bar: that of the mean over studies."
+FIGURE = "Thin bars: the interval of each study's verdict. Thick bars: the 95 % interval of the mean over studies."
 
 
 def heading(found: Across) -> str:
@@ -51,8 +51,8 @@ def table(found: Across, layout: columns.Layout) -> columns.Table:
         rows.append(("", AVERAGE, points, "", _share(strategy.improvement), _ratio(strategy)))
     titles = ("strategy", "study", f"minus {found.baseline}", "verdict", "P(better)", "TFLOP ratio")
     caption = (
-        f"Test accuracy minus that of {found.baseline}, percent points, with 95 % intervals; P(better) is the "
-        "probability of beating it at a new seed"
+        f"Test accuracy minus that of {found.baseline}, percent points: in each study with the interval of its "
+        "verdict, and their mean with its 95 % interval; P(better) is the probability of beating it at a new seed"
     )
     shown = 4 if layout == "narrow" else len(titles)
     is_text = (True, True, False, False, False, False)

@@ -1,5 +1,8 @@
 """Advice on a study that is valid, but probably not meant as it is."""
 
+import math
+from statistics import NormalDist
+
 from ctkd_study.errors import dotted
 from ctkd_study.spec.arms import Setting
 from ctkd_study.spec.search import SearchedArm
@@ -8,6 +11,32 @@ from ctkd_study.spec.values import leaves
 from ctkd_study.spec.vary import group_sizes
 
 _FEWEST_FOR_AN_INTERVAL = 3
+_DISAGREEMENT = 0.05
+"""Share of the examples at which one of two settings is taken to be right and the other wrong."""
+_MOST_CONFUSED = 0.25
+"""Above it, a selection between two settings is closer to a coin than to a choice: 50 % is chance."""
+
+
+def selection_warning(validation: int, margin: float) -> str | None:
+    """Say that there are too few validation examples to select settings by; None where there are enough.
+
+    The difference of two accuracies has a standard error of √(share / examples), where ``share`` is that of the
+    examples at which the two disagree. So validation prefers the worse of two settings, a margin apart, with the
+    probability that a normal variable of this error lies below minus the margin.
+
+    Args:
+        validation: number of validation examples.
+        margin: percent points.
+    """
+    error = 100 * math.sqrt(_DISAGREEMENT / validation)
+    confused = NormalDist().cdf(-margin / error)
+    if confused <= _MOST_CONFUSED:
+        return None
+    return (
+        f"of two settings that differ by the margin of {margin:g} points, {validation} validation examples select the "
+        f"worse one {100 * confused:.0f} times in 100 (if they disagree on {100 * _DISAGREEMENT:g} % of the examples): "
+        "hold out more"
+    )
 
 
 def warnings(spec: StudySpec) -> list[str]:
@@ -15,11 +44,8 @@ def warnings(spec: StudySpec) -> list[str]:
     found = []
     if spec.protocol == "paper":
         found.append("protocol 'paper' selects by test accuracy: it gives means and costs, but no verdict")
-    elif 100 / spec.data.validation > spec.margin / 2:
-        found.append(
-            f"one of {spec.data.validation} validation examples is worth {100 / spec.data.validation:.2g} points, "
-            f"more than half the margin of {spec.margin:g}: settings will be selected by chance; hold out more"
-        )
+    elif said := selection_warning(spec.data.validation, spec.margin):
+        found.append(said)
     if len(spec.seeds) < _FEWEST_FOR_AN_INTERVAL:
         found.append(f"{len(spec.seeds)} seeds give no interval and no verdict: use at least {_FEWEST_FOR_AN_INTERVAL}")
     if len(set(sizes := group_sizes(spec.vary, spec.all_seeds))) > 1:

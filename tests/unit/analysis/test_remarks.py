@@ -10,6 +10,7 @@ import pytest
 from ctkd_study.analysis.remarks import remarks
 from ctkd_study.analysis.strategies import Cost, evaluate
 from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
+from ctkd_study.spec import selection_warning
 from tests.support.tabulated import arm, history, question, quickstart, strategies, trial
 
 CHANCE, TESTED = 20.0, 400
@@ -185,3 +186,12 @@ def test_only_the_trials_at_a_bound_are_counted_and_other_temperatures_have_none
 def test_the_gravest_come_first() -> None:
     comparison = study({"grid": (20.0, 90.0, 91.0), "alone": (90.0, 91.0, 92.0)}, teacher=teacher(91.0))
     assert [remark.grave for remark in remarks(comparison)] == [True, False, False]
+
+
+@pytest.mark.parametrize(("validation", "said"), [(200, False), (50, True)])
+def test_too_few_validation_examples_to_select_settings_by(validation: int, said: bool) -> None:
+    """At a margin of 1.5 points; a study without a choice of settings does not select by validation."""
+    found = [remark for remark in remarks(quickstart(validation=validation)) if remark.kind == "few_validation"]
+    assert [remark.text for remark in found] == [f"{selection_warning(validation, 1.5)}."] * said
+    assert kinds(study(SOUND, validation=validation)) == []
+    assert remarks(quickstart(validation=validation, protocol="paper")) == ()
