@@ -197,7 +197,12 @@ def design(study: str, storage: str, overrides: tuple[str, ...], as_json: bool) 
     "--markdown", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write Markdown to FILE."
 )
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.")
-@click.option("--margin", metavar="POINTS", type=float, help="Accuracy points that would not matter to you.")
+@click.option(
+    "--metric",
+    type=click.Choice(["top1", "top5", "nll", "ece"]),
+    help="What is compared on the test set; by default what the study declares. Others are exploratory.",
+)
+@click.option("--margin", metavar="POINTS", type=float, help="What would not matter to you, in the metric's unit.")
 @click.option(
     "--charge-teacher",
     type=click.Choice(["none", "each"]),
@@ -212,6 +217,7 @@ def compare(
     html: str | None,
     markdown: str | None,
     baseline: str | None,
+    metric: str | None,
     margin: float | None,
     charge_teacher: str,
 ) -> None:
@@ -223,7 +229,8 @@ def compare(
     from ctkd_study.study import Study, compare_studies
 
     loaded = [Study.named(study, storage) for study in studies]
-    asked: dict[str, Any] = {"baseline": baseline, "margin": margin, "charge_teacher": charge_teacher == "each"}
+    asked: dict[str, Any] = {"baseline": baseline, "metric": metric, "margin": margin}
+    asked |= {"charge_teacher": charge_teacher == "each"}
     if len(loaded) > 1:
         across = compare_studies(loaded, storage, **asked)
         if html is not None:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ctkd_study import tracking
 from ctkd_study.analysis import (
+    METRICS,
     Across,
     Comparison,
     Cost,
@@ -46,7 +47,7 @@ from ctkd_study.plan import (
 )
 from ctkd_study.records import Asked, History, StudyFolder, record_look
 from ctkd_study.report import sentence, show_progress
-from ctkd_study.spec import NAME, StudySpec, from_mapping, load
+from ctkd_study.spec import NAME, MetricName, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
 from trainables.bank import BankCost
 from trainables.storage import Storage
@@ -194,6 +195,7 @@ class Study:
         storage: str = "results",
         *,
         baseline: str | None = None,
+        metric: MetricName | None = None,
         margin: float | None = None,
         charge_teacher: bool = False,
         state: StudyState | None = None,
@@ -203,7 +205,9 @@ class Study:
         Args:
             storage: a folder or ``s3://bucket/prefix``.
             baseline: the arm that the others are compared with; default: the study's.
-            margin: accuracy points that would not matter; default: the study's.
+            metric: by what the strategies are compared on the test set; default: the study's. By another one, what is
+                found is exploratory.
+            margin: what would not matter, in the unit of the metric; default: the study's, if the metric is.
             charge_teacher: whether every strategy pays the teacher's training, its work in the trials, and evaluation.
             state: the records, where they have been read already, e.g. ``Outcome.state`` of a run.
 
@@ -212,7 +216,13 @@ class Study:
             ChangedStudyError: the records are of other trials, or not of one data set and teacher.
         """
         if margin is not None and not 0 < margin <= 100:
-            raise StudyError(f"the margin must be above 0 and at most 100 points, but got {margin:g}")
+            raise StudyError(f"the margin must be above 0 and at most 100, but got {margin:g}")
+        compared_by, declared = METRICS[metric or self.spec.metric], metric in (None, self.spec.metric)
+        if margin is None and not declared:
+            raise StudyError(
+                f"the study's margin is one of {self.spec.metric}; with --metric {compared_by.name}, give another, in "
+                f"{compared_by.unit}, with --margin"
+            )
         state = state.refuse_changes() if state is not None else self._recorded(storage)
         facts, spec, found = teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
         published = spec.published
@@ -234,16 +244,18 @@ class Study:
             price_per_device_hour=spec.price_per_device_hour,
             currency=spec.currency,
             charges_teacher=charge_teacher,
+            metric=compared_by,
+            metric_declared=declared,
             published=published,
             published_differs=published.differences(spec.protocol, spec.data, spec.recipe) if published else (),
         )
         reach = found.reach if found is not None else {}
         strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, teacher_cost, reach)
-        comparison = compare(question, strategies, found)
+        comparison = compare(question, strategies, found if declared else None)
         said = remarks(comparison, self.histories(state=state))
         comparison = dataclasses.replace(comparison, remarks=said)
         seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)
-        if seen:
+        if seen and declared:  # the looks are at the declared metric
             asked = Asked(question.margin, comparison.baseline, comparison.confirmed)
             verdicts = {pair.a: pair.verdict for pair in comparison.pairs}
             looks, changed = record_look(state.folder, seen, verdicts, asked)
@@ -318,6 +330,7 @@ def compare_studies(
     storage: str = "results",
     *,
     baseline: str | None = None,
+    metric: MetricName | None = None,
     margin: float | None = None,
     charge_teacher: bool = False,
 ) -> Across:
@@ -325,12 +338,13 @@ def compare_studies(
 
     Args:
         studies: at least two, all in the storage; their strategies are the same if the arms have the same name.
-        storage, baseline, margin, charge_teacher: as for ``Study.compare``, for all of the studies.
+        storage, baseline, metric, margin, charge_teacher: as for ``Study.compare``, for all of the studies.
 
     Raises:
         StudyError: see ``across`` and ``Study.compare``.
     """
-    options: dict[str, Any] = {"baseline": baseline, "margin": margin, "charge_teacher": charge_teacher}
+    options: dict[str, Any] = {"baseline": baseline, "metric": metric, "margin": margin}
+    options |= {"charge_teacher": charge_teacher}
     return across([study.compare(storage, **options) for study in studies])
 
 

@@ -12,6 +12,7 @@ from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
 from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Interval, Verdict
+from ctkd_study.analysis.metrics import METRICS, TOP1, Metric
 from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.remarks import remarks
 from ctkd_study.analysis.replays import Replay, ReplayDifference, replays
@@ -28,10 +29,11 @@ from ctkd_study.analysis.verdict import (
     compare,
 )
 
-__all__ = ["EVALUATOR", "FEWEST_SEEDS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED", "SIGNIFICANT"]
-__all__ += ["VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision", "Decisions", "Design", "Effect"]
-__all__ += ["FinishedTrial", "Interval", "Look", "Mean", "PairedDifference", "Prospect", "Question", "Remark"]
-__all__ += ["Replay", "ReplayDifference", "Rule", "Share", "Shares", "Spread", "Strategy", "StrategyAcross"]
-__all__ += ["StrategySummary", "StudyDesign", "TeacherFacts", "Verdict", "across", "compare", "components"]
-__all__ += ["confirmed_arms", "default_baseline", "design", "effects", "evaluate", "finished_trials", "follow"]
-__all__ += ["importances", "paired_difference", "remarks", "replays", "shares"]
+__all__ = ["EVALUATOR", "FEWEST_SEEDS", "METRICS", "MOST_MORE_SEEDS", "PUBLISHED_SPREADS", "RESAMPLES", "SEED"]
+__all__ += ["SIGNIFICANT", "TOP1", "VERDICTS", "Across", "Averaged", "Comparison", "Cost", "Decision"]
+__all__ += ["Decisions", "Design", "Effect", "FinishedTrial", "Interval", "Look", "Mean", "Metric"]
+__all__ += ["PairedDifference", "Prospect", "Question", "Remark", "Replay", "ReplayDifference", "Rule", "Share"]
+__all__ += ["Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts"]
+__all__ += ["Verdict", "across", "compare", "components", "confirmed_arms", "default_baseline", "design"]
+__all__ += ["effects", "evaluate", "finished_trials", "follow", "importances", "paired_difference", "remarks"]
+__all__ += ["replays", "shares"]

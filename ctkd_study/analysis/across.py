@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.metrics import Metric
 from ctkd_study.analysis.pairs import PairedDifference
 from ctkd_study.analysis.verdict import Comparison
 from ctkd_study.errors import StudyError
@@ -64,6 +65,11 @@ class Across:
     left_out: tuple[tuple[str, str], ...]
     """The names of the other strategies, and why each is not averaged."""
 
+    @property
+    def metric(self) -> Metric:
+        """By what all of the studies are compared."""
+        return self.comparisons[0].question.metric
+
 
 def across(comparisons: Sequence[Comparison]) -> Across:
     """Put studies side by side; strategies are the same if their arms have the same name.
@@ -86,6 +92,9 @@ def across(comparisons: Sequence[Comparison]) -> Across:
     if len(baselines) > 1:
         each = ", ".join(f"{comparison.question.study}: {comparison.baseline}" for comparison in comparisons)
         raise StudyError(f"the studies must have one baseline, but have {each}; choose one with --baseline")
+    if len({comparison.question.metric.name for comparison in comparisons}) > 1:
+        each = ", ".join(f"{of.question.study}: {of.question.metric.name}" for of in comparisons)
+        raise StudyError(f"the studies must have one metric, but have {each}; choose one with --metric and --margin")
     averaged: list[StrategyAcross] = []
     left_out: list[tuple[str, str]] = []
     for arm in dict.fromkeys(pair.a for comparison in comparisons for pair in comparison.pairs):
@@ -112,7 +121,7 @@ def _obstacles(studies: Sequence[str], pairs: Sequence[PairedDifference | None])
 
 def _averaged(arm: str, pairs: Sequence[PairedDifference], comparisons: Sequence[Comparison]) -> StrategyAcross:
     differences = [np.array([value for value in pair.per_seed if value is not None]) for pair in pairs]
-    floors = [math.sqrt(2) * inference.rounding(comparison.question.test) for comparison in comparisons]
+    floors = [math.sqrt(2) * each.question.metric.rounding(each.question.test) for each in comparisons]
     summaries = [each for comparison in comparisons for each in comparison.summaries if each.strategy.name == arm]
     ratios = [each.cost_ratio.tflop for each in summaries if each.cost_ratio is not None]
     return StrategyAcross(

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.metrics import TOP1, Metric
 from ctkd_study.analysis.sequential import Decision, Decisions
 from ctkd_study.analysis.strategies import Strategy
 
@@ -21,7 +22,7 @@ class PairedDifference:
     """The baseline."""
     seeds: tuple[int, ...]
     difference: float | None
-    """Mean of a - b over seeds, percent points."""
+    """Mean over seeds of a - b, or of b - a where lower is better."""
     intervals: tuple[inference.Interval, ...]
     """Of the mean difference; none below three seeds. The verdict is read off the widest, ``interval``."""
     p_not_worse: float | None
@@ -39,6 +40,8 @@ class PairedDifference:
     """The verdict if every dropped seed had the worst difference seen; None where none was dropped."""
     confirmed: bool = True
     """Whether the pair shares the error of the verdict with the others; else it is exploratory."""
+    metric: Metric = TOP1
+    """By what the two are compared: the unit of all differences, which are above 0 where a is better."""
     anytime: tuple[float, float] | None = None
     """An interval that holds however often somebody looks; None where there are too few seeds for one."""
     decision: Decision | None = None
@@ -73,17 +76,19 @@ def paired_difference(
     test: int | None = None,
     error: float = inference.ERROR,
     confirmed: bool = True,
+    metric: Metric = TOP1,
 ) -> PairedDifference:
     """A strategy minus the baseline, paired by seed.
 
     Args:
         strategy: a; its replicates give the order of the seeds.
         baseline: b; it has the same seeds.
-        margin: percent points, above 0.
+        margin: in the unit of the metric, above 0.
         test: how many test examples there are; where all differences are equal, the interval is as wide as the rounding
             of two accuracies to whole examples.
         error: one-sided, of each interval.
         confirmed: whether the pair is one of those that share the error of the verdict.
+        metric: by what the two are compared.
     """
     per_seed: dict[int, float | None] = {}
     theirs_by_seed = {replicate.seed: replicate for replicate in baseline.replicates}
@@ -91,12 +96,12 @@ def paired_difference(
     for ours in strategy.replicates:
         theirs = theirs_by_seed[ours.seed]
         per_seed[ours.seed] = None
-        if ours.test_top1 is not None and theirs.test_top1 is not None:
-            per_seed[ours.seed] = ours.test_top1 - theirs.test_top1
+        if (difference := metric.difference(ours, theirs)) is not None:
+            per_seed[ours.seed] = difference
         elif ours.complete and theirs.complete:
             dropped += 1
     paired = {seed: difference for seed, difference in per_seed.items() if difference is not None}
-    differences, floor = list(paired.values()), math.sqrt(2) * inference.rounding(test)
+    differences, floor = list(paired.values()), math.sqrt(2) * metric.rounding(test)
     mean = statistics.fmean(differences) if differences else None
     intervals = inference.intervals(differences, error, floor)
     interval = inference.widest(intervals)
@@ -124,6 +129,7 @@ def paired_difference(
         per_seed=tuple(per_seed.values()),
         if_dropped_were_worst=_if_worst(differences, dropped, error, floor, margin),
         confirmed=confirmed,
+        metric=metric,
         anytime=inference.anytime_interval(differences, floor),
     )
 

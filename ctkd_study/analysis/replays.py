@@ -12,6 +12,7 @@ from typing import Literal
 
 from ctkd_study.analysis import early_stopping, inference
 from ctkd_study.analysis.early_stopping import Curve, Outcome
+from ctkd_study.analysis.metrics import TOP1
 from ctkd_study.analysis.strategies import Cost, Strategy, rank, select
 from ctkd_study.analysis.verdict import Comparison, Mean, mean_over_seeds
 from ctkd_study.records import TrialResult
@@ -55,15 +56,16 @@ def replays(
 ) -> list[Replay]:
     """Return the replays of every grid in a comparison.
 
-    There are none in the paper's protocol, which selects on test, and none where strategies are charged for the
-    teacher, whose work a replay cannot divide.
+    There are none in the paper's protocol, which selects on test; none where strategies are charged for the teacher,
+    whose work a replay cannot divide; and none by another metric than test accuracy, which rows lack.
 
     Args:
         comparison: of the study.
         results: of the trials that have a record, in any order.
         rows: the epochs of the grids' trials, by trial id; without them, nothing is stopped early.
     """
-    if comparison.question.protocol != "validation" or comparison.question.charges_teacher:
+    question = comparison.question
+    if question.protocol != "validation" or question.charges_teacher or question.metric is not TOP1:
         return []
     known = {result.id: result for result in results}
     found = []
@@ -189,7 +191,7 @@ def _replay(
         arm=strategy.name,
         kind=kind,
         name=name,
-        test_top1=mean_over_seeds([tests.get(seed) for seed in question.seeds], question.test),
+        test_top1=mean_over_seeds([tests.get(seed) for seed in question.seeds], inference.rounding(question.test)),
         cost=sum(costs, Cost()) / len(costs) if costs else Cost(),
         differences=tuple(differences),
     )

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.metrics import TOP1, Metric
 from ctkd_study.analysis.spending import critical_values, spent
 from ctkd_study.analysis.strategies import Protocol, Replicate, replicate
 from ctkd_study.analysis.variation import group_means
@@ -42,6 +43,8 @@ class Rule:
     confirmed: tuple[str, ...]
     """The arms that are to be decided."""
     margin: float
+    """In the unit of the metric."""
+    metric: Metric = TOP1
     protocol: Protocol = "validation"
     vary: Vary = dataclasses.field(default_factory=Vary)
     """Where it makes groups of seeds, the values are the groups' means, at looks with whole rounds of groups."""
@@ -125,7 +128,7 @@ def follow(
         results: of the trials that have a record.
         test: how many test examples there are; equal differences are taken to vary by their rounding.
     """
-    floor = math.sqrt(2) * inference.rounding(test)
+    floor = math.sqrt(2) * rule.metric.rounding(test)
     known = {result.id: result for result in results}
     costs: dict[tuple[str, int], float] = defaultdict(float)
     for result in known.values():
@@ -142,7 +145,7 @@ def follow(
             break
         for name in [name for name, decision in decisions.items() if decision.state == "open"]:
             pairs = zip(found[name], found[rule.baseline], strict=True)
-            differences = {ours.seed: _difference(ours, theirs) for ours, theirs in pairs}
+            differences = {ours.seed: rule.metric.difference(ours, theirs) for ours, theirs in pairs}
             decisions[name] = _looked(rule, place, decisions[name], differences, floor)
         still = [name for name, decision in decisions.items() if decision.state == "open"]
         if not still:
@@ -156,10 +159,6 @@ def follow(
                 break
         reach |= dict.fromkeys((*still, rule.baseline), following)
     return Decisions(rule, decisions, reach)
-
-
-def _difference(ours: Replicate, theirs: Replicate) -> float | None:
-    return ours.test_top1 - theirs.test_top1 if ours.test_top1 is not None and theirs.test_top1 is not None else None
 
 
 def _looked(

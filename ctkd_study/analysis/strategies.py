@@ -47,6 +47,11 @@ class Replicate:
     """Of all its settings that have ended, failed ones too."""
     trial: str | None = None
     """Id of the trial that it kept."""
+    test_top5: float | None = None
+    test_nll: float | None = None
+    """Mean negative log-likelihood of the test examples, nats."""
+    test_ece: float | None = None
+    """Expected calibration error on the test set, percent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +172,8 @@ def replicate(
     best = select([result for result in ended if result.status == "finished"], protocol) if complete else None
     if best is None:
         return Replicate(seed, complete, None, None, None, cost)
-    return Replicate(seed, complete, best.setting, best.val_top1, best.test_top1, cost, best.id)
+    others = best.id, best.test_top5, best.test_loss, best.test_ece
+    return Replicate(seed, complete, best.setting, best.val_top1, best.test_top1, cost, *others)
 
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:

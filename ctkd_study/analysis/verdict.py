@@ -12,6 +12,7 @@ from typing import Literal
 
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
+from ctkd_study.analysis.metrics import METRICS, TOP1, Metric
 from ctkd_study.analysis.pairs import PairedDifference, as_looked_at, paired_difference
 from ctkd_study.analysis.sequential import Decisions, Rule
 from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
@@ -59,7 +60,7 @@ class Question:
     text: str
     protocol: Protocol
     margin: float
-    """Percent points."""
+    """In the unit of the metric."""
     seeds: tuple[int, ...]
     data: str
     validation: int
@@ -78,6 +79,10 @@ class Question:
     """How the study differs from the published experiments, in words."""
     chance: float | None = None
     """Percent of the test examples that are of the most frequent class, where that is known."""
+    metric: Metric = TOP1
+    """By what strategies are compared."""
+    metric_declared: bool = True
+    """Whether the study declares this metric; by another one, all that is found is exploratory."""
 
     @property
     def final_seeds(self) -> int:
@@ -87,7 +92,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Mean:
-    """A mean over seeds with its two-sided 95 % t interval; no interval below three seeds. Percent."""
+    """A mean over seeds with its two-sided 95 % t interval; no interval below three seeds."""
 
     mean: float | None
     low: float | None
@@ -103,6 +108,9 @@ class StrategySummary:
     strategy: Strategy
     val_top1: Mean
     test_top1: Mean
+    test_top5: Mean
+    test_nll: Mean
+    test_ece: Mean
     cost: Cost | None
     money: float | None
     cost_ratio: Cost | None
@@ -166,6 +174,7 @@ def compare(question: Question, strategies: Sequence[Strategy], decisions: Decis
     summaries = tuple(_summary(strategy, baseline, question) for strategy in strategies)
     others = [each for each in strategies if each is not baseline] if question.protocol == "validation" else []
     confirmed = confirmed_arms([strategy.arm for strategy in strategies], name, question.confirm)
+    confirmed = confirmed if question.metric_declared else ()
     shared = inference.ERROR / max(len(confirmed), 1)
     pairs = tuple(
         paired_difference(
@@ -175,6 +184,7 @@ def compare(question: Question, strategies: Sequence[Strategy], decisions: Decis
             question.test,
             error=shared if strategy.name in confirmed else inference.ERROR,
             confirmed=strategy.name in confirmed,
+            metric=question.metric,
         )
         for strategy in others
     )
@@ -194,24 +204,32 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Stra
     if cost is not None and reference is not None and reference.device_seconds > 0 and reference.tflop > 0:
         ratio = Cost(cost.device_seconds / reference.device_seconds, cost.tflop / reference.tflop)
     price = question.price_per_device_hour
+    on_test = {
+        metric.key: mean_over_seeds(
+            [getattr(replicate, metric.key) for replicate in strategy.replicates], metric.rounding(question.test)
+        )
+        for metric in METRICS.values()
+    }
     return StrategySummary(
         strategy=strategy,
-        val_top1=mean_over_seeds([replicate.val_top1 for replicate in strategy.replicates], question.validation),
-        test_top1=mean_over_seeds([replicate.test_top1 for replicate in strategy.replicates], question.test),
+        val_top1=mean_over_seeds(
+            [replicate.val_top1 for replicate in strategy.replicates], inference.rounding(question.validation)
+        ),
+        **on_test,
         cost=cost,
         money=cost.device_seconds / 3600 * price if cost is not None and price is not None else None,
         cost_ratio=ratio,
     )
 
 
-def mean_over_seeds(per_seed: Sequence[float | None], examples: int | None) -> Mean:
+def mean_over_seeds(per_seed: Sequence[float | None], floor: float) -> Mean:
     """Return the mean of a value per seed, with its interval.
 
     Args:
-        per_seed: percent, in the order of the study's seeds; None where there is no value.
-        examples: the size of the data set; see ``inference.rounding``.
+        per_seed: in the order of the study's seeds; None where there is no value.
+        floor: the deviation to assume where all values are equal.
     """
     values = [value for value in per_seed if value is not None]
     mean = statistics.fmean(values) if values else None
-    _, low, high = inference.mean_interval(values, inference.rounding(examples)) or (mean, None, None)
+    _, low, high = inference.mean_interval(values, floor) or (mean, None, None)
     return Mean(mean, low, high, tuple(per_seed))

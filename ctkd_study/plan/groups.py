@@ -5,7 +5,7 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from ctkd_study.analysis import components, default_baseline, evaluate
+from ctkd_study.analysis import METRICS, components, default_baseline, evaluate
 from ctkd_study.records import TrialResult
 from ctkd_study.spec import FEWEST_GROUPS, StudySpec
 from trainables.record import Manifest
@@ -74,11 +74,11 @@ def _variances(spec: StudySpec, records: Mapping[str, Manifest]) -> tuple[float,
     results = [TrialResult.from_manifest(manifest) for manifest in records.values()]
     strategies = {each.name: each for each in evaluate(spec.resolved_arms, spec.all_seeds, results, spec.protocol)}
     baseline = strategies[spec.baseline or default_baseline(spec.resolved_arms)]
-    theirs = {each.seed: each.test_top1 for each in baseline.replicates}
+    metric, theirs = METRICS[spec.metric], {each.seed: each for each in baseline.replicates}
     found = []
     for strategy in strategies.values():
-        ours = ((each.seed, each.test_top1, theirs[each.seed]) for each in strategy.replicates)
-        by_seed = {seed: a - b for seed, a, b in ours if a is not None and b is not None}
+        differences = ((each.seed, metric.difference(each, theirs[each.seed])) for each in strategy.replicates)
+        by_seed = {seed: difference for seed, difference in differences if difference is not None}
         if strategy is not baseline and strategy.arm.uses_teacher:
             found.append(components(list(by_seed.values()), [spec.vary.group(seed) for seed in by_seed]))
     known = [each for each in found if each is not None]

@@ -55,7 +55,7 @@ def _spreads(study: StudySpec, rule: Rule, records: Mapping[str, Manifest]) -> t
     strategies = {each.name: each for each in evaluate(study.resolved_arms, study.all_seeds, results, study.protocol)}
     found = []
     for name in rule.confirmed:
-        pair = paired_difference(strategies[name], strategies[rule.baseline], rule.margin)
+        pair = paired_difference(strategies[name], strategies[rule.baseline], rule.margin, metric=rule.metric)
         values = [value for value in pair.per_seed if value is not None]
         if len(values) >= FEWEST_SEEDS and (deviation := statistics.stdev(values)) > 0:
             found.append(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ctkd_study.analysis import Decisions, Rule, confirmed_arms, default_baseline, follow
+from ctkd_study.analysis import METRICS, Decisions, Rule, confirmed_arms, default_baseline, follow
 from ctkd_study.errors import ChangedStudyError
 from ctkd_study.records import TrialResult, differences
 from ctkd_study.spec import StudySpec, Vary
@@ -20,6 +20,11 @@ def as_begun(spec: StudySpec, before: StudySpec | None) -> StudySpec:
     Raises:
         ChangedStudyError: what must be fixed before the first look has changed.
     """
+    if before is not None and before.metric != spec.metric:
+        raise ChangedStudyError(
+            f"{spec.name}: the metric is declared at the first run, as {before.metric!r}, but is now {spec.metric!r}. "
+            "Change it back; `compare --metric` shows the others, marked as exploratory."
+        )
     if before is None or (before.until is None and spec.until is None):
         return spec
     found = spec if spec.until is not None else spec.model_copy(update={"until": before.until})
@@ -61,6 +66,7 @@ def rule_of(study: StudySpec) -> Rule | None:
         confirmed=confirmed_arms(arms, baseline, study.confirm),
         margin=study.margin,
         vary=study.vary if study.vary.groups < looks[-1] else Vary(),  # else each seed is a group of its own
+        metric=METRICS[study.metric],
         device_seconds=min(hours) * 3600 if hours else None,
     )
 

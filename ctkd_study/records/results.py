@@ -4,6 +4,8 @@ import dataclasses
 
 from trainables.record import Manifest, Row, Status
 
+_OF_SUMMARY = {"val_loss", "val_top1", "test_loss", "test_top1", "test_top5", "test_ece", "device_seconds", "tflop"}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrialResult:
@@ -28,6 +30,10 @@ class TrialResult:
     apart_device_seconds: float
     """The teacher's work in this trial, and evaluation, times the share of the device."""
     apart_tflop: float
+    test_top5: float | None = None
+    """As ``test_ece``: at the same epoch."""
+    test_ece: float | None = None
+    """Expected calibration error, percent."""
     wasted_device_seconds: float = 0.0
     """Work lost to faults; no part of ``device_seconds``."""
     suggestion: int | None = None
@@ -42,7 +48,7 @@ class TrialResult:
         share = summary.device_seconds / summary.epoch_seconds if summary.epoch_seconds else 1.0
         return cls(
             **manifest.model_dump(include={"arm", "setting", "seed", "suggestion", "status", "reason", "remarks"}),
-            **summary.model_dump(include={"val_loss", "val_top1", "test_loss", "test_top1", "device_seconds", "tflop"}),
+            **summary.model_dump(include=_OF_SUMMARY),
             id=manifest.trial,
             apart_device_seconds=(summary.teacher_seconds + summary.eval_seconds) * share,
             apart_tflop=summary.teacher_tflop + summary.eval_tflop,

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
-from ctkd_study.analysis import RESAMPLES, Across, Averaged, PairedDifference, StrategyAcross
+from ctkd_study.analysis import RESAMPLES, Across, Averaged, Metric, PairedDifference, StrategyAcross
 from ctkd_study.report import columns
-from ctkd_study.report.formatting import difference, optional
+from ctkd_study.report.formatting import difference, optional, signed
 
 AVERAGE = "mean"
 """Stands where the table names a study."""
@@ -31,7 +31,7 @@ def sentence(found: Across) -> str:
     """Say how each strategy compares with the baseline on average, and what that does and does not know."""
     if not found.strategies:
         return f"No strategy can be averaged over {_named(found)}."
-    clauses = ". ".join(_clause(each, found.baseline) for each in found.strategies)
+    clauses = ". ".join(_clause(each, found.baseline, found.metric) for each in found.strategies)
     return f"Mean over {_named(found)}: {clauses}. {LIMITS}"
 
 
@@ -41,18 +41,20 @@ def table(found: Across, layout: columns.Layout) -> columns.Table:
     The narrow layout leaves to the sentence what only an average has.
     """
     rows: list[tuple[str, ...]] = []
+    metric, digits = found.metric, found.metric.digits
     for strategy in found.strategies:
         for place, (of, pair) in enumerate(zip(found.comparisons, strategy.pairs, strict=True)):
-            points = difference(pair.difference, pair.low, pair.high)
+            points = difference(pair.difference, pair.low, pair.high, digits)
             name = "" if place else strategy.name
             rows.append((name, of.question.study, points, pair.verdict.replace("_", " "), "", ""))
         mean = strategy.difference
-        points = difference(mean.mean, mean.low, mean.high)
+        points = difference(mean.mean, mean.low, mean.high, digits)
         rows.append(("", AVERAGE, points, "", _share(strategy.improvement), _ratio(strategy)))
     titles = ("strategy", "study", f"minus {found.baseline}", "verdict", "P(better)", "TFLOP ratio")
     caption = (
-        f"Test accuracy minus that of {found.baseline}, percent points: in each study with the interval of its "
-        "verdict, and their mean with its 95 % interval; P(better) is the probability of beating it at a new seed"
+        f"{metric.title.capitalize()} minus that of {found.baseline}, {metric.unit}: in each study with the interval "
+        "of its verdict, and their mean with its 95 % interval; P(better) is the probability of beating it at a new "
+        f"seed{'; ' * bool(metric.direction)}{metric.direction}"
     )
     shown = 4 if layout == "narrow" else len(titles)
     is_text = (True, True, False, False, False, False)
@@ -76,7 +78,7 @@ def notes(found: Across) -> list[str]:
 
 
 def as_json(found: Across) -> dict[str, Any]:
-    """Return plain values; every number is finite or None, differences in percent points."""
+    """Return plain values; every number is finite or None, differences in the unit of the metric."""
     return {
         "studies": [
             {
@@ -91,6 +93,7 @@ def as_json(found: Across) -> dict[str, Any]:
             for of in found.comparisons
         ],
         "baseline": found.baseline,
+        "metric": found.metric.name,
         "strategies": [
             {
                 "name": strategy.name,
@@ -121,11 +124,12 @@ def _named(found: Across) -> str:
     return f"{len(names)} studies ({', '.join(names)})"
 
 
-def _clause(strategy: StrategyAcross, baseline: str) -> str:
+def _clause(strategy: StrategyAcross, baseline: str, metric: Metric) -> str:
     mean, share = strategy.difference, strategy.improvement
+    value, low, high = (signed(number, metric.digits) for number in (mean.mean, mean.low, mean.high))
     text = (
-        f"{strategy.name} minus {baseline} is {mean.mean:+.2f} points (95 % interval {mean.low:+.2f} to "
-        f"{mean.high:+.2f}); {strategy.name} is the better one at a new seed with probability {_share(share)}"
+        f"{strategy.name} minus {baseline} is {value} {metric.unit} (95 % interval {low} to "
+        f"{high}); {strategy.name} is the better one at a new seed with probability {_share(share)}"
     )
     if strategy.tflop_ratio is not None:
         text += f", at {_ratio(strategy)} times the TFLOP"

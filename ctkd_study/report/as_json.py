@@ -26,6 +26,8 @@ def comparison_as_json(
         "study": question.study,
         "question": question.text,
         "protocol": question.protocol,
+        "metric": question.metric.name,
+        "metric_declared": question.metric_declared,
         "margin": question.margin,
         "baseline": comparison.baseline,
         "confirmed": list(comparison.confirmed),
@@ -56,6 +58,7 @@ def _pair(pair: PairedDifference, seeds: int) -> dict[str, Any]:
         for each in pair.intervals
     ]
     found["anytime"] = pair.anytime and dict(zip(("low", "high"), pair.anytime, strict=True))
+    del found["metric"]  # that of the comparison
     decision = found.pop("decision")
     found["state"] = decision and decision.state
     found["looks"] = decision and [dataclasses.asdict(look) for look in decision.looks]

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from ctkd_study.analysis import Comparison, Mean, PairedDifference, StrategySummary
+from ctkd_study.analysis import METRICS, TOP1, Comparison, Mean, Metric, PairedDifference, StrategySummary
 from ctkd_study.report.formatting import NOTHING, difference, number, optional, p_value, plus_minus
 from ctkd_study.report.notes import marked_name
+from ctkd_study.spec import MetricName
 
 Part = Literal["accuracy", "cost"]
 """The two tables of a report."""
@@ -78,7 +79,8 @@ def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
     question, baseline = comparison.question, comparison.baseline
     charged = ", with the teacher and evaluation" if question.charges_teacher else ""
     caption = {
-        "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval",
+        "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
+        + _compared_by(question.metric),
         "cost": f"Cost of carrying a strategy out once{charged}, and its ratio to {baseline}",
     }[part]
     selects = question.protocol == "validation"
@@ -92,6 +94,12 @@ def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
         tuple(column.is_text for _, column in columns),
         tuple(tuple(column.cell(row) for _, column in columns) for row in _rows(comparison)),
     )
+
+
+def _compared_by(metric: Metric) -> str:
+    if metric is TOP1:
+        return ""
+    return f". Differences: {metric.title}, {metric.unit}" + (f"; {metric.direction}" if metric.direction else "")
 
 
 def values(comparison: Comparison) -> list[dict[str, Any]]:
@@ -152,6 +160,13 @@ def _of_pair(title: str, form: Callable[[PairedDifference], str], narrow: Mappin
     return dataclasses.replace(column, shown=lambda comparison: bool(comparison.pairs))
 
 
+def _on_test(name: MetricName, title: str) -> Column:
+    """A column of another metric than accuracy, which tables have where strategies are compared by it."""
+    key, digits = METRICS[name].key, METRICS[name].digits
+    column = Column({"accuracy": title}, key, lambda row: getattr(row, key), lambda mean: plus_minus(mean, digits))
+    return dataclasses.replace(column, shown=lambda comparison: comparison.question.metric.name == name)
+
+
 COLUMNS = (
     Column(
         {"accuracy": "strategy", "cost": "strategy"},
@@ -178,7 +193,10 @@ COLUMNS = (
         narrow={"accuracy": "{selected_on}"},
     ),
     Column({"accuracy": "test"}, "test_top1", lambda row: row.test_top1, plus_minus, narrow={"accuracy": "test, %"}),
-    _of_pair("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high)),
+    _on_test("top5", "top-5 on test"),
+    _on_test("nll", "NLL on test"),
+    _on_test("ece", "ECE on test"),
+    _of_pair("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high, pair.metric.digits)),
     _of_pair("p (not worse)", lambda pair: optional(pair.p_not_worse, p_value), narrow={}),
     dataclasses.replace(_of_pair("verdict", _verdict), is_text=True),
     Column(

@@ -60,7 +60,9 @@ def differences(comparison: Comparison) -> Figure | None:
         axes.annotate(f"margin -{margin:g}", (-margin, 1), **above)
         axes.set_yticks(range(len(pairs)), [visible(pair.a) for pair in reversed(pairs)])
         axes.set_ylim(-0.6, len(pairs) - 0.4)
-        axes.set_xlabel(f"test accuracy minus {visible(str(comparison.baseline))}, points")
+        metric = comparison.question.metric
+        turned = f"; {metric.direction}" if metric.direction else ""
+        axes.set_xlabel(f"{metric.title} minus {visible(str(comparison.baseline))}, {metric.unit}{turned}")
         return figure
 
 
@@ -87,7 +89,7 @@ def across(found: Across) -> Figure | None:
             axes.plot([middle], [line], "D" if width == _THICK else "o", color=colour, ms=4 + width)
         axes.set_yticks(range(len(lines)), [visible(label) for label, *_ in lines])
         axes.set_ylim(len(lines) - 0.4, -0.6)
-        axes.set_xlabel(f"test accuracy minus {visible(found.baseline)}, points")
+        axes.set_xlabel(f"{found.metric.title} minus {visible(found.baseline)}, {found.metric.unit}")
         return figure
 
 

@@ -22,23 +22,24 @@ def optional(value: float | None, form: Callable[[float], str]) -> str:
     return NOTHING if value is None else form(value)
 
 
-def plus_minus(mean: Mean) -> str:
+def plus_minus(mean: Mean, digits: int = 2) -> str:
     """A mean with half its interval: ``96.43 ± 0.52``."""
     if mean.mean is None:
         return NOTHING
-    return f"{mean.mean:.2f}" + ("" if mean.high is None else f" ± {mean.high - mean.mean:.2f}")
+    half = "" if mean.high is None else f" ± {mean.high - mean.mean:.{digits}f}"
+    return f"{mean.mean:.{digits}f}{half}"
 
 
-def difference(mean: float | None, low: float | None, high: float | None) -> str:
+def difference(mean: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
     """A difference with its interval: ``-0.73 (-1.33 to -0.13)``."""
     if mean is None or low is None or high is None:
-        return optional(mean, signed)
-    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+        return optional(mean, lambda value: signed(value, digits))
+    return f"{signed(mean, digits)} ({signed(low, digits)} to {signed(high, digits)})"
 
 
-def signed(value: float) -> str:
-    """Points with their sign: ``+0.20``."""
-    return f"{value:+.2f}"
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign: ``+0.20``."""
+    return f"{value:+.{digits}f}"
 
 
 def p_value(value: float) -> str:

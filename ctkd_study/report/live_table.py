@@ -75,7 +75,8 @@ def _looks(decisions: Decisions | None) -> dict[str, str]:
             continue
         look = decision.looks[-1]
         state = look.verdict.replace("_", " ") if decision.state == "decided" else decision.state
-        found[arm] = f"{difference(look.difference, look.low, look.high)}, {count(look.seeds, 'seed')}: {state}"
+        moved = difference(look.difference, look.low, look.high, decisions.rule.metric.digits)
+        found[arm] = f"{moved}, {count(look.seeds, 'seed')}: {state}"
     return found
 
 

@@ -5,14 +5,16 @@ from collections import Counter
 from ctkd_study.analysis import (
     FEWEST_SEEDS,
     MOST_MORE_SEEDS,
+    TOP1,
     Comparison,
     Decision,
     PairedDifference,
+    Question,
     Rule,
     StrategySummary,
 )
 from ctkd_study.report.conditions import conditions, family
-from ctkd_study.report.formatting import count, percent
+from ctkd_study.report.formatting import count, percent, signed
 
 
 def sentence(comparison: Comparison) -> str:
@@ -64,32 +66,43 @@ def _basis(comparison: Comparison, seeds: str) -> str:
     parts = (
         f"Data {question.data}{teacher}",
         f"{seeds}, each selecting on {question.validation} validation examples, and {test}",
-        f"margin {question.margin:g} points",
+        f"margin {question.margin:g} {question.metric.unit}",
+        _metric(question) if question.metric is not TOP1 else "",
         family(comparison),
         f"intervals {limits}" if (limits := conditions(comparison)) else "",
     )
     return "; ".join(part for part in parts if part)
 
 
+def _metric(question: Question) -> str:
+    """Say by what strategies are compared, if not by accuracy, and whether that was declared beforehand."""
+    metric = question.metric
+    parts = [f"compared by {metric.title} on test", metric.direction]
+    parts += [] if question.metric_declared else ["exploratory, because the study declares another metric"]
+    return ", ".join(part for part in parts if part)
+
+
 def _clause(
     pair: PairedDifference, ours: StrategySummary, theirs: StrategySummary, margin: float, rule: Rule | None
 ) -> str:
     a, b = _described(ours), _described(theirs)
+    by_more = f"{margin:g} {pair.metric.unit}"
     text = {
         "better": f"{a} is better than {b}",
-        "not_worse": f"{a} is not worse than {b} by more than {margin:g} points",
-        "slightly_worse": f"{a} is worse than {b}, but by less than {margin:g} points",
-        "worse": f"{a} is worse than {b} by more than {margin:g} points",
+        "not_worse": f"{a} is not worse than {b} by more than {by_more}",
+        "slightly_worse": f"{a} is worse than {b}, but by less than {by_more}",
+        "worse": f"{a} is worse than {b} by more than {by_more}",
         "undecided": f"{a} against {b} is undecided",
     }[pair.verdict]
     if not pair.confirmed:
         text = f"Exploratory: {text}"
     if pair.difference is not None:
         interval, repeated = pair.interval, "repeated " if pair.decision is not None else ""
-        text += f" ({pair.difference:+.2f}"
+        text += f" ({signed(pair.difference, pair.metric.digits)}"
         if interval is not None:
             level = percent(interval.confidence)
-            text += f", {repeated}{level} interval {interval.low:+.2f} to {interval.high:+.2f}"
+            low, high = (signed(end, pair.metric.digits) for end in (interval.low, interval.high))
+            text += f", {repeated}{level} interval {low} to {high}"
         text += ")"
     if ours.cost_ratio is not None:
         seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)

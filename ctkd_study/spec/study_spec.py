@@ -47,6 +47,9 @@ def _seeds(value: Any) -> Any:
 
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema(_WRITTEN_SEEDS.json_schema())]
 
+#: What strategies are compared by, on the test set.
+MetricName = Literal["top1", "top5", "nll", "ece"]
+
 #: GPUs of a trial, or that they are to be found out.
 GpuShare = float | Literal["auto"]
 
@@ -89,7 +92,14 @@ class StudySpec(TrialParts, _Heading):
         le=_MAX_SEEDS,
         description="How many seeds the final look will have; with fewer, a verdict is marked interim.",
     )
-    margin: float = Field(gt=0, le=100, description="Accuracy points that would not matter to you.")
+    metric: MetricName = Field(
+        "top1",
+        description="What strategies are compared by on the test set: accuracy (top1, top5), negative log-likelihood "
+        "(nll), or expected calibration error (ece). Settings are selected by validation accuracy all the same.",
+    )
+    margin: float = Field(
+        gt=0, le=100, description="What would not matter to you: accuracy points, or the unit of the metric."
+    )
     arms: dict[str, Any] = Field(
         min_length=1, description="Ways to set the temperature; each is merged over the study and may hold grids."
     )
@@ -115,7 +125,7 @@ class StudySpec(TrialParts, _Heading):
     until: UntilOptions | None = Field(
         None,
         description="Seeds are added to the listed ones until the verdict is decided; fixed at the first run, with "
-        "margin and baseline.",
+        "metric, margin and baseline.",
     )
     vary: Vary = Field(
         Vary(),

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from ctkd_study import Study, StudyError, grid
-from ctkd_study.errors import LeaseError
+from ctkd_study.errors import ChangedStudyError, LeaseError
 from ctkd_study.launch import InlineRunner, tabulated
 from ctkd_study.records import Launch, StudyFolder
 from ctkd_study.report import terminal
@@ -99,6 +99,35 @@ def test_strategies_pay_and_select_as_the_table_says(storage: str) -> None:
     (pair,) = found.pairs
     assert pair.verdict == "not_worse"
     assert "not worse than grid" in found.sentence
+
+
+def test_another_metric_needs_its_margin_and_is_no_look(storage: str) -> None:
+    study = Study(**BASE)
+    study.run(storage, runner=InlineRunner(tabulated(table)))
+    with pytest.raises(StudyError, match=r"with --metric nll, give another, in nats, with --margin"):
+        study.compare(storage, metric="nll")
+    found = study.compare(storage, metric="nll", margin=0.005)
+    assert found.sentence.startswith("Exploratory: ")
+    # The rows' loss is 1 - accuracy / 100.
+    accuracy = study.compare(storage)
+    assert accuracy.looks == 1, "the first look at the declared metric"
+    assert found.pairs[0].difference == pytest.approx((accuracy.pairs[0].difference or 0) / 100)
+    with pytest.raises(ChangedStudyError, match="the metric is declared at the first run, as 'top1', but is now 'nll'"):
+        Study(**{**BASE, "metric": "nll", "margin": 0.01}).compare(storage)
+
+
+def test_the_grids_trials_replay_other_searches(storage: str) -> None:
+    study = Study(**BASE)
+    study.run(storage, runner=InlineRunner(tabulated(table)))
+    comparison = study.compare(storage)
+    found = {replay.name: replay for replay in study.replays(comparison, storage)}
+    grid = comparison.summaries[0]
+    whole = found["random 4 of 4"]
+    assert (whole.test_top1, whole.cost) == (grid.test_top1, grid.cost)
+    # Of two epochs, the first is the rung: halving keeps two of four, then one; validation accuracy orders them alike.
+    halved = found["halving by 4: 4 x 1, 1 x 2 epochs"]
+    assert halved.test_top1.mean == pytest.approx(grid.test_top1.mean)
+    assert halved.cost.device_seconds == pytest.approx((4 + 1) * 2.0)
 
 
 def test_a_wide_spread_is_undecided_and_says_how_many_more_seeds(storage: str) -> None:

@@ -200,7 +200,9 @@ def test_failed_trials_pay_for_evaluation_and_the_teacher_too() -> None:
 def test_a_replicate_is_what_an_arm_picked_and_paid_at_a_seed() -> None:
     results = [trial("grid", label, 3, 90 + place, 80 + place) for place, label in enumerate(LABELS)]
     known = {result.id: result for result in results}
-    assert replicate(GRID, 3, known, "validation") == Replicate(3, True, "T=16", 92, 82, Cost(30.0, 6.0))
+    assert replicate(GRID, 3, known, "validation") == Replicate(
+        3, True, "T=16", 92, 82, Cost(30.0, 6.0), "grid-T=16-s3", None, 0.5, None
+    )
     assert replicate(GRID, 4, known, "validation") == Replicate(4, False, None, None, None, Cost())
     del known["grid-T=16-s3"]
     assert replicate(GRID, 3, known, "validation") == Replicate(3, False, None, None, None, Cost(20.0, 4.0))

@@ -97,6 +97,7 @@ SHAPE: dict[str, Any] = {
         }
     ],
     "baseline": TEXT,
+    "metric": TEXT,
     "strategies": [
         {
             "name": TEXT,

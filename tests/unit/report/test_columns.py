@@ -108,6 +108,9 @@ def test_the_wide_tables() -> None:
     )
 
 
+NO_MEAN = {"mean": None, "low": None, "high": None, "per_seed": [None, None, None]}
+
+
 def test_the_objects_of_json() -> None:
     grid, curriculum = columns.values(by_hand())
     assert grid == {
@@ -123,6 +126,8 @@ def test_the_objects_of_json() -> None:
         "selected": ["T=8", "T=8", "T=2"],
         "val_top1": {"mean": 91.0, "low": 90.5, "high": 91.5, "per_seed": [91.0, 90.0, 92.0]},
         "test_top1": {"mean": 92.0, "low": 91.75, "high": 92.25, "per_seed": [92.0, 91.0, 93.0]},
+        **dict.fromkeys(("test_top5", "test_ece"), NO_MEAN),
+        "test_nll": {"mean": 0.5, "low": 0.5, "high": 0.5, "per_seed": [0.5, 0.5, 0.5]},
         "cost": {"device_seconds": 1234.0, "tflop": 56.7, "money": 0.6856},
         "cost_ratio": {"device_seconds": 1.0, "tflop": 1.0},
         "wasted_device_seconds": 0.5,
@@ -139,7 +144,8 @@ def test_the_objects_of_json() -> None:
         "overrides_epochs": True,
         "selected": [None, "global", None],
         "val_top1": {"mean": 89.5, "low": None, "high": None, "per_seed": [None, 89.5, None]},
-        "test_top1": {"mean": None, "low": None, "high": None, "per_seed": [None, None, None]},
+        **dict.fromkeys(("test_top1", "test_top5", "test_ece"), NO_MEAN),
+        "test_nll": {"mean": 0.5, "low": None, "high": None, "per_seed": [None, 0.5, None]},
         "cost": {"device_seconds": 123.0, "tflop": 4.5, "money": 0.0683},
         "cost_ratio": {"device_seconds": 0.0997, "tflop": 0.0794},
         "wasted_device_seconds": 0.0,
