@@ -11,7 +11,7 @@ from ctkd_study.analysis.design import PUBLISHED_SPREADS, VERDICTS, Prospect, Sp
 from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
 from ctkd_study.analysis.importance import EVALUATOR, SEED, importances
-from ctkd_study.analysis.inference import FEWEST_SEEDS, MOST_MORE_SEEDS, Interval, Verdict
+from ctkd_study.analysis.inference import ERROR, FEWEST_SEEDS, MOST_MORE_SEEDS, Interval, Verdict
 from ctkd_study.analysis.metrics import METRICS, TOP1, Metric
 from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.remarks import remarks
@@ -36,4 +36,4 @@ __all__ += ["PairedDifference", "Prospect", "Question", "Remark", "Replay", "Rep
 __all__ += ["Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts"]
 __all__ += ["Verdict", "across", "compare", "components", "confirmed_arms", "default_baseline", "design"]
 __all__ += ["effects", "evaluate", "finished_trials", "follow", "importances", "paired_difference", "remarks"]
-__all__ += ["replays", "shares"]
+__all__ += ["ERROR", "replays", "shares"]

@@ -1,7 +1,6 @@
 """What verdicts hold for, and how their error is shared: said here once, for every form of a report."""
 
-from ctkd_study.analysis import Comparison
-from ctkd_study.analysis.inference import ERROR
+from ctkd_study.analysis import ERROR, Comparison
 from ctkd_study.report.formatting import count
 
 

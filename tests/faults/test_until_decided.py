@@ -65,7 +65,7 @@ def test_killed_drivers_on_ray_leave_the_records_and_answer_of_an_undisturbed_st
         **STUDY,
         "recipe": {**STUDY["recipe"], "epochs": 2},
         "seeds": 3,
-        "margin": 12.0,
+        "margin": 1.0,
         "until": {"seeds": 6},
     }
     straight = Command(tmp_path / "straight", tmp_path / "straight" / "results", study)
