@@ -106,6 +106,7 @@ class RunOptions(Options):
     setting: str = Field("", description="Setting of the trial, as people read it.")
     suggestion: int | None = Field(None, ge=1, description="Number of the trial in the search of its seed, from 1.")
     search: dict[str, Any] | None = Field(None, description="What decided the suggestion, besides the earlier trials.")
+    scheduler: dict[str, Any] | None = Field(None, description="What may stop the trial before its end.")
     attempt: int = Field(0, ge=0, description="Number of the launch.")
     folder: str | None = Field(
         None, description="Where the trial is recorded, absolute or s3://...; default: nowhere, Ray keeps checkpoints."

@@ -58,6 +58,9 @@ class Job(abc.ABC):
     def step(self) -> Report:
         """Do one step."""
 
+    def stop(self, trial_id: str, reason: str) -> None:  # noqa: B027 - most jobs have no such end
+        """End this trial before its end, if it is the one that is trained and recorded here."""
+
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an existing local folder."""
@@ -93,7 +96,11 @@ class TrainRecorded(JobWithoutCheckpoints):
     is_recorded: ClassVar[bool] = True
 
     def __init__(self, config: TrialConfig, source: MaterialSource, folder: Storage) -> None:
-        self._trial = RecordedTrial(config, source, folder)
+        self._trial, self._id = RecordedTrial(config, source, folder), config.run.trial
+
+    def stop(self, trial_id: str, reason: str) -> None:
+        if trial_id == self._id:
+            self._trial.stop(reason)
 
     def step(self) -> Report:
         done = self._trial.step()

@@ -23,8 +23,9 @@ PATIENCE_SECONDS = 600.0
 """For how long the save at the end of a trial is tried again."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
-#: Running, saving (trained to the end, but not saved yet), finished, failed, or ended by a fault that may pass.
-StepStatus = Literal["running", "saving", "finished", "failed", "interrupted"]
+#: Running, saving (trained to the end, but not saved yet), finished, stopped by a scheduler, failed, or ended by a
+#: fault that may pass.
+StepStatus = Literal["running", "saving", "finished", "stopped", "failed", "interrupted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,11 @@ class RecordedTrial:
         """When a save that failed may be tried again."""
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
+        self._stop_reason: str | None = None
+
+    def stop(self, reason: str) -> None:
+        """End the trial: its next step records it as stopped, unless it has ended."""
+        self._stop_reason = reason
 
     def step(self) -> Step:
         """Train one epoch, and save where the interval has passed. Raises nothing but what ends a process."""
@@ -81,6 +87,8 @@ class RecordedTrial:
         if self._trial is None:
             self._trial = self._begun(self._run)
         trial, row = self._trial, None
+        if self._stop_reason is not None:
+            trial.stop(self._stop_reason)
         if trial.status == "running":
             row = trial.step()
         fault = self._save(trial, self._run) if trial.wants_checkpoint() else None

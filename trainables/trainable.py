@@ -23,8 +23,8 @@ class CTKDTrainable(tune.Trainable):
     """Trains one student, one epoch a step; its ``config`` is a ``TrialConfig`` as a mapping.
 
     A step's result is the epoch's row (names and units: docs/record.md) with ``status``: running, saving, finished,
-    failed or interrupted, and with ``reason``. Where ``run.folder`` names a folder, the trial is recorded there, goes
-    on from what it finds there, and needs none of Ray's checkpoints; without it, Ray keeps them.
+    stopped, failed or interrupted, and with ``reason``. Where ``run.folder`` names a folder, the trial is recorded
+    there, goes on from what it finds there, and needs none of Ray's checkpoints; without it, Ray keeps them.
 
     Two other configurations, ``{"prepare": ...}`` and ``{"stand_by": True}``, do helper jobs (``jobs`` describes
     them). They run as trials so that their actors are reused: an actor that waits for cores held by a task outside
@@ -72,6 +72,10 @@ class CTKDTrainable(tune.Trainable):
         while not results or (time.monotonic() < until and len(results) < _MOST and not results[-1][DONE]):
             results.append(self.train())  # type: ignore[no-untyped-call]
         return results
+
+    def stop_trial(self, trial_id: str, reason: str) -> None:
+        """End a recorded trial before its last epoch: its next step records it as stopped, as far as it has come."""
+        self._job.stop(trial_id, reason)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Ray to keep."""

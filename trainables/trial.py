@@ -45,6 +45,8 @@ class Trial:
         self.trainer = Trainer(config, found, self.device)
         self.rows: list[Row] = []
         self.reason: str | None = None
+        """Why it failed, or was stopped."""
+        self._is_stopped = False
         self.remarks = self.trainer.fallbacks
         """Caveats for readers of the numbers."""
         self._lost: float | None = None
@@ -55,7 +57,7 @@ class Trial:
     @property
     def status(self) -> Status:
         if self.reason is not None:
-            return "failed"
+            return "stopped" if self._is_stopped else "failed"
         return "finished" if self.trainer.epoch >= self.config.recipe.epochs else "running"
 
     def step(self) -> Row | None:
@@ -69,6 +71,11 @@ class Trial:
             return None
         self.rows.append(row)
         return row
+
+    def stop(self, reason: str) -> None:
+        """End the trial here; nothing changes where it has ended."""
+        if self.status == "running":
+            self._is_stopped, self.reason, self.is_saved = True, reason, False
 
     def wants_checkpoint(self) -> bool:
         """Whether the checkpoint interval has passed; always true at the end of the trial."""
@@ -179,6 +186,7 @@ def describe(config: TrialConfig, rows: Sequence[Row], selected: Row | None, **r
         seed=config.seed,
         suggestion=run.suggestion,
         search=run.search,
+        scheduler=run.scheduler,
         fingerprint=config.fingerprint(),
         config=config.identity(),
         attempt=run.attempt,

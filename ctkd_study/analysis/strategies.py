@@ -65,6 +65,8 @@ class Strategy:
     missing: int
     """Trials that have not ended."""
     wasted_device_seconds: float
+    stopped: int = 0
+    """Trials that a scheduler stopped before their last epoch."""
     settings: tuple[str, ...] = ()
     """The labels of its settings; of a search, those that were tried, seed by seed."""
     remarks: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -125,6 +127,7 @@ def evaluate(
             replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in its_seeds),
             failed=tuple(result for result in found if result.status == "failed"),
             missing=len(every) - sum(result.status != "running" for result in found),
+            stopped=sum(result.status == "stopped" for result in found),
             settings=_labels(arm, found),
             wasted_device_seconds=sum((result.wasted_device_seconds for result in found), 0.0),
             remarks=Counter(text for result in found for text in result.remarks),
@@ -169,7 +172,7 @@ def replicate(
         apart = (Cost(result.apart_device_seconds, result.apart_tflop) for result in ended)
         cost = sum(apart, cost + teacher_cost if arm.uses_teacher else cost)
     complete = len(ended) == len(found)
-    best = select([result for result in ended if result.status == "finished"], protocol) if complete else None
+    best = select([result for result in ended if result.status != "failed"], protocol) if complete else None
     if best is None:
         return Replicate(seed, complete, None, None, None, cost)
     others = best.id, best.test_top5, best.test_loss, best.test_ece

@@ -122,7 +122,7 @@ class Desk:
             self._context.saved(trial_id)
         elif reason and status in ("running", "saving"):
             self.trouble(trial_id, reason)
-        if status == "finished" or status == "failed":
+        if status in ("finished", "stopped", "failed"):
             self._progress.ended(trial_id, status)
 
     def trouble(self, trial_id: str, reason: str) -> None:
@@ -132,7 +132,7 @@ class Desk:
     def ended(self, trial_id: str, fault: str) -> None:
         """Take back a trial; ``fault`` is what ended it before its end, if something did."""
         status = self._queue.ended(trial_id, fault)
-        if status == "finished" or status == "failed":
+        if status in ("finished", "stopped", "failed"):
             self._progress.ended(trial_id, status)
         else:
             self._progress.interrupted(trial_id, self._queue.unfinished.get(trial_id, fault))

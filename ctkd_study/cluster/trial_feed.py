@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from ctkd_study.cluster.tune_internals import kill_worker, new_trial, own_actor_is_starting
+from ctkd_study.cluster.tune_internals import kill_worker, new_trial, own_actor_is_starting, stop_trial
 
 _LOOK_SECONDS = 2.0
 
@@ -87,14 +87,23 @@ class InOrder(NotPickled, FIFOScheduler):
     Args:
         released: whether the trial with this id is to end now; asked at each of its results.
         hung: given the running trials, those whose workers are to be killed; asked every few seconds.
+        lagging: given a trial's configuration and result, why it is to be stopped before its end, if it is.
     """
 
-    def __init__(self, released: Callable[[str], bool], hung: Callable[[Iterable[Trial]], Iterable[Trial]]) -> None:
+    def __init__(
+        self,
+        released: Callable[[str], bool],
+        hung: Callable[[Iterable[Trial]], Iterable[Trial]],
+        lagging: Callable[[dict[str, Any], dict[str, Any]], str | None] = lambda config, result: None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._released, self._hung = released, hung
+        self._released, self._hung, self._lagging = released, hung, lagging
         self._next_look = 0.0
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if (reason := self._lagging(trial.config, result)) is not None:
+            # The worker ends the trial, because it alone writes the record: its next step says that it has.
+            stop_trial(tune_controller, trial, trial.config["run"]["trial"], reason)
         return TrialScheduler.STOP if self._released(str(trial.trial_id)) else TrialScheduler.CONTINUE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:

@@ -37,11 +37,28 @@ def kill_worker(wrapped_controller: Any, trial: Trial) -> None:
         # Ray asks a process to end itself, which one that is stopped, or holds Python's lock, does not do.
         on_its_node = {f"node:{result['node_ip']}": 0.001}
         ray.remote(num_cpus=0, resources=on_its_node)(_kill).remote(result["pid"])
+    if (actor := _actor(wrapped_controller, trial)) is not None:
+        ray.kill(actor)
+
+
+def stop_trial(wrapped_controller: Any, trial: Trial, trial_id: str, reason: str) -> None:
+    """Tell a trial's worker to end it before its next step; a worker takes calls in the order in which they are made.
+
+    Args:
+        wrapped_controller: what Tune gives its scheduler.
+        trial: Tune's.
+        trial_id: the study's.
+        reason: for the record.
+    """
+    if (actor := _actor(wrapped_controller, trial)) is not None:
+        actor.stop_trial.remote(trial_id, reason)
+
+
+def _actor(wrapped_controller: Any, trial: Trial) -> Any:
+    """Return Ray's handle of a trial's actor; None where it has none."""
     controller = wrapped_controller._tune_controller
-    actor = controller._trial_to_actor.get(trial)
     live = controller._actor_manager._live_actors_to_ray_actors_resources
-    if actor in live:
-        ray.kill(live[actor][0])
+    return live.get(controller._trial_to_actor.get(trial), (None,))[0]
 
 
 def _kill(pid: int) -> None:

@@ -12,6 +12,7 @@ from ctkd_study.cluster.events import TuneEvents
 from ctkd_study.cluster.helper_trials import HelperTrials
 from ctkd_study.cluster.node_health import NodeHealth
 from ctkd_study.cluster.placement import check_nodes, cluster, nodes
+from ctkd_study.cluster.schedulers import Schedulers
 from ctkd_study.cluster.trial_feed import InOrder, NotPickled, TrialFeed
 from ctkd_study.cluster.trial_source import DueTrials
 from ctkd_study.errors import TeacherError
@@ -46,7 +47,7 @@ def run_trials(desk: Desk, brief: Brief, scratch: str) -> None:
         tune.with_resources(CTKDTrainable, {"cpu": brief.cpu, "gpu": gpu}),
         tune_config=tune.TuneConfig(
             search_alg=TrialFeed(DueTrials(desk, helpers, gpu), brief.concurrency, health.avoided),
-            scheduler=InOrder(helpers.released, events.hung),
+            scheduler=InOrder(helpers.released, events.hung, Schedulers().reported),
             reuse_actors=True,
             trial_name_creator=operator.attrgetter("trial_id"),
             trial_dirname_creator=operator.attrgetter("trial_id"),

@@ -24,6 +24,7 @@ class ArmProgress:
     waiting: int = 0
     running: int = 0
     finished: int = 0
+    stopped: int = 0
     failed: int = 0
 
 
@@ -210,7 +211,7 @@ class LaunchProgress:
             # Trials that run beside the first one to report soon do, too: that is no pace before all report again.
             if self._trained_since == 0 or seconds < max(_PACE_SECONDS, 2 * self._longest):
                 return None
-            going_on = [key for key, status in self._status.items() if status not in ("finished", "failed")]
+            going_on = [key for key, status in self._status.items() if status not in ("finished", "stopped", "failed")]
             left = sum(self._trials[key].setting.config.recipe.epochs - self._epochs[key] for key in going_on)
             return left * seconds / self._trained_since
 

@@ -168,6 +168,7 @@ class TrialQueue:
             arm=trial.arm,
             setting=trial.setting.label,
             suggestion=trial.setting.suggestion,
+            scheduler=dict(trial.setting.scheduler) if trial.setting.scheduler is not None else None,
             search=dict(trial.setting.search) if trial.setting.search is not None else None,
             attempt=self.attempt,
             folder=self.state.folder.trial(trial.id).location,

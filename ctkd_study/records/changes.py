@@ -49,6 +49,8 @@ def refuse_changes(
         if (manifest := recorded.get(trial.id)) is None:
             continue
         lines, config = inputs_of(manifest).differences(now.get(trial.group, Inputs())), trial.config
+        if manifest.status == "stopped":
+            lines += differences(manifest.scheduler, trial.setting.scheduler, f"arms.{trial.arm}.scheduler")
         if manifest.fingerprint != config.fingerprint():
             lines += differences(manifest.config, config.identity())
         for line in lines:

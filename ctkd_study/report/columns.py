@@ -181,6 +181,7 @@ COLUMNS = (
     Column({}, "", _trials_and_failures, narrow={"cost": "trials"}),
     Column({"cost": "trials"}, "trials", lambda row: row.strategy.trials, narrow={}),
     Column({"cost": "failed"}, "failed", lambda row: len(row.strategy.failed), narrow={}),
+    Column({}, "stopped", lambda row: row.strategy.stopped),
     Column({}, "missing", lambda row: row.strategy.missing),
     Column({}, "dropped_seeds", lambda row: list(row.strategy.dropped)),
     Column({}, "overrides_student", lambda row: row.strategy.arm.overrides_student),

@@ -54,14 +54,19 @@ def table(progress: LaunchProgress, price: float | None) -> Table:
     view.add_column("arm")
     for name in ("waiting", "running", "finished", "failed"):
         view.add_column(name, justify="right")
+    arms = progress.arms()
+    stops = any(state.stopped for state in arms.values())
+    if stops:
+        view.add_column("stopped", justify="right")
     looks = _looks(progress.decisions)
     if progress.decisions is not None:
         rule = progress.decisions.rule
         view.add_column(Text(visible(f"minus {rule.baseline}, margin {rule.margin:g}")))
-    for arm, state in progress.arms().items():
+    for arm, state in arms.items():
         failed = Text.assemble((str(state.failed), "red" if state.failed else ""))
         counts = (str(state.waiting), str(state.running), str(state.finished))
-        view.add_row(Text(visible(arm)), *counts, failed, *([looks.get(arm, "")] if progress.decisions else []))
+        others = [*([str(state.stopped)] if stops else []), *([looks.get(arm, "")] if progress.decisions else [])]
+        view.add_row(Text(visible(arm)), *counts, failed, *others)
     return view
 
 
@@ -83,7 +88,8 @@ def _looks(decisions: Decisions | None) -> dict[str, str]:
 def line(progress: LaunchProgress, price: float | None) -> str:
     """What the table says, in one line."""
     arms = progress.arms()
-    counts = [f"{arm} {s.finished}/{s.waiting + s.running + s.finished + s.failed}" for arm, s in arms.items()]
+    ended = {arm: state.finished + state.stopped for arm, state in arms.items()}
+    counts = [f"{arm} {ended[arm]}/{s.waiting + s.running + ended[arm] + s.failed}" for arm, s in arms.items()]
     failed = sum(state.failed for state in arms.values())
     text = f"finished: {', '.join(counts)}; failed: {failed}; {_status(progress, price)}"
     if looks := _looks(progress.decisions):

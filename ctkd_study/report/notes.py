@@ -39,6 +39,11 @@ def _strategy(strategy: Strategy) -> Iterator[str]:
             f"{strategy.name}: {count(len(strategy.failed), 'trial')} failed, and the cost counts: {named}"
             + (f"; and {more} more." if more > 0 else ".")
         )
+    if strategy.stopped:
+        yield (
+            f"{strategy.name}: {count(strategy.stopped, 'trial')} of {strategy.trials} stopped early, by comparison "
+            "with those that reported before; in another order, others may be stopped."
+        )
     if strategy.dropped:
         seeds = ", ".join(map(str, strategy.dropped))
         yield f"{strategy.name}: nothing was left to select at seeds {seeds}; they are left out."

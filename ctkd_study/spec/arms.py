@@ -31,6 +31,8 @@ class Setting:
     """Its number in the search of its seed, from 1; None in a grid."""
     search: Mapping[str, Any] | None = None
     """What decided the suggestion, besides the earlier trials; None in a grid."""
+    scheduler: Mapping[str, Any] | None = None
+    """What may stop its trials before their end; None where nothing does."""
 
     def trial(self, seed: int) -> "PlannedTrial":
         """Return the trial of this setting with a seed."""

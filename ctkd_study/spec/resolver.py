@@ -19,6 +19,7 @@ from ctkd_study.errors import Fault, KeyPath, SpecError, dotted
 from ctkd_study.spec.arms import Arm, Setting
 from ctkd_study.spec.error_messages import Problem, problems_of, show, unknown_key
 from ctkd_study.spec.grids import Axis, chosen, find_axes
+from ctkd_study.spec.scheduling import SchedulerOptions, validated_scheduler
 from ctkd_study.spec.search import SearchedArm, space_of, validated_search
 from ctkd_study.spec.values import NAME, get, leaves, project, text
 from ctkd_study.spec.vary import Vary
@@ -28,7 +29,7 @@ from trainables.models import MODELS
 from trainables.options import Options
 
 ARM_KEYS = ("student", "recipe", "distiller", "temperature", "curriculum")
-SEARCH = "search"
+SEARCH, SCHEDULER = "search", "scheduler"
 MAX_SETTINGS = 10_000
 
 _HINTS = get_type_hints(TrialParts, include_extras=True)
@@ -66,9 +67,10 @@ class Resolver:
         if not isinstance(block, dict):
             rule = f"must be a mapping with any of {', '.join(ARM_KEYS)}, but got {show(block)}"
             return None, [*problems, Problem(at, block, rule)]
-        known = (*ARM_KEYS, SEARCH)
+        known = (*ARM_KEYS, SEARCH, SCHEDULER)
         problems += [self._foreign((*at, key), value) for key, value in block.items() if key not in known]
         stated = block.get(SEARCH)
+        scheduler, bad = validated_scheduler(block.get(SCHEDULER), self._study.get("protocol"), at)
         block = {key: value for key, value in block.items() if key in ARM_KEYS}
         axes, faulty = find_axes(block, at)
         if (count := math.prod(len(axis.values) for axis in axes)) > MAX_SETTINGS:
@@ -76,7 +78,7 @@ class Resolver:
             rule = f"an arm has at most {MAX_SETTINGS:,} settings, but the {kind} of this one make {count:,}"
             return None, [*problems, *faulty, Problem(at, block, rule)]
         search, wrong = validated_search(stated, axes, at)
-        faulty += wrong
+        faulty += [*wrong, *bad]
         problems += faulty
         blocks, settings = [], []
         for numbers in itertools.product(*(axis.values for axis in axes)):
@@ -89,19 +91,26 @@ class Resolver:
                 values = {key: part.value for key, part in parts.items()}
                 own = {key: project(overlay[key], _plain(values[key])) for key in overlay}
                 blocks.append((numbers, own))
-                settings.append(self._setting(name, own, values, axes))
+                settings.append(self._setting(name, own, values, axes, scheduler))
         problems += _clashes(at, settings)
         if len(settings) < count:
             return None, problems
-        normalised = _normalised(axes, blocks)
+        normalised = _normalised(axes, blocks) | ({SCHEDULER: scheduler.plain()} if scheduler is not None else {})
         if search is None:
             return Arm(name, tuple(settings), normalised), problems
         space, wrong = space_of(axes, normalised, search, at)
-        setting_of = functools.cache(functools.partial(self._suggested, name, block, axes))
+        setting_of = functools.cache(functools.partial(self._suggested, name, block, axes, scheduler))
         whole = {**normalised, SEARCH: search.plain()}
         return SearchedArm(name, tuple(settings), whole, search, space, setting_of), [*problems, *wrong]
 
-    def _suggested(self, name: str, block: dict[str, Any], axes: Sequence[Axis], values: tuple[Any, ...]) -> Setting:
+    def _suggested(
+        self,
+        name: str,
+        block: dict[str, Any],
+        axes: Sequence[Axis],
+        scheduler: SchedulerOptions | None,
+        values: tuple[Any, ...],
+    ) -> Setting:
         """Return the setting of an arm with values in the order of its axes.
 
         Raises:
@@ -113,13 +122,13 @@ class Resolver:
             raise SpecError(Fault(dotted(problem.path), problem.value, problem.message) for problem in found)
         validated = {key: part.value for key, part in parts.items()}
         own = {key: project(overlay[key], _plain(validated[key])) for key in overlay}
-        return self._setting(name, own, validated, axes)
+        return self._setting(name, own, validated, axes, scheduler)
 
     def _foreign(self, path: KeyPath, value: Any) -> Problem:
         key = path[-1]
         if key in TrialConfig.model_fields or key in self._study:
             return Problem(path, value, f"an arm may not override {key!r}, only {', '.join(ARM_KEYS)}")
-        return unknown_key(path, value, (*ARM_KEYS, SEARCH))
+        return unknown_key(path, value, (*ARM_KEYS, SEARCH, SCHEDULER))
 
     def _validated(self, key: str, value: Any) -> _Part:
         try:
@@ -167,7 +176,14 @@ class Resolver:
             return is_overlays(overlay[head], self._study.get(head), path[1:])
         return head in ARM_KEYS and head not in self._study  # where neither states it, the arm lacks it
 
-    def _setting(self, arm: str, own: dict[str, Any], values: Mapping[str, Any], axes: Sequence[Axis]) -> Setting:
+    def _setting(
+        self,
+        arm: str,
+        own: dict[str, Any],
+        values: Mapping[str, Any],
+        axes: Sequence[Axis],
+        scheduler: SchedulerOptions | None,
+    ) -> Setting:
         config = TrialConfig.model_validate({"seed": 0, **_needed(values)})
         return Setting(
             arm=arm,
@@ -177,6 +193,7 @@ class Resolver:
             overrides_epochs=config.recipe.epochs != self._parts["recipe"].value.epochs,
             config=config,
             vary=self._vary,
+            scheduler=scheduler.plain() if scheduler is not None else None,
         )
 
 

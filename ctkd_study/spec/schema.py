@@ -5,10 +5,11 @@ block may leave out any key and hold grids and distributions, and the teacher's 
 recipe states.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 from ctkd_study.spec.error_messages import VariedKind
-from ctkd_study.spec.resolver import ARM_KEYS, SEARCH
+from ctkd_study.spec.resolver import ARM_KEYS, SCHEDULER, SEARCH
+from ctkd_study.spec.scheduling import SchedulerName, SchedulerOptions
 from ctkd_study.spec.search import SearchOptions
 from ctkd_study.spec.study_spec import StudySpec
 from ctkd_study.spec.values import NAME
@@ -41,6 +42,7 @@ def json_schema() -> Schema:
         "properties": {
             **{key: block.of(study["properties"][key]) for key in ARM_KEYS},
             SEARCH: SearchOptions.model_json_schema(),
+            SCHEDULER: {"anyOf": [{"enum": list(get_args(SchedulerName))}, SchedulerOptions.model_json_schema()]},
         },
     }
     study["properties"]["arms"]["additionalProperties"] = {"$ref": f"{_REF}Arm"}

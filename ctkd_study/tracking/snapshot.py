@@ -9,13 +9,16 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from ctkd_study.errors import dotted
 from ctkd_study.spec import leaves, text
 from ctkd_study.tracking.metric_names import LONGEST_NAME, metric_name
-from trainables.record import Manifest, Row
+from trainables.record import Manifest, Row, Status
+
+RunStatus = Literal["RUNNING", "FINISHED", "FAILED"]
 
 Role = Literal["trial", "teacher"]
 
@@ -44,7 +47,7 @@ class RunSnapshot:
     params: dict[str, str]
     tags: dict[str, str]
     """Without ``SENT``."""
-    status: Literal["RUNNING", "FINISHED", "FAILED"]
+    status: RunStatus
     start_ms: int | None
     end_ms: int | None
     """Milliseconds since 1970; None if the record has no time, and then MLflow's time is not compared."""
@@ -70,6 +73,11 @@ class RunSnapshot:
         return self.marks.index(mark) if mark in self.marks else None
 
 
+_STATUS: Mapping[Status, RunStatus] = MappingProxyType(
+    {"running": "RUNNING", "finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
+)
+
+
 def snapshot_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, role: Role) -> RunSnapshot:
     """Return what the run of a trial's record should hold.
 
@@ -91,7 +99,7 @@ def snapshot_of(manifest: Manifest, rows: Sequence[Row], study: str, uid: str, r
         trial=manifest.trial,
         params=_params(manifest, grouped),
         tags=_tags(manifest, study, uid, role, grouped),
-        status={"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}[manifest.status],  # type: ignore[arg-type]
+        status=_STATUS[manifest.status],
         start_ms=starts[0],
         end_ms=(stamps[-1][0] if stamps else starts[-1]) if ended else None,
         groups=tuple(groups),

@@ -11,7 +11,8 @@ SCHEMA = 3
 Row = dict[str, float | int | None]
 """The numbers of one epoch, by name (docs/record.md)."""
 
-Status = Literal["running", "finished", "failed"]
+Status = Literal["running", "finished", "stopped", "failed"]
+"""Stopped: by a scheduler, before its last epoch."""
 
 
 class _Stored(pydantic.BaseModel):
@@ -69,6 +70,8 @@ class Manifest(_Stored):
     """Its number in the search of its seed, from 1; None in a grid."""
     search: dict[str, Any] | None = None
     """What decided the suggestion, besides the earlier trials; None in a grid."""
+    scheduler: dict[str, Any] | None = None
+    """What may stop it before its end; None where nothing does."""
     fingerprint: str
     config: dict[str, Any]
     """``TrialConfig.identity()``: everything that decides the numbers."""
@@ -82,7 +85,7 @@ class Manifest(_Stored):
     epochs: int
     status: Status
     reason: str | None = None
-    """Why it failed."""
+    """Why it failed, or was stopped."""
     traceback: str | None = None
     """Of the exception that failed it."""
     starts: list[Start] = []

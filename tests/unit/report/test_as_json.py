@@ -48,6 +48,7 @@ SHAPE: dict[str, Any] = {
             "settings": [TEXT],
             "trials": int,
             "failed": int,
+            "stopped": int,
             "missing": int,
             "dropped_seeds": [int],
             "overrides_student": FLAG,

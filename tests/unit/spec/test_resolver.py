@@ -244,7 +244,8 @@ def test_keys_that_an_arm_may_not_hold_are_shown_with_their_values() -> None:
         (
             "arms.a.recipes",
             4,
-            "unknown key; did you mean 'recipe'? Known: student, recipe, distiller, temperature, curriculum, search",
+            "unknown key; did you mean 'recipe'? Known: student, recipe, distiller, temperature, curriculum, search, "
+            "scheduler",
         ),
     ]
 

@@ -70,6 +70,8 @@ def set_in(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("arms.new", {}),
         ("arms.new", {"recipe": {"lr": {"grid": [0.1, 0.2]}}, "student": {"model": "resnet20"}}),
         ("arms.new", {"curriculum": {"end": {"grid": [0.5, 1]}}}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": 4}, "scheduler": "asha"}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": 4}, "scheduler": {"by": "median", "grace": 2}}),
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"loguniform": [1, 16]}}, "search": SEARCH}),
         ("arms.new", {"temperature": {"kind": {"choice": ["global", "instance"]}}, "search": SEARCH}),
         ("arms.new", {"temperature": {"kind": {"grid": ["global", "instance"]}}}),
@@ -112,6 +114,7 @@ def test_right_files_validate(path: str, value: Any, validator: jsonschema.Draft
         ("arms.new", {"temperature": {"kind": "fixed", "value": {"uniform": [1, 8]}}, "search": {"by": "best"}}),
         ("arms.new", {"temperature": {"grid": [1]}}),
         ("arms.new", {"temperature": {"kind": {"grid": [1]}}}),
+        ("arms.new", {"temperature": {"kind": "fixed", "value": 4}, "scheduler": "best"}),
         ("arms.new", 4),
     ],
 )

@@ -131,6 +131,17 @@ FAULTS: Mapping[str, tuple[str, Expected]] = {
         "temperature: {kind: fixed, value: {choice: [1, 2, 4]}}, search: {by: random, settings: 4}",
         [(10, "arms.four.search.settings", "must be at most 3, the number of different settings, but got 4")],
     ),
+    "no such scheduler": (
+        "temperature: {kind: fixed, value: 4}, scheduler: best",
+        [(10, "arms.four.scheduler.by", 'must be one of asha, hyperband, median, but got "best"')],
+    ),
+    "a scheduler without sense": (
+        "temperature: {kind: fixed, value: 4}, scheduler: {by: asha, grace: 0, factor: 1}",
+        [
+            (10, "arms.four.scheduler.grace", "must be at least 1, but got 0"),
+            (10, "arms.four.scheduler.factor", "must be at least 2, but got 1"),
+        ],
+    ),
     "cmaes of one number": (
         "temperature: {kind: fixed, value: {uniform: [1, 2]}}, search: {by: cmaes, settings: 4}",
         [(10, "arms.four.search.by", "cmaes searches two or more ranges of numbers")],
@@ -306,3 +317,38 @@ def test_options_of_any_part_may_be_searched() -> None:
     assert {type(setting.config.recipe.epochs) for setting in settings} == {int}
     assert all(label.count("=") == 3 for label in (setting.label for setting in settings))
     assert grid(1) == {"grid": [1]}
+
+
+# -- schedulers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["asha", {"by": "asha"}, {"by": "asha", "grace": 1, "factor": 4}])
+def test_a_scheduler_is_part_of_its_arm_but_not_of_its_trials(written: Any) -> None:
+    block = {"temperature": {"kind": "fixed", "value": grid(1, 4)}}
+    plainly, stopped = from_mapping(plain(arms={"a": block, "b": {**block, "scheduler": written}})).resolved_arms
+    assert "scheduler" not in plainly.block
+    assert stopped.block["scheduler"] == {"by": "asha", "grace": 1, "factor": 4}
+    assert [setting.scheduler for setting in plainly.settings] == [None, None]
+    assert [setting.scheduler for setting in stopped.settings] == [stopped.block["scheduler"]] * 2
+    assert [setting.key for setting in stopped.settings] == [setting.key for setting in plainly.settings]
+    again = from_mapping(plain(arms={"a": plainly.block, "b": stopped.block}))
+    assert again.resolved_arms == (plainly, stopped)
+
+
+def test_a_searched_trial_has_the_scheduler_of_its_arm() -> None:
+    block = {**arm().block, "scheduler": {"by": "median", "grace": 2}}
+    (found,) = from_mapping(plain(arms={"s": block})).resolved_arms
+    (trial,) = found.due(0, {})
+    assert trial.setting.scheduler == {"by": "median", "grace": 2, "factor": 4}
+
+
+def test_a_stopped_trial_tells_the_search_what_it_reached() -> None:
+    whole = searched(arm("tpe", 7))
+    stopped = {key: each.model_copy(update={"status": "stopped"}) for key, each in whole.items()}
+    assert arm("tpe", 8).due(0, stopped) == arm("tpe", 8).due(0, whole)
+
+
+def test_protocol_paper_takes_no_scheduler(tmp_path: Path) -> None:
+    lines = {2: "data: {name: digits, validation: 0}", 11: "protocol: paper"}
+    with pytest.raises(SpecError, match="protocol 'paper' does not have"):
+        read(tmp_path, file_with({**lines, 10: "  four: {temperature: {kind: fixed, value: 4}, scheduler: asha}"}))

@@ -133,6 +133,28 @@ def test_an_ended_trial_is_not_begun_again(tmp_path: Path) -> None:
     assert run_inline(trial(), materials, Storage.at(str(tmp_path))) == before
 
 
+def test_a_stopped_trial_is_recorded_as_far_as_it_came(tmp_path: Path) -> None:
+    running = RecordedTrial(trial(epochs=9, every=None), materials, Storage.at(str(tmp_path)))
+    running.step()
+    running.step()
+    running.stop("stopped by asha at epoch 1")
+    step = running.step()
+    assert (step.status, step.row, step.saved, step.ended) == ("stopped", None, True, True)
+    manifest = newest(tmp_path).manifest
+    assert (manifest.status, manifest.reason, manifest.epoch) == ("stopped", "stopped by asha at epoch 1", 2)
+    assert manifest.summary.selected_epoch in (1, 2)
+    again = RecordedTrial(trial(epochs=9), materials, Storage.at(str(tmp_path)))
+    assert again.step().status == "stopped", "it is never run further"
+
+
+def test_a_trial_that_has_ended_is_not_stopped(tmp_path: Path) -> None:
+    running = RecordedTrial(trial(epochs=1), materials, Storage.at(str(tmp_path)))
+    assert running.step().status == "finished"
+    running.stop("too late")
+    assert running.step().status == "finished"
+    assert newest(tmp_path).manifest.reason is None
+
+
 @pytest.mark.parametrize("attempt", [0, 1, 2])
 def test_a_trial_goes_on_from_its_newest_whole_checkpoint(tmp_path: Path, attempt: int) -> None:
     whole = straight(tmp_path / "straight")
