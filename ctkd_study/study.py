@@ -238,6 +238,7 @@ class Study:
             test=next((m.test_examples for m in state.manifests.values() if m.test_examples), None),
             chance=next((m.chance for m in state.manifests.values() if m.chance is not None), None),
             teacher=facts,
+            vary=spec.vary,
             seeds_planned=spec.until.seeds if spec.until is not None else spec.seeds_planned,
             baseline=baseline or spec.baseline,
             confirm=spec.confirm,
@@ -251,7 +252,7 @@ class Study:
         )
         reach = found.reach if found is not None else {}
         strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, teacher_cost, reach)
-        comparison = compare(question, strategies, found if declared else None)
+        comparison = compare(question, strategies, found if declared else None, state.test_correct)
         said = remarks(comparison, self.histories(state=state))
         comparison = dataclasses.replace(comparison, remarks=said)
         seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.intervals import replicates
 from ctkd_study.analysis.metrics import Metric
 from ctkd_study.analysis.pairs import PairedDifference
 from ctkd_study.analysis.verdict import Comparison
@@ -120,7 +121,7 @@ def _obstacles(studies: Sequence[str], pairs: Sequence[PairedDifference | None])
 
 
 def _averaged(arm: str, pairs: Sequence[PairedDifference], comparisons: Sequence[Comparison]) -> StrategyAcross:
-    differences = [np.array([value for value in pair.per_seed if value is not None]) for pair in pairs]
+    differences = [_independent(pair, comparison) for pair, comparison in zip(pairs, comparisons, strict=True)]
     floors = [math.sqrt(2) * each.question.metric.rounding(each.question.test) for each in comparisons]
     summaries = [each for comparison in comparisons for each in comparison.summaries if each.strategy.name == arm]
     ratios = [each.cost_ratio.tflop for each in summaries if each.cost_ratio is not None]
@@ -130,6 +131,14 @@ def _averaged(arm: str, pairs: Sequence[PairedDifference], comparisons: Sequence
         difference=mean_difference(differences, floors),
         improvement=probability_of_improvement(differences),
         tflop_ratio=statistics.geometric_mean(ratios) if len(ratios) == len(pairs) and min(ratios) > 0 else None,
+    )
+
+
+def _independent(pair: PairedDifference, comparison: Comparison) -> NDArray[np.float64]:
+    """Return the differences of seeds; where teacher or split vary, of groups of seeds."""
+    by_seed = dict(zip(comparison.question.seeds, pair.per_seed, strict=False))
+    return np.array(
+        replicates({s: value for s, value in by_seed.items() if value is not None}, comparison.question.vary)
     )
 
 

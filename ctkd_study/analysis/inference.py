@@ -18,9 +18,6 @@ from ctkd_study.analysis.spending import anytime_half_width
 
 Verdict = Literal["better", "not_worse", "slightly_worse", "worse", "undecided"]
 
-About = Literal["on this test set", "on new examples", "with new teachers and splits"]
-"""What an interval is about, as people read it: what would be the same, or drawn anew, if the study were repeated."""
-
 FEWEST_SEEDS = 3
 """Below this many values there is no interval, and no verdict."""
 MOST_MORE_SEEDS = 200
@@ -39,7 +36,8 @@ _NO_SPREAD = 1e-9
 class Interval:
     """Where the mean difference of a pair lies, in percent points."""
 
-    about: About
+    about: str
+    """What would be drawn anew, or be the same, if the study were repeated: ``on this test set``."""
     low: float
     high: float
     error: float
@@ -90,7 +88,7 @@ def mean_interval(
     return mean, mean - half, mean + half
 
 
-def t_interval(about: About, mean: float, standard_error: float, freedom: float, error: float) -> Interval:
+def t_interval(about: str, mean: float, standard_error: float, freedom: float, error: float) -> Interval:
     """The t interval of a mean.
 
     Args:
@@ -103,23 +101,9 @@ def t_interval(about: About, mean: float, standard_error: float, freedom: float,
     return Interval(about, mean - half, mean + half, error, standard_error, freedom)
 
 
-def intervals(differences: Sequence[float], error: float = ERROR, floor: float = 0.0) -> tuple[Interval, ...]:
-    """Every interval of a pair that does not look at its seeds one after the other; none below three seeds.
-
-    Args:
-        differences: one per seed.
-        error: one-sided, of each interval.
-        floor: the deviation to assume where all differences are equal.
-    """
-    if (count := len(differences)) < FEWEST_SEEDS:
-        return ()
-    standard_error = spread(differences, floor) / math.sqrt(count)
-    return (t_interval("on this test set", statistics.fmean(differences), standard_error, count - 1, error),)
-
-
 def widest(found: Sequence[Interval]) -> Interval | None:
-    """The interval that the verdict is read off; None where there is none."""
-    return max(found, key=lambda interval: interval.high - interval.low, default=None)
+    """The interval that the verdict is read off, of equally wide ones the last; None where there is none."""
+    return max(reversed(found), key=lambda interval: interval.high - interval.low, default=None)
 
 
 def p_not_worse(mean: float, interval: Interval, margin: float) -> float | None:
@@ -173,7 +157,9 @@ def decide(low: float | None, high: float | None, margin: float) -> Verdict:
     return "worse" if high < -margin else "undecided"
 
 
-def more_seeds(differences: Sequence[float], margin: float, floor: float = 0.0, error: float = ERROR) -> int | None:
+def more_seeds(
+    differences: Sequence[float], margin: float, floor: float = 0.0, error: float = ERROR, beyond: float = 0.0
+) -> int | None:
     """Return how many more seeds would decide with a chance of 80 %, by what the seeds so far show.
 
     See ``chances_of_decision``. A plan, not a promise: it assumes that further seeds behave like these.
@@ -183,6 +169,7 @@ def more_seeds(differences: Sequence[float], margin: float, floor: float = 0.0, 
         margin: percent points, above 0.
         floor: the deviation to assume where all differences are equal.
         error: one-sided, of the interval at the end.
+        beyond: standard error that further seeds do not reduce: that of the test examples.
 
     Returns:
         At least 1; None beyond 200, or where there are no two seeds yet.
@@ -190,14 +177,14 @@ def more_seeds(differences: Sequence[float], margin: float, floor: float = 0.0, 
     if len(differences) < 2:
         return None
     chances = chances_of_decision(
-        statistics.fmean(differences), spread(differences, floor), len(differences), margin, error
+        statistics.fmean(differences), spread(differences, floor), len(differences), margin, error, beyond
     )
     enough = np.flatnonzero(chances >= _SURE)
     return int(enough[0]) + 1 if len(enough) else None
 
 
 def chances_of_decision(
-    mean: float, deviation: float, seeds: int, margin: float, error: float = ERROR
+    mean: float, deviation: float, seeds: int, margin: float, error: float = ERROR, beyond: float = 0.0
 ) -> NDArray[np.float64]:
     """The posterior predictive chance of a decision, of whatever kind, after 1 to 200 more seeds, shape (200,).
 
@@ -210,6 +197,7 @@ def chances_of_decision(
         seeds: how many they are, at least 2.
         margin: percent points.
         error: one-sided, of the interval at the end.
+        beyond: see ``more_seeds``.
     """
     more = np.arange(1, MOST_MORE_SEEDS + 1)
     total, free = seeds + more, seeds - 1
@@ -221,7 +209,7 @@ def chances_of_decision(
     # New seeds have the mean m + σz·√(N/(S·k)), so all seeds have m + σz·√(k/(N·S)); the squares add up likewise.
     later = mean + np.sqrt(variance) * shift * np.sqrt(more / (total * seeds))
     squares = free * deviation**2 + variance * (inside + shift**2)
-    half = stats.t.isf(error, total - 1) * np.sqrt(squares / ((total - 1) * total))
+    half = stats.t.isf(error, total - 1) * np.sqrt(squares / ((total - 1) * total) + beyond**2)
     chances: NDArray[np.float64] = (np.abs(later + margin) > half).mean(axis=0)
     return np.where(total < FEWEST_SEEDS, 0.0, chances)
 

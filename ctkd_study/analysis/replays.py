@@ -12,6 +12,7 @@ from typing import Literal
 
 from ctkd_study.analysis import early_stopping, inference
 from ctkd_study.analysis.early_stopping import Curve, Outcome
+from ctkd_study.analysis.intervals import replicates
 from ctkd_study.analysis.metrics import TOP1
 from ctkd_study.analysis.strategies import Cost, Strategy, rank, select
 from ctkd_study.analysis.verdict import Comparison, Mean, mean_over_seeds
@@ -179,11 +180,12 @@ def _replay(
     costs = [outcome.cost for outcome in outcomes.values() if outcome is not None]
     floor, differences = math.sqrt(2) * inference.rounding(question.test), []
     for other in comparison.summaries:
-        paired = [
-            ours - theirs.test_top1
+        by_seed = {
+            theirs.seed: ours - theirs.test_top1
             for theirs in other.strategy.replicates
             if theirs.test_top1 is not None and (ours := tests.get(theirs.seed)) is not None
-        ]
+        }
+        paired = replicates(by_seed, question.vary)
         _, low, high = inference.mean_interval(paired, floor) or (None, None, None)
         mean = statistics.fmean(paired) if paired else None
         differences.append(ReplayDifference(other.strategy.name, mean, low, high))
@@ -191,7 +193,9 @@ def _replay(
         arm=strategy.name,
         kind=kind,
         name=name,
-        test_top1=mean_over_seeds([tests.get(seed) for seed in question.seeds], inference.rounding(question.test)),
+        test_top1=mean_over_seeds(
+            {seed: tests.get(seed) for seed in question.seeds}, inference.rounding(question.test), question.vary
+        ),
         cost=sum(costs, Cost()) / len(costs) if costs else Cost(),
         differences=tuple(differences),
     )

@@ -6,18 +6,27 @@ adding seeds raises it. The interval assumes that differences between seeds are 
 """
 
 import dataclasses
+import functools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
+from ctkd_study.analysis.intervals import replicates
 from ctkd_study.analysis.metrics import METRICS, TOP1, Metric
-from ctkd_study.analysis.pairs import PairedDifference, as_looked_at, paired_difference
+from ctkd_study.analysis.pairs import (
+    ONE_GROUP,
+    Correct,
+    PairedDifference,
+    as_looked_at,
+    nothing_known,
+    paired_difference,
+)
 from ctkd_study.analysis.sequential import Decisions, Rule
 from ctkd_study.analysis.strategies import Cost, Protocol, Strategy
 from ctkd_study.errors import StudyError
-from ctkd_study.spec import Published
+from ctkd_study.spec import Published, Vary
 
 #: What a remark is about; ``analysis/remarks.py`` has the rules.
 RemarkKind = Literal[
@@ -67,6 +76,8 @@ class Question:
     test: int | None
     """How many test examples there are, where that is known."""
     teacher: TeacherFacts | None = None
+    vary: Vary = ONE_GROUP
+    """In which groups of seeds teacher and split are others."""
     seeds_planned: int | None = None
     baseline: str | None = None
     confirm: Sequence[str] | None = None
@@ -155,13 +166,19 @@ class Comparison:
     """How seeds are added until the confirmed arms are decided; None in another study."""
 
 
-def compare(question: Question, strategies: Sequence[Strategy], decisions: Decisions | None = None) -> Comparison:
+def compare(
+    question: Question,
+    strategies: Sequence[Strategy],
+    decisions: Decisions | None = None,
+    correct: Correct = nothing_known,
+) -> Comparison:
     """Compare the strategies, one per arm in the order of the study, with the baseline.
 
     Args:
         question: what the comparison is about.
         strategies: with what each seed would have picked and paid.
         decisions: the looks that were taken, in a study that adds seeds until it is decided.
+        correct: tells which test examples a trial had right.
 
     Raises:
         StudyError: the baseline is not an arm.
@@ -175,6 +192,7 @@ def compare(question: Question, strategies: Sequence[Strategy], decisions: Decis
     others = [each for each in strategies if each is not baseline] if question.protocol == "validation" else []
     confirmed = confirmed_arms([strategy.arm for strategy in strategies], name, question.confirm)
     confirmed = confirmed if question.metric_declared else ()
+    known = functools.cache(correct)  # those of the baseline are read for every pair
     shared = inference.ERROR / max(len(confirmed), 1)
     pairs = tuple(
         paired_difference(
@@ -185,6 +203,8 @@ def compare(question: Question, strategies: Sequence[Strategy], decisions: Decis
             error=shared if strategy.name in confirmed else inference.ERROR,
             confirmed=strategy.name in confirmed,
             metric=question.metric,
+            vary=question.vary,
+            correct=known,
         )
         for strategy in others
     )
@@ -193,7 +213,7 @@ def compare(question: Question, strategies: Sequence[Strategy], decisions: Decis
         return Comparison(question, name, summaries, pairs, confirmed, interim)
     if name != decisions.rule.baseline:
         raise StudyError(f"the looks of this study are at differences to {decisions.rule.baseline}, not to {name}")
-    pairs = tuple(as_looked_at(pair, decisions, question.margin, question.seeds) for pair in pairs)
+    pairs = tuple(as_looked_at(pair, decisions, question.margin, question.seeds, question.vary) for pair in pairs)
     interim = any(decision.state == "open" for decision in decisions.by_arm.values())
     return Comparison(question, name, summaries, pairs, confirmed, interim, rule=decisions.rule)
 
@@ -206,14 +226,18 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Stra
     price = question.price_per_device_hour
     on_test = {
         metric.key: mean_over_seeds(
-            [getattr(replicate, metric.key) for replicate in strategy.replicates], metric.rounding(question.test)
+            {each.seed: getattr(each, metric.key) for each in strategy.replicates},
+            metric.rounding(question.test),
+            question.vary,
         )
         for metric in METRICS.values()
     }
     return StrategySummary(
         strategy=strategy,
         val_top1=mean_over_seeds(
-            [replicate.val_top1 for replicate in strategy.replicates], inference.rounding(question.validation)
+            {each.seed: each.val_top1 for each in strategy.replicates},
+            inference.rounding(question.validation),
+            question.vary,
         ),
         **on_test,
         cost=cost,
@@ -222,14 +246,15 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Stra
     )
 
 
-def mean_over_seeds(per_seed: Sequence[float | None], floor: float) -> Mean:
+def mean_over_seeds(per_seed: Mapping[int, float | None], floor: float, vary: Vary = ONE_GROUP) -> Mean:
     """Return the mean of a value per seed, with its interval.
 
     Args:
-        per_seed: in the order of the study's seeds; None where there is no value.
+        per_seed: by seed, in the order of the study's seeds; None where there is no value.
         floor: the deviation to assume where all values are equal.
+        vary: in which groups of seeds teacher and split are others.
     """
-    values = [value for value in per_seed if value is not None]
+    values = replicates({seed: value for seed, value in per_seed.items() if value is not None}, vary)
     mean = statistics.fmean(values) if values else None
     _, low, high = inference.mean_interval(values, floor) or (mean, None, None)
-    return Mean(mean, low, high, tuple(per_seed))
+    return Mean(mean, low, high, tuple(per_seed.values()))

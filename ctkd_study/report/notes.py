@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ctkd_study.analysis import FEWEST_SEEDS, Comparison, PairedDifference, Strategy, TeacherFacts
+from ctkd_study.report.conditions import each_interval
 from ctkd_study.report.formatting import count, number
 
 _NAMED_FAILURES = 10
@@ -76,6 +77,8 @@ def _study(comparison: Comparison) -> Iterator[str]:
             f"The teacher's own {number(teacher.cost.device_seconds)} device-seconds, its work in the trials, and "
             "evaluation are not in the cost (--charge-teacher each adds them to every strategy)."
         )
+    if every := each_interval(comparison):
+        yield f"Intervals {every}. Each verdict is read off the wider one."
     if ends := [(pair.a, pair.anytime) for pair in comparison.pairs if pair.anytime is not None]:
         listed = ", ".join(f"{name} {low:+.2f} to {high:+.2f}" for name, (low, high) in ends)
         yield f"However often one looks, each of these 95 % intervals holds: {listed}."

@@ -176,6 +176,8 @@ def _what_would_tell(pair: PairedDifference, margin: float) -> str:
         return (
             f"about {count(pair.more_seeds, 'more seed')} would tell, if they are like these (in 8 of 10 such studies)"
         )
+    if pair.more_groups is not None:
+        return f"about {count(pair.more_groups, 'more group')} of seeds would tell, in a study of its own"
     near = pair.difference is not None and abs(pair.difference + margin) < margin / 2
     why = "the difference is about as large as your margin" if near else "seeds differ too much for your margin"
     return f"{why}: {MOST_MORE_SEEDS} more would not tell"

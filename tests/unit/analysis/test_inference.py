@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.intervals import intervals
+from ctkd_study.spec import Vary
 
 REPEATS = 40_000
 MARGIN = 0.5
@@ -39,9 +41,15 @@ def test_an_interval_worked_out_by_hand() -> None:
     assert found == pytest.approx((2.0, -0.484138, 4.484138), abs=1e-6)
 
 
+def only(differences: list[float], error: float = inference.ERROR, floor: float = 0.0) -> inference.Interval:
+    """The interval of seeds, nothing else being known."""
+    (found,) = intervals(dict(enumerate(differences)), {}, Vary(), error, floor)
+    return found
+
+
 def p_not_worse(differences: list[float], margin: float, floor: float = 0.0) -> float | None:
     """That of the only interval."""
-    (interval,) = inference.intervals(differences, floor=floor)
+    interval = only(differences, floor=floor)
     return inference.p_not_worse(float(np.mean(differences)), interval, margin)
 
 
@@ -55,7 +63,7 @@ def test_a_p_value_worked_out_by_hand() -> None:
 def test_fewer_than_three_seeds_give_neither_interval_nor_p_value(count: int) -> None:
     values = [0.1 * place for place in range(count)]
     assert inference.mean_interval(values) is None
-    assert inference.intervals(values) == ()
+    assert intervals(dict(enumerate(values)), {}, Vary()) == ()
     assert inference.widest(()) is None
 
 
@@ -87,9 +95,9 @@ def test_intervals_and_p_values_are_scipys(count: int) -> None:
         theirs = stats.ttest_1samp(row, 0.0)
         interval = theirs.confidence_interval(0.95)
         assert inference.mean_interval(list(row)) == pytest.approx((row.mean(), interval.low, interval.high))
-        (found,) = inference.intervals(list(row))
+        found = only(list(row))
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-        (narrow,) = inference.intervals(list(row), 0.1)
+        narrow = only(list(row), 0.1)
         assert (narrow.low, narrow.high) == pytest.approx(tuple(theirs.confidence_interval(0.8)))
         against = stats.ttest_1samp(row, -0.7, alternative="greater").pvalue
         assert inference.p_not_worse(float(row.mean()), found, 0.7) == pytest.approx(against)
@@ -237,3 +245,12 @@ def test_equal_values_spread_by_the_floor() -> None:
     assert inference.mean_interval([0.5] * 3, 0.25) == pytest.approx((0.5, -0.1210344, 1.1210344), abs=1e-6)
     assert p_not_worse([0.5] * 3, 1e-12, 0.25) == pytest.approx(0.0741799 / 2, abs=1e-6)
     assert inference.spread([2.0, 2.0 + 4e-9]) == pytest.approx(2.83e-9, rel=1e-2), "more than floating point's error"
+
+
+def test_what_more_seeds_do_not_reduce_makes_a_decision_later_or_never() -> None:
+    differences = [-1.1, -0.2, -0.8, -0.1, -0.9]
+    needed = [inference.more_seeds(differences, 1.2, beyond=beyond) for beyond in (0.0, 0.1, 0.2, 1.0)]
+    assert needed[0] is not None
+    assert needed[1] is not None
+    assert needed[0] < needed[1]
+    assert needed[3] is None, "the examples alone spread more than the margin"

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
@@ -11,6 +12,7 @@ from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.verdict import compare
 from ctkd_study.errors import StudyError
+from ctkd_study.spec import Vary
 from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial, with_states
 
 BASE = [95.0, 96.0, 97.0, 96.5]
@@ -301,3 +303,49 @@ def test_confirmed_arms_share_the_error_and_others_have_their_own(
     assert wide.difference == plain.difference
     assert (wide.high - wide.difference) / (plain.high - wide.difference) == pytest.approx(2.8412442 / 2.3646243)
     assert wide.p_not_worse == plain.p_not_worse
+
+
+def with_groups(differences: list[float], **fields: Any) -> PairedDifference:
+    """Ten seeds of b, and of a with these differences to them, in five groups."""
+    a, b = strategies({"a": [95.0 + other for other in differences], "b": [95.0] * 10})
+    return paired_difference(a, b, 1.5, vary=Vary(teacher=5, split=5), **fields)
+
+
+def test_where_groups_differ_their_means_give_difference_interval_and_plan() -> None:
+    # Means of the groups -2, 0, 1, -1, 0.5: mean -0.3, deviation 1.204159, t(0.975, 4) = 2.776445: half = 1.495161.
+    found = with_groups([-2.1, 0.2, 1.1, -1.2, 0.6, -1.9, -0.2, 0.9, -0.8, 0.4])
+    assert found.difference == pytest.approx(-0.3)
+    assert (found.low, found.high) == pytest.approx((-1.795161, 1.195161), abs=1e-6)
+    assert found.interval is not None
+    assert found.interval.about == "with new teachers and splits on this test set"
+    assert (found.verdict, found.more_seeds, found.anytime) == ("undecided", None, None)
+    assert found.more_groups is not None
+    assert found.more_groups > 0
+    decided = with_groups([0.1, -0.1, 0.2, -0.2, 0.0] * 2)
+    assert (decided.verdict, decided.more_seeds, decided.more_groups) == ("not_worse", 0, 0)
+
+
+def test_groups_of_unequal_size_count_alike() -> None:
+    a, b = strategies({"a": [96.0, 95.0, 95.0, 95.0, 95.0, 98.0], "b": [95.0] * 6})
+    assert paired_difference(a, b, 1.5, vary=Vary(teacher=5)).difference == pytest.approx(2.0 / 5)
+    found = compare(dataclasses.replace(question(), vary=Vary(teacher=5), baseline="b"), [a, b])
+    assert found.summaries[0].test_top1.mean == pytest.approx(95 + 2.0 / 5)
+
+
+def test_the_examples_of_the_selected_trials_alone_are_asked_for() -> None:
+    asked, rng = [], np.random.default_rng(4)
+    lean = rng.random(400)
+
+    def correct(trial_id: str) -> Any:
+        asked.append(trial_id)
+        return rng.random(400) < (lean if trial_id.startswith("a") else 0.5)
+
+    a, b, c = strategies({name: [95.0 + place for place in range(8)] for name in "abc"})
+    found = compare(dataclasses.replace(question(), baseline="b"), [a, b, c], correct=correct)
+    chosen = [each.trial for strategy in (a, b, c) for each in strategy.replicates]
+    assert sorted(asked) == sorted(str(each) for each in chosen), "each once, the baseline's too"
+    assert [[each.about for each in pair.intervals] for pair in found.pairs] == [
+        ["on this test set", "on new examples"]
+    ] * 2
+    nothing = compare(dataclasses.replace(question(), baseline="b"), [a, b], correct=lambda trial: None)
+    assert [each.about for each in nothing.pairs[0].intervals] == ["on this test set"]

@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
+from ctkd_study.analysis.inference import Interval
 from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import TeacherFacts, compare
 from ctkd_study.report import notes
 from tests.support.comparisons import CASES, HOSTILE
-from tests.support.tabulated import arm, failed, question, strategies, trial
+from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial
 
 
 def test_all_that_went_wrong_is_noted_in_order() -> None:
@@ -77,3 +78,23 @@ def test_names_are_marked() -> None:
     assert [notes.marked_name(each, leaky) for each in (a, b, c)] == ["a*‡", "b†‡", "c"]
     assert [notes.marked_name(each, TeacherFacts("t")) for each in (a, b, c)] == ["a*", "b†", "c"]
     assert [notes.marked_name(each, None) for each in (a, b, c)] == ["a*", "b†", "c"]
+
+
+def test_every_interval_is_named_where_there_are_several() -> None:
+    found = quickstart()
+    assert not any("Intervals on" in note for note in notes.notes(found))
+    pairs = [
+        dataclasses.replace(
+            pair,
+            intervals=(
+                Interval("on this test set", -1.0, 0.5 + place, 0.025),
+                Interval("on new examples", -1.25, 0.75 + place, 0.025),
+            ),
+        )
+        for place, pair in enumerate(found.pairs[:2])
+    ]
+    a, b = (pair.a for pair in pairs)
+    assert (
+        f"Intervals on this test set: {a} -1.00 to +0.50, {b} -1.00 to +1.50; on new examples: {a} -1.25 to +0.75, "
+        f"{b} -1.25 to +1.75. Each verdict is read off the wider one."
+    ) in notes.notes(dataclasses.replace(found, pairs=tuple(pairs)))
