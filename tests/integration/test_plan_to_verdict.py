@@ -189,7 +189,8 @@ def test_yaml_and_python_give_the_same_trials(tmp_path: Path) -> None:
         student={"model": "resnet8", "widths": [4, 4, 8, 16]},
         recipe={"epochs": 30, "batch_size": 32, "lr": 0.05, "schedule": {"kind": "cosine"}},
         distiller={"name": "kd"},
-        seeds=8,
+        seeds=10,
+        vary={"teacher": 5, "split": 5},
         margin=1.5,
         arms={
             "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}},
@@ -199,7 +200,7 @@ def test_yaml_and_python_give_the_same_trials(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(json.dumps(study.spec.plain()))
     ours, theirs = study.plan().trials, Study.from_file(path).plan().trials
-    assert len(ours) == 48
+    assert len(ours) == 60
     assert [(t.id, t.config.fingerprint()) for t in ours] == [(t.id, t.config.fingerprint()) for t in theirs]
     shipped = {t.id: t.config.fingerprint() for t in Study.from_file("studies/digits/quickstart.yaml").plan().trials}
     for trial in ours:

@@ -27,7 +27,7 @@ def test_the_study_in_python_and_in_yaml_are_the_shipped_one(tmp_path: Path) -> 
     (tmp_path / "readme.yaml").write_text(blocks("yaml")[0])
     shipped = Study.from_file(ROOT / "studies" / "digits" / "quickstart.yaml")
     trials = [(trial.id, trial.config.fingerprint()) for trial in shipped.plan().trials]
-    assert len(trials) == 64
+    assert len(trials) == 80
     for study in (python, Study.from_file(tmp_path / "readme.yaml")):
         assert [(trial.id, trial.config.fingerprint()) for trial in study.plan().trials] == trials
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ctkd_study.errors import SpecError
-from ctkd_study.spec import StudySpec, from_mapping, grid, load, warnings
+from ctkd_study.spec import StudySpec, Vary, from_mapping, grid, load, warnings
 from tests.support.studies import only, plain
 from trainables.config import TrialConfig, TrialParts
 from trainables.models.resnet import ResNetOptions
@@ -32,7 +32,8 @@ def test_quickstart_settings_and_their_keys_stay_as_they_are() -> None:
 
 def test_quickstart_is_what_it_says() -> None:
     spec = load(QUICKSTART)
-    assert spec.seeds == tuple(range(8))
+    assert spec.seeds == tuple(range(10))
+    assert spec.vary == Vary(teacher=5, split=5)
     assert spec.teacher is not None
     assert spec.teacher.recipe is not None
     assert (spec.teacher.recipe.epochs, spec.teacher.recipe.batch_size) == (25, 32)
@@ -54,7 +55,8 @@ def test_the_same_study_in_python() -> None:
             "student": ResNetOptions(model="resnet8", widths=(4, 4, 8, 16)),
             "recipe": {"epochs": 30, "batch_size": 32},
             "distiller": {"name": "kd"},
-            "seeds": range(8).stop,
+            "seeds": range(10).stop,
+            "vary": {"teacher": 5, "split": 5},
             "margin": 1.5,
             "confirm": ["global"],
             "arms": {
