@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ctkd_study.analysis.metrics import TOP1
 from ctkd_study.analysis.strategies import Strategy
 from ctkd_study.analysis.verdict import Comparison, Question, Remark, StrategySummary
 from ctkd_study.records import History
@@ -140,7 +141,7 @@ def _few_validation(comparison: Comparison) -> Iterator[Remark]:
     """Validation, by which a strategy of several settings selects, is too small for the margin."""
     question = comparison.question
     several = any(each.strategy.arm.size > 1 for each in comparison.summaries)
-    if question.protocol == "validation" and several:
+    if question.protocol == "validation" and several and question.metric is TOP1:  # else the margin is of another unit
         said = selection_warning(question.validation, question.margin)
         if said is not None:
             yield Remark("few_validation", "data", f"{said}.")

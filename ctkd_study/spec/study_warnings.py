@@ -44,7 +44,7 @@ def warnings(spec: StudySpec) -> list[str]:
     found = []
     if spec.protocol == "paper":
         found.append("protocol 'paper' selects by test accuracy: it gives means and costs, but no verdict")
-    elif said := selection_warning(spec.data.validation, spec.margin):
+    elif spec.metric == "top1" and (said := selection_warning(spec.data.validation, spec.margin)):
         found.append(said)
     if len(spec.seeds) < _FEWEST_FOR_AN_INTERVAL:
         found.append(f"{len(spec.seeds)} seeds give no interval and no verdict: use at least {_FEWEST_FOR_AN_INTERVAL}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.metrics import METRICS
 from ctkd_study.analysis.remarks import remarks
 from ctkd_study.analysis.strategies import Cost, evaluate
 from ctkd_study.analysis.verdict import Comparison, TeacherFacts, compare
@@ -194,4 +195,5 @@ def test_too_few_validation_examples_to_select_settings_by(validation: int, said
     found = [remark for remark in remarks(quickstart(validation=validation)) if remark.kind == "few_validation"]
     assert [remark.text for remark in found] == [f"{selection_warning(validation, 1.5)}."] * said
     assert kinds(study(SOUND, validation=validation)) == []
+    assert ("few_validation", "data") not in kinds(quickstart(validation=validation, metric=METRICS["nll"]))
     assert remarks(quickstart(validation=validation, protocol="paper")) == ()
