@@ -245,17 +245,21 @@ def compare(
             report.show_across(across, Console())
         return
     comparison = loaded[0].compare(storage, **asked)
-    replays = loaded[0].replays(comparison, storage) if as_json or html is not None or markdown is not None else []
+    written = as_json or html is not None or markdown is not None
+    replays = loaded[0].replays(comparison, storage) if written else []
+    provenance = loaded[0].provenance(storage) if written else None
     if html is not None:
         from ctkd_study.report.html import page
 
-        _write("--html", html, page(comparison, loaded[0].histories(storage), replays))
+        _write("--html", html, page(comparison, loaded[0].histories(storage), replays, provenance))
     if markdown is not None:
-        _write("--markdown", markdown, report.comparison_as_markdown(comparison, replays))
+        _write("--markdown", markdown, report.comparison_as_markdown(comparison, replays, provenance))
     if as_json:
         bank = loaded[0].bank(storage)
         facts = dataclasses.asdict(bank) if bank is not None else None
-        click.echo(json.dumps(report.comparison_as_json(comparison, facts, replays), indent=1, allow_nan=False))
+        click.echo(
+            json.dumps(report.comparison_as_json(comparison, facts, replays, provenance), indent=1, allow_nan=False)
+        )
     else:
         report.show(comparison, Console())
 

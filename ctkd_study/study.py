@@ -45,7 +45,7 @@ from ctkd_study.plan import (
     teacher_bank_cost,
     teacher_facts,
 )
-from ctkd_study.records import Asked, History, StudyFolder, record_look
+from ctkd_study.records import Asked, History, Provenance, StudyFolder, provenance, record_look
 from ctkd_study.report import sentence, show_progress
 from ctkd_study.spec import NAME, MetricName, StudySpec, from_mapping, load
 from ctkd_study.tracking import Projection, Tracker, TrackingOutcome
@@ -280,6 +280,11 @@ class Study:
         state = state or self._recorded(storage)
         grids = {each.strategy.name for each in comparison.summaries if len(each.strategy.arm.settings) > 1}
         return replays(comparison, results(state), rows_of_arms(state, grids))
+
+    def provenance(self, storage: str = "results", *, state: StudyState | None = None) -> Provenance:
+        """How the study was run: launches, versions, commits and machines."""
+        state = state or self._recorded(storage)
+        return provenance(state.folder, state.manifests.values())
 
     def sync(self, storage: str = "results", tracking_uri: str | None = None) -> TrackingOutcome:
         """Make MLflow hold exactly what the records do."""

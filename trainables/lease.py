@@ -56,6 +56,7 @@ class Lease:
         wait: whether to wait for a living holder; else it is an error.
         after: terms begin after this number.
         watched: told, every second while another holder is watched, who that is and when it was last heard of.
+        about: what to store of the holder besides who it is, as plain values.
         renew_seconds: between two renewals.
         clock: of this process.
 
@@ -71,11 +72,12 @@ class Lease:
         wait: bool = False,
         after: int = 0,
         watched: Callable[[str], None] = lambda holder: None,
+        about: Mapping[str, Any] | None = None,
         renew_seconds: float = _RENEW_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         self.folder, self._status, self._wait, self._after = folder, status, wait, after
-        self._watched = watched
+        self._watched, self._about = watched, about or {}
         self._renew_seconds, self._clock = renew_seconds, clock or Clock()
         self.term = 0
         """Number of the term that is held; grows with every holder."""
@@ -109,7 +111,7 @@ class Lease:
             newest = max((*terms(self.folder), self._after))
             if not self._over(newest):
                 continue
-            if self.folder.create(_name(newest + 1), _packed(_me())):
+            if self.folder.create(_name(newest + 1), _packed({**self._about, **_me()})):
                 self.term = newest + 1
                 return
             # Somebody was faster. A link or pipe of this name would be in the way for ever, but cannot be read.

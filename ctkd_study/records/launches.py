@@ -1,10 +1,13 @@
 """The launches of a study: one driver at a time, its number, and the work that each launch lost to faults.
 
 ``<study>/launches/`` is a lease (``trainables.lease``) whose terms are the launches: ``000002.json`` says who runs the
-second, ``000002.renewed.json`` and ``000002.ended.json`` what it has lost so far.
+second, and with which code; ``000002.renewed.json`` and ``000002.ended.json`` what it has lost so far.
 """
 
+import os
+import subprocess
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +18,7 @@ from trainables.lease import Clock, Held, Lease
 from trainables.storage import Storage
 
 LAUNCHES = "launches"
+_GIT_SECONDS = 5
 
 #: Device-seconds by trial id.
 Losses = Mapping[str, float]
@@ -58,7 +62,9 @@ class Launch:
                     f"{lease.STALE_SECONDS:.0f} s, this command takes over."
                 )
 
-        self._lease = Lease(folder.root.within(LAUNCHES), status, after=after, watched=watched, clock=clock)
+        self._lease = Lease(
+            folder.root.within(LAUNCHES), status, after=after, watched=watched, about=_code(), clock=clock
+        )
         self.lost = self._lease.lost
         """Set when another driver has taken the study over, because this one was thought dead."""
 
@@ -103,3 +109,18 @@ def wasted(folder: StudyFolder) -> dict[str, float]:
                 if isinstance(seconds, int | float):
                     total[trial_id] = total.get(trial_id, 0.0) + seconds
     return total
+
+
+def _code() -> dict[str, str]:
+    """Return the version of this package, and the git commit of the current folder if it is in a repository.
+
+    The commit ends in ``-dirty`` if tracked files have changes that are not in it.
+    """
+    found = {"ctkd_study": version("ctkd-study")}
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, env=environment)
+    except (OSError, subprocess.TimeoutExpired):  # no git, or a folder that answers slowly
+        return found
+    return found | ({"commit": done.stdout.strip()} if done.returncode == 0 else {})

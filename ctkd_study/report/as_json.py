@@ -6,6 +6,7 @@ from typing import Any
 
 from ctkd_study.analysis import Comparison, PairedDifference, Replay
 from ctkd_study.plan import Estimate, Plan
+from ctkd_study.records import Provenance
 from ctkd_study.report.columns import values
 from ctkd_study.report.conditions import conditions
 from ctkd_study.report.replays import values as replay_values
@@ -13,13 +14,17 @@ from ctkd_study.report.sentence import sentence
 
 
 def comparison_as_json(
-    comparison: Comparison, bank: dict[str, Any] | None = None, replays: Sequence[Replay] = ()
+    comparison: Comparison,
+    bank: dict[str, Any] | None = None,
+    replays: Sequence[Replay] = (),
+    provenance: Provenance | None = None,
 ) -> dict[str, Any]:
     """Return a comparison as plain values; every number is finite or None, accuracies in percent.
 
     Args:
         bank: facts about the teacher bank, if the study has one.
         replays: of the grids.
+        provenance: how the study was run.
     """
     question = comparison.question
     return {
@@ -43,6 +48,7 @@ def comparison_as_json(
         "teacher": question.teacher and {**dataclasses.asdict(question.teacher), "charged": question.charges_teacher},
         "bank": bank,
         "replays": replay_values(replays),
+        "provenance": provenance and dataclasses.asdict(provenance),
         "remarks": [dataclasses.asdict(remark) for remark in comparison.remarks],
         "verdict": sentence(comparison),
     }

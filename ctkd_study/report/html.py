@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from matplotlib.figure import Figure
 
 from ctkd_study.analysis import Across, Comparison, Replay
-from ctkd_study.records import History
-from ctkd_study.report import across, columns, figures
+from ctkd_study.records import History, Provenance
+from ctkd_study.report import across, columns, figures, how_it_was_run
 from ctkd_study.report import replays as replayed
 from ctkd_study.report.conditions import method
 from ctkd_study.report.literature import published_notes
@@ -34,16 +34,24 @@ th { font-weight: 600; } th, td { vertical-align: baseline; } .scroll + .scroll 
 th:first-child, .text { text-align: left; } td.text { white-space: normal; }
 figure { margin: 1rem 0; } figcaption { color: var(--quiet); font-size: .92rem; }
 svg { width: 100%; height: auto; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: 0; }
+dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
 ul { padding-left: 1.2rem; } footer { color: var(--quiet); font-size: .88rem; margin-top: 2rem; }
 """
 
 
-def page(comparison: Comparison, histories: Sequence[History] = (), replays: Sequence[Replay] = ()) -> str:
+def page(
+    comparison: Comparison,
+    histories: Sequence[History] = (),
+    replays: Sequence[Replay] = (),
+    provenance: Provenance | None = None,
+) -> str:
     """Return the whole page. Whatever comes from a study is escaped.
 
     Args:
         histories: of trials with a learned temperature; they give the figure of T and λ.
         replays: of the grids.
+        provenance: how the study was run.
     """
     question = comparison.question
     parts = [
@@ -57,6 +65,7 @@ def page(comparison: Comparison, histories: Sequence[History] = (), replays: Seq
         *_figures(comparison, histories, replays),
         *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
         _notes((*notes(comparison), *replayed.notes(replays), *published_notes(comparison))),
+        *_run(comparison, provenance),
         f"<footer>{escape(method(comparison))}</footer>",
     ]
     return _whole(question.study, parts)
@@ -113,6 +122,13 @@ def _table(table: columns.Table) -> str:
         f'<div class="scroll"><table>\n<caption>{escape(table.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
+
+
+def _run(comparison: Comparison, provenance: Provenance | None) -> Iterable[str]:
+    if provenance is not None:
+        rows = how_it_was_run.rows(comparison, provenance)
+        listed = "\n".join(f"<dt>{escape(what)}</dt><dd>{escape(value)}</dd>" for what, value in rows)
+        yield f"<h2>How it was run</h2>\n<dl>\n{listed}\n</dl>"
 
 
 def _figures(comparison: Comparison, histories: Sequence[History], replays: Sequence[Replay]) -> Iterable[str]:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 
 from ctkd_study.analysis import Across, Comparison, Replay
-from ctkd_study.report import across, columns
+from ctkd_study.records import Provenance
+from ctkd_study.report import across, columns, how_it_was_run
 from ctkd_study.report import replays as replayed
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
@@ -13,11 +14,12 @@ from ctkd_study.report.sentence import sentence
 from ctkd_study.safe_text import visible
 
 
-def document(comparison: Comparison, replays: Sequence[Replay] = ()) -> str:
+def document(comparison: Comparison, replays: Sequence[Replay] = (), provenance: Provenance | None = None) -> str:
     """Return question, remarks, sentence, tables and notes. Whatever comes from a study is escaped.
 
     Args:
         replays: of the grids.
+        provenance: how the study was run.
     """
     question = comparison.question
     warnings = "\n".join(f"- Warning: {escape(remark.text)}" for remark in comparison.remarks)
@@ -28,6 +30,9 @@ def document(comparison: Comparison, replays: Sequence[Replay] = ()) -> str:
         parts += _captioned(replayed.table(comparison, replays))
     found = (*notes(comparison), *replayed.notes(replays), *published_notes(comparison))
     parts.append("\n".join(f"- {escape(note)}" for note in found))
+    if provenance is not None:
+        rows = how_it_was_run.rows(comparison, provenance)
+        parts += ["### How it was run", "\n".join(f"- {escape(f'{what}: {value}')}" for what, value in rows)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

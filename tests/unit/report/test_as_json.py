@@ -96,6 +96,7 @@ SHAPE: dict[str, Any] = {
     },
     "bank": (dict, type(None)),
     "replays": list,
+    "provenance": (dict, type(None)),
     "remarks": [{"kind": TEXT, "about": TEXT, "text": TEXT, "grave": FLAG}],
     "verdict": TEXT,
 }
@@ -165,6 +166,7 @@ def test_what_was_asked_and_found() -> None:
         },
         "bank": {"pairs": 7},
         "replays": [],
+        "provenance": None,
         "remarks": [],
         "verdict": sentence(found),
     }
