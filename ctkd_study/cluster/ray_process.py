@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import psutil
 
@@ -57,10 +58,13 @@ def main(connection: Connection, address: str | None, driver: int, scratch: str)
         try:
             quiet()
             # Imports Ray, which reads its environment then; it takes seconds, in which the driver reads the study.
+            from ctkd_study.cluster.tune_internals import keep_notes_in
             from ctkd_study.cluster.tuner import run_trials
 
             brief = desk.brief()
             session.enter_context(ray_session(address))
+            if address is None:
+                keep_notes_in(Path(scratch, "notes"))
             run_trials(desk, brief, scratch)
         except (EOFError, BrokenPipeError):
             return  # the driver is gone

@@ -6,16 +6,19 @@ A failure after an upgrade of Ray means: mend the function of ``tune_internals``
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from ctkd_study.cluster.trial_feed import QueuedTrial
+from ctkd_study.cluster.tune_internals import keep_notes_in
 from tests.support.tuning import fed, grid
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -39,6 +42,24 @@ def test_trials_have_our_ids_and_configurations(tmp_path: Path) -> None:
     assert results.keys() == {"old-s0.2", "new-s0.1"}, "new_trial: ids"
     assert [(results[name].metrics or {})["seed"] for name in ("old-s0.2", "new-s0.1")] == [3, 4], "new_trial: config"
     assert [result.checkpoint for result in results.values()] == [None, None], "Ray has none to keep"
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Iterator[Path]:
+    """Where Tune keeps its notes in the session of Ray; as in a new session, it does not exist."""
+    path, before = Path("/tmp/ray", ray.get_runtime_context().get_session_name(), "artifacts"), tmp_path / "before"
+    if path.exists():
+        path.rename(before)
+    yield path
+    path.unlink()
+    if before.exists():
+        before.rename(path)
+
+
+def test_tune_keeps_its_notes_where_it_is_told(tmp_path: Path, artifacts: Path) -> None:
+    keep_notes_in(tmp_path / "notes")
+    fed(_TellsItsConfiguration, [QueuedTrial("noted-s0", {"seed": 3})], tmp_path)
+    assert list((tmp_path / "notes").rglob("experiment_state*")), "keep_notes_in"
 
 
 class _SlowToStart(tune.Trainable):
