@@ -113,6 +113,26 @@ class _Hangs(tune.Trainable):
         return {DONE: self.iteration == 1}
 
 
+class _EndsWhenTold(tune.Trainable):
+    def setup(self, config: dict[str, Any]) -> None:
+        self.told: list[str] = []
+
+    def stop_trial(self, trial_id: str, reason: str) -> None:
+        self.told += [trial_id, reason]
+
+    def step(self) -> dict[str, Any]:
+        return {"told": list(self.told), DONE: bool(self.told) or self.iteration == 50}
+
+
+def test_a_worker_is_told_to_stop_before_its_next_step(tmp_path: Path) -> None:
+    def lagging(config: dict[str, Any], result: dict[str, Any]) -> str | None:
+        return "it lags" if result["training_iteration"] == 2 else None
+
+    queued = [QueuedTrial("tunes-id", {"run": {"trial": "ours"}})]
+    found = grid(_EndsWhenTold, queued, tmp_path, lagging=lagging)[0].metrics or {}
+    assert (found["told"], found["training_iteration"]) == (["ours", "it lags"], 3), "stop_trial"
+
+
 @pytest.mark.thorough
 @pytest.mark.slow
 def test_the_worker_of_a_trial_that_hangs_is_killed_whatever_it_does(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def grid(
     folder: Path,
     hung: Callable[[Trial], bool] = lambda trial: False,
     avoided: Sequence[str] = (),
+    lagging: Callable[[dict[str, Any], dict[str, Any]], str | None] = lambda config, result: None,
 ) -> tune.ResultGrid:
     """Runs trials of one core, fed and ordered as a launch does it.
 
@@ -63,12 +64,13 @@ def grid(
         folder: for Tune's files.
         hung: whether a worker is to be killed.
         avoided: ids of nodes.
+        lagging: why a trial is to be stopped, if it is.
     """
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
             search_alg=TrialFeed(Listed(trials), None, lambda: avoided),
-            scheduler=InOrder(lambda trial_id: False, lambda running: filter(hung, running)),
+            scheduler=InOrder(lambda trial_id: False, lambda running: filter(hung, running), lagging),
             reuse_actors=True,
             trial_name_creator=operator.attrgetter("trial_id"),
             trial_dirname_creator=operator.attrgetter("trial_id"),

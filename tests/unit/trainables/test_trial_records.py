@@ -50,7 +50,9 @@ START = Start(attempt=2, epoch=0, time_ms=1_000_007, host="here", pid=41)
 
 
 def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
+    place: dict[str, Any] = {"suggestion": 3, "search": {"by": "tpe"}, "scheduler": {"by": "asha"}}
     config = tiny.distilled()
+    config = config.model_copy(update={"run": config.run.model_copy(update=place)})
     ours = Trial(config, materials, [START])
     rows = [ours.step() for _ in range(2)]
     ours.remarks = ("a remark",)
@@ -72,6 +74,7 @@ def test_every_field_of_a_manifest(tmp_path: Path, clock: _Clock) -> None:
         "arm": "a",
         "setting": "x",
         "seed": 3,
+        **place,
         "fingerprint": config.fingerprint(),
         "config": config.identity(),
         "data": None,
