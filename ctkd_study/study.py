@@ -15,7 +15,6 @@ from ctkd_study.analysis import (
     METRICS,
     Across,
     Comparison,
-    Cost,
     Question,
     Replay,
     StudyDesign,
@@ -43,6 +42,7 @@ from ctkd_study.plan import (
     results,
     rows_of_arms,
     teacher_bank_cost,
+    teacher_charges,
     teacher_facts,
 )
 from ctkd_study.records import Asked, History, Provenance, StudyFolder, provenance, record_look
@@ -208,11 +208,11 @@ class Study:
             metric: by what the strategies are compared on the test set; default: the study's. By another one, what is
                 found is exploratory.
             margin: what would not matter, in the unit of the metric; default: the study's, if the metric is.
-            charge_teacher: whether every strategy pays the teacher's training, its work in the trials, and evaluation.
+            charge_teacher: whether every strategy pays for the teacher and evaluation, too; see ``teacher_charges``.
             state: the records, where they have been read already, e.g. ``Outcome.state`` of a run.
 
         Raises:
-            StudyError: there are no records, or the baseline is not an arm.
+            StudyError: there are no records, the baseline is not an arm, or what the teacher cost is not known.
             ChangedStudyError: the records are of other trials, or not of one data set and teacher.
         """
         if margin is not None and not 0 < margin <= 100:
@@ -226,7 +226,7 @@ class Study:
         state = state.refuse_changes() if state is not None else self._recorded(storage)
         facts, spec, found = teacher_facts(state), state.spec, decisions(state.spec, state.manifests)
         published = spec.published
-        teacher_cost = (facts.cost_of_one if facts is not None else Cost()) if charge_teacher else None
+        charges = teacher_charges(state) if charge_teacher else None
         question = Question(
             study=spec.name,
             text=spec.question,
@@ -251,7 +251,7 @@ class Study:
             published_differs=published.differences(spec.protocol, spec.data, spec.recipe) if published else (),
         )
         reach = found.reach if found is not None else {}
-        strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, teacher_cost, reach)
+        strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, charges, reach)
         comparison = compare(question, strategies, found if declared else None, state.test_correct)
         said = remarks(comparison, self.histories(state=state))
         comparison = dataclasses.replace(comparison, remarks=said)

@@ -17,7 +17,7 @@ from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.remarks import remarks
 from ctkd_study.analysis.replays import Replay, ReplayDifference, replays
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
-from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
+from ctkd_study.analysis.strategies import Charges, Cost, Strategy, evaluate
 from ctkd_study.analysis.variation import components
 from ctkd_study.analysis.verdict import (
     Comparison,
@@ -36,4 +36,4 @@ __all__ += ["PairedDifference", "Prospect", "Question", "Remark", "Replay", "Rep
 __all__ += ["Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts"]
 __all__ += ["Verdict", "across", "compare", "components", "confirmed_arms", "default_baseline", "design"]
 __all__ += ["effects", "evaluate", "finished_trials", "follow", "importances", "paired_difference", "remarks"]
-__all__ += ["ERROR", "replays", "shares"]
+__all__ += ["Charges", "ERROR", "replays", "shares"]

@@ -99,8 +99,11 @@ def _results(arm: Arm, accuracies: Sequence[float] | Array) -> list[TrialResult]
             test_top1=float(value),
             device_seconds=1.0,
             tflop=1.0,
-            apart_device_seconds=0.0,
-            apart_tflop=0.0,
+            teacher_device_seconds=0.0,
+            teacher_tflop=0.0,
+            eval_device_seconds=0.0,
+            eval_tflop=0.0,
+            selecting=1.0,
         )
         for seed, value in enumerate(accuracies)
     ]

@@ -132,7 +132,7 @@ def follow(
     known = {result.id: result for result in results}
     costs: dict[tuple[str, int], float] = defaultdict(float)
     for result in known.values():
-        costs[result.arm, result.seed] += result.device_seconds + result.apart_device_seconds
+        costs[result.arm, result.seed] += result.all_device_seconds
     found: dict[str, list[Replicate]] = {arm.name: [] for arm in arms}
     reach = dict.fromkeys(found, rule.looks[0])
     decisions = {name: Decision() for name in rule.confirmed}

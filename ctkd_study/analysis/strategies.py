@@ -16,6 +16,8 @@ from ctkd_study.spec import Arm
 from trainables import streams
 
 Protocol = Literal["validation", "paper"]
+#: What the teacher costs an arm at a seed, apart from its work in the trials; by arm and seed.
+Charges = Mapping[tuple[str, int], "Cost"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,7 @@ def evaluate(
     seeds: Sequence[int],
     results: Iterable[TrialResult],
     protocol: Protocol,
-    teacher_cost: Cost | None = None,
+    charges: Charges | None = None,
     reach: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Strategy, ...]:
     """Return what each arm would have picked and paid at each seed.
@@ -112,8 +114,8 @@ def evaluate(
     Args:
         results: of the trials that have a record, in any order.
         protocol: ``validation`` keeps the best by validation accuracy, ``paper`` by test accuracy.
-        teacher_cost: if given, every replicate also pays the teacher's training once (if it uses the teacher), the
-            teacher's work in its trials, and evaluation.
+        charges: if given, every replicate also pays its charge, the teacher's work in its trials, and evaluation on
+            validation; one without a charge has no teacher.
         reach: how many of the seeds an arm is to run, by name, where these are not all.
     """
     known = {result.id: result for result in results}
@@ -124,7 +126,7 @@ def evaluate(
         found = [result for result in every if result is not None]
         strategy = Strategy(
             arm=arm,
-            replicates=tuple(replicate(arm, seed, known, protocol, teacher_cost) for seed in its_seeds),
+            replicates=tuple(replicate(arm, seed, known, protocol, charges) for seed in its_seeds),
             failed=tuple(result for result in found if result.status == "failed"),
             missing=len(every) - sum(result.status != "running" for result in found),
             stopped=sum(result.status == "stopped" for result in found),
@@ -155,7 +157,7 @@ def results_of(arm: Arm, seed: int, known: Mapping[str, TrialResult]) -> list[Tr
 
 
 def replicate(
-    arm: Arm, seed: int, known: Mapping[str, TrialResult], protocol: Protocol, teacher_cost: Cost | None = None
+    arm: Arm, seed: int, known: Mapping[str, TrialResult], protocol: Protocol, charges: Charges | None = None
 ) -> Replicate:
     """Return what an arm picked and paid at one seed.
 
@@ -163,14 +165,14 @@ def replicate(
         arm: whose settings are run once each.
         seed: of all its trials.
         known: the results that there are, by trial id.
-        protocol, teacher_cost: see ``evaluate``.
+        protocol, charges: see ``evaluate``.
     """
     found = results_of(arm, seed, known)
     ended = [result for result in found if result is not None and result.status != "running"]
     cost = sum((Cost(result.device_seconds, result.tflop) for result in ended), Cost())
-    if teacher_cost is not None:
+    if charges is not None:
         apart = (Cost(result.apart_device_seconds, result.apart_tflop) for result in ended)
-        cost = sum(apart, cost + teacher_cost if arm.uses_teacher else cost)
+        cost = sum(apart, cost + charges.get((arm.name, seed), Cost()))
     complete = len(ended) == len(found)
     best = select([result for result in ended if result.status != "failed"], protocol) if complete else None
     if best is None:

@@ -55,11 +55,6 @@ class TeacherFacts:
     worst_top1: float | None = None
     """The lowest test accuracy of a teacher."""
 
-    @property
-    def cost_of_one(self) -> Cost:
-        """Of one teacher's training and bank, on average."""
-        return self.cost / self.number if self.cost is not None else Cost()
-
 
 @dataclasses.dataclass(frozen=True)
 class Question:

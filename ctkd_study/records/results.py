@@ -27,9 +27,14 @@ class TrialResult:
     device_seconds: float
     """Headline cost: training, without teacher and evaluation, times the share of the device."""
     tflop: float
-    apart_device_seconds: float
-    """The teacher's work in this trial, and evaluation, times the share of the device."""
-    apart_tflop: float
+    teacher_device_seconds: float
+    """The teacher's work in this trial."""
+    teacher_tflop: float
+    eval_device_seconds: float
+    """Evaluation, on validation and test."""
+    eval_tflop: float
+    selecting: float
+    """Part of the evaluated examples by which epochs and settings are selected: all but the test examples."""
     test_top5: float | None = None
     """As ``test_ece``: at the same epoch."""
     test_ece: float | None = None
@@ -41,17 +46,36 @@ class TrialResult:
     remarks: tuple[str, ...] = ()
     """What one should know who reads the numbers."""
 
+    @property
+    def apart_device_seconds(self) -> float:
+        """What a practitioner pays besides the headline: the teacher's work in this trial, evaluation on validation."""
+        return self.teacher_device_seconds + self.selecting * self.eval_device_seconds
+
+    @property
+    def apart_tflop(self) -> float:
+        """The same in arithmetic."""
+        return self.teacher_tflop + self.selecting * self.eval_tflop
+
+    @property
+    def all_device_seconds(self) -> float:
+        """All work in this trial: training, the teacher's work, evaluation on validation and test."""
+        return self.device_seconds + self.teacher_device_seconds + self.eval_device_seconds
+
     @classmethod
     def from_manifest(cls, manifest: Manifest, wasted_device_seconds: float = 0.0) -> "TrialResult":
         """The result that a record holds."""
         summary = manifest.summary
         share = summary.device_seconds / summary.epoch_seconds if summary.epoch_seconds else 1.0
+        validation, test = int(manifest.config.get("data", {}).get("validation", 0)), manifest.test_examples or 0
         return cls(
             **manifest.model_dump(include={"arm", "setting", "seed", "suggestion", "status", "reason", "remarks"}),
             **summary.model_dump(include=_OF_SUMMARY),
             id=manifest.trial,
-            apart_device_seconds=(summary.teacher_seconds + summary.eval_seconds) * share,
-            apart_tflop=summary.teacher_tflop + summary.eval_tflop,
+            teacher_device_seconds=summary.teacher_seconds * share,
+            teacher_tflop=summary.teacher_tflop,
+            eval_device_seconds=summary.eval_seconds * share,
+            eval_tflop=summary.eval_tflop,
+            selecting=validation / (validation + test) if validation else 1.0,  # without validation, the test selects
             wasted_device_seconds=wasted_device_seconds,
         )
 

@@ -20,7 +20,8 @@ GRID = arm("grid", *LABELS, fixed=True)
 def grid(
     results: list[TrialResult], seeds: int = 1, protocol: Protocol = "validation", teacher: Cost | None = None
 ) -> Strategy:
-    (strategy,) = evaluate([GRID], range(seeds), results, protocol, teacher)
+    charges = {("grid", seed): teacher for seed in range(seeds)} if teacher is not None else None
+    (strategy,) = evaluate([GRID], range(seeds), results, protocol, charges)
     return strategy
 
 
@@ -136,7 +137,7 @@ def test_charging_the_teacher_adds_its_training_once_and_what_is_counted_apart()
     alone = arm("student_alone", uses_teacher=False)
     results = [trial("grid", setting, 0, 90, 90) for setting in LABELS]
     results.append(trial("student_alone", "student_alone", 0, 80, 80))
-    with_teacher, without = evaluate([GRID, alone], [0], results, "validation", Cost(100.0, 20.0))
+    with_teacher, without = evaluate([GRID, alone], [0], results, "validation", {("grid", 0): Cost(100.0, 20.0)})
     assert with_teacher.cost == Cost(30 + 3 + 100, 6 + 1.5 + 20)
     assert without.cost == Cost(10 + 1, 2 + 0.5)
 
@@ -190,7 +191,7 @@ def test_whatever_happened_the_order_of_the_results_never_matters(
 
 def test_failed_trials_pay_for_evaluation_and_the_teacher_too() -> None:
     results = [failed("grid", "T=1", 0), trial("grid", "T=4", 0, 90, 90), trial("grid", "T=16", 0, 91, 91)]
-    results[0] = dataclasses.replace(results[0], apart_device_seconds=7.0, apart_tflop=3.0)
+    results[0] = dataclasses.replace(results[0], teacher_device_seconds=6.5, teacher_tflop=2.75)
     assert grid(results).cost == Cost(3 + 10 + 10, 1 + 2 + 2)
     assert grid(results, teacher=Cost(100.0, 20.0)).cost == Cost(23 + 7 + 1 + 1 + 100, 5 + 3 + 0.5 + 0.5 + 20)
     everything = [failed("grid", label, 0) for label in LABELS]
