@@ -36,4 +36,4 @@ __all__ += ["PairedDifference", "Prospect", "Question", "Remark", "Replay", "Rep
 __all__ += ["Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts"]
 __all__ += ["Verdict", "across", "compare", "components", "confirmed_arms", "default_baseline", "design"]
 __all__ += ["effects", "evaluate", "finished_trials", "follow", "importances", "paired_difference", "remarks"]
-__all__ += ["Charges", "ERROR", "replays", "shares"]
+__all__ += ["ERROR", "Charges", "replays", "shares"]

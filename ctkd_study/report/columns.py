@@ -77,7 +77,7 @@ class Table:
 def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
     """Return one of the two tables in a layout, a row per strategy."""
     question, baseline = comparison.question, comparison.baseline
-    charged = ", with the teacher and evaluation" if question.charges_teacher else ""
+    charged = ", with the teacher and validation" if question.charges_teacher else ""
     caption = {
         "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
         + _compared_by(question.metric),

@@ -72,10 +72,15 @@ def _study(comparison: Comparison) -> Iterator[str]:
     question, teacher = comparison.question, comparison.question.teacher
     if teacher is not None and teacher.may_have_seen_validation:
         yield "‡ The teacher comes from a file: it may have seen the validation split."
+    if teacher is not None and teacher.may_have_seen_validation and question.charges_teacher:
+        yield "The training of the teacher, which comes from a file, is not in the cost: what it took is not known."
+    read = any(each.strategy.arm.uses_teacher and each.cost is not None for each in comparison.summaries)
+    if teacher is not None and teacher.cost is None and not teacher.may_have_seen_validation and read:
+        yield "The record of the teacher's training is lost or damaged: what it took is not known."
     if teacher is not None and teacher.cost is not None and not question.charges_teacher:
         yield (
             f"The teacher's own {number(teacher.cost.device_seconds)} device-seconds, its work in the trials, and "
-            "evaluation are not in the cost (--charge-teacher each adds them to every strategy)."
+            "evaluation are not in the cost (--charge-teacher each adds what one use of a strategy pays of them)."
         )
     if every := each_interval(comparison):
         yield f"Intervals {every}. Each verdict is read off the wider one."

@@ -44,7 +44,11 @@ def sentence(comparison: Comparison) -> str:
     look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
     chosen = ", ".join(comparison.set_after_looking)
     after = f" {chosen[0].upper()}{chosen[1:]} set after looking." if chosen else ""
-    costs = " Costs include the teacher's training and work, and evaluation." if question.charges_teacher else ""
+    costs = (
+        " Costs include the teacher's training, one seed's looks at it, and evaluation on validation."
+        if question.charges_teacher
+        else ""
+    )
     return f"{clauses}.{look} {_basis(comparison, seeds)}.{after}{costs}{_caution(comparison)}"
 
 

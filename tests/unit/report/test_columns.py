@@ -178,7 +178,7 @@ def test_what_there_is_not_is_a_dash_in_tables_and_null_in_json() -> None:
 def test_charged_costs_say_so_and_a_teacher_from_a_file_marks_the_names() -> None:
     charged = columns.table(by_hand(charges_teacher=True), "cost", "wide")
     assert charged.caption == (
-        "Cost of carrying a strategy out once, with the teacher and evaluation, and its ratio to grid"
+        "Cost of carrying a strategy out once, with the teacher and validation, and its ratio to grid"
     )
     leaky = by_hand(teacher=TeacherFacts("vgg13 from vgg13.pth", may_have_seen_validation=True))
     assert [row[0] for row in columns.table(leaky, "accuracy", "wide").rows] == ["grid‡", "global*†‡"]

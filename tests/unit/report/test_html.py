@@ -126,7 +126,8 @@ def test_a_page_without_figures() -> None:
         "</tbody>\n</table></div>\n<h2>Notes</h2>\n<ul>\n"
         "<li>grid: 16 of 16 trials have not ended; incomplete seeds (0, 1, 2, 3, 4, 5, 6, 7) are left out.</li>\n"
         "<li>The teacher&#x27;s own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
-        "(--charge-teacher each adds them to every strategy).</li>\n</ul>\n<footer></footer>\n</body>\n</html>\n"
+        "(--charge-teacher each adds what one use of a strategy pays of them).</li>\n</ul>\n"
+        "<footer></footer>\n</body>\n</html>\n"
     )
 
 

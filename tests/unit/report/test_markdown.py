@@ -40,7 +40,7 @@ def test_the_question_comes_first_and_notes_and_published_numbers_last() -> None
     )
     assert text.endswith(
         "\n\n- The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
-        "(--charge-teacher each adds them to every strategy).\n"
+        "(--charge-teacher each adds what one use of a strategy pays of them).\n"
         r"- student\_alone: published 91.50 / here 90.12 ± 0.45 (Li et al., AAAI 2023)." + "\n"
     )
 

@@ -48,7 +48,7 @@ def test_a_clean_study_has_only_the_note_on_the_teachers_cost() -> None:
     clean = compare(question(seeds=(0, 1, 2)), strategies(values))
     assert notes.notes(clean) == [
         "The teacher's own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
-        "(--charge-teacher each adds them to every strategy)."
+        "(--charge-teacher each adds what one use of a strategy pays of them)."
     ]
     assert notes.notes(dataclasses.replace(clean, looks=1)) == notes.notes(clean), "one look needs no note"
     assert notes.notes(dataclasses.replace(clean, looks=2))[-1].startswith(
@@ -57,7 +57,13 @@ def test_a_clean_study_has_only_the_note_on_the_teachers_cost() -> None:
     assert notes.notes(compare(question(seeds=(0, 1, 2), charges_teacher=True), strategies(values))) == []
     assert notes.notes(compare(question(seeds=(0, 1, 2), teacher=None), strategies(values))) == []
     unknown = question(seeds=(0, 1, 2), teacher=TeacherFacts("resnet20"))
-    assert notes.notes(compare(unknown, strategies(values))) == []
+    assert notes.notes(compare(unknown, strategies(values))) == [
+        "The record of the teacher's training is lost or damaged: what it took is not known."
+    ]
+    from_file = TeacherFacts("resnet20", may_have_seen_validation=True)
+    assert notes.notes(compare(question(seeds=(0, 1, 2), teacher=from_file, charges_teacher=True), strategies(values)))[
+        1:
+    ] == ["The training of the teacher, which comes from a file, is not in the cost: what it took is not known."]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,10 @@ def said(states: str, given: Arm | None = None, **fields: Any) -> str:
         (said("....", margin=0.2), "margin 0.2 points"),
         (said("....", teacher=None), "Data digits; 4 seeds"),
         (said("....", teacher=TeacherFacts("vgg13 from vgg13.pth")), "teacher vgg13 from vgg13.pth; 4 seeds"),
-        (said("....", charges_teacher=True), "Costs include the teacher's training and work, and evaluation."),
+        (
+            said("....", charges_teacher=True),
+            "Costs include the teacher's training, one seed's looks at it, and evaluation on validation.",
+        ),
         (said("....", arm("a", overrides_student=True)), "a (another student) is better"),
         (said("....", arm("a", "a", "c", overrides_epochs=True)), "a (best of 2, other epochs) is better"),
     ],
