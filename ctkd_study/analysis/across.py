@@ -124,13 +124,14 @@ def _averaged(arm: str, pairs: Sequence[PairedDifference], comparisons: Sequence
     differences = [_independent(pair, comparison) for pair, comparison in zip(pairs, comparisons, strict=True)]
     floors = [math.sqrt(2) * each.question.metric.rounding(each.question.test) for each in comparisons]
     summaries = [each for comparison in comparisons for each in comparison.summaries if each.strategy.name == arm]
-    ratios = [each.cost_ratio.tflop for each in summaries if each.cost_ratio is not None]
+    found = [each.cost_ratio.tflop for each in summaries if each.cost_ratio is not None]
+    ratios = [each.ratio for each in found if each is not None]
     return StrategyAcross(
         name=arm,
         pairs=tuple(pairs),
         difference=mean_difference(differences, floors),
         improvement=probability_of_improvement(differences),
-        tflop_ratio=statistics.geometric_mean(ratios) if len(ratios) == len(pairs) and min(ratios) > 0 else None,
+        tflop_ratio=statistics.geometric_mean(ratios) if len(ratios) == len(pairs) else None,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.cost_ratios import CostRatio, cost_ratio
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
 from ctkd_study.analysis.intervals import replicates
 from ctkd_study.analysis.metrics import METRICS, TOP1, Metric
@@ -119,8 +120,8 @@ class StrategySummary:
     test_ece: Mean
     cost: Cost | None
     money: float | None
-    cost_ratio: Cost | None
-    """Cost divided by the baseline's, for each kind of cost."""
+    cost_ratio: CostRatio | None
+    """Cost divided by the baseline's at the same seeds; None where no seed is complete in both."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,11 +215,7 @@ def compare(
 
 
 def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> StrategySummary:
-    cost, reference = strategy.cost, baseline.cost
-    ratio = None
-    if cost is not None and reference is not None and reference.device_seconds > 0 and reference.tflop > 0:
-        ratio = Cost(cost.device_seconds / reference.device_seconds, cost.tflop / reference.tflop)
-    price = question.price_per_device_hour
+    cost, price = strategy.cost, question.price_per_device_hour
     on_test = {
         metric.key: mean_over_seeds(
             {each.seed: getattr(each, metric.key) for each in strategy.replicates},
@@ -237,7 +234,7 @@ def _summary(strategy: Strategy, baseline: Strategy, question: Question) -> Stra
         **on_test,
         cost=cost,
         money=cost.device_seconds / 3600 * price if cost is not None and price is not None else None,
-        cost_ratio=ratio,
+        cost_ratio=cost_ratio(strategy, baseline, question.vary),
     )
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from ctkd_study.analysis import METRICS, TOP1, Comparison, Mean, Metric, PairedDifference, StrategySummary
-from ctkd_study.report.formatting import NOTHING, difference, number, optional, p_value, plus_minus
+from ctkd_study.analysis import METRICS, TOP1, Comparison, Mean, Metric, PairedDifference, Ratio, StrategySummary
+from ctkd_study.report.formatting import NOTHING, difference, number, optional, p_value, plus_minus, ratio
 from ctkd_study.report.notes import marked_name
 from ctkd_study.spec import MetricName
 
@@ -44,6 +44,8 @@ class Column:
     """What JSON holds, as plain types or a ``Mean``; None where there is none."""
     form: Callable[[Any], str] = str
     """The value as the tables' text."""
+    short: Callable[[Any], str] | None = None
+    """``form`` in the narrow layout, where it differs."""
     nothing: str = NOTHING
     """The text for None."""
     narrow: Mapping[Part, str] | None = None
@@ -57,10 +59,11 @@ class Column:
         """Return the title in a table; None if the table does not show the column."""
         return (self.titles if layout == "wide" or self.narrow is None else self.narrow).get(part)
 
-    def cell(self, row: Row) -> str:
-        """Return the text in the tables."""
+    def cell(self, row: Row, layout: Layout) -> str:
+        """Return the text in a table."""
         value = self.value(row)
-        return self.nothing if value is None else self.form(value)
+        form = self.short if self.short is not None and layout == "narrow" else self.form
+        return self.nothing if value is None else form(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +84,7 @@ def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
     caption = {
         "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
         + _compared_by(question.metric),
-        "cost": f"Cost of carrying a strategy out once{charged}, and its ratio to {baseline}",
+        "cost": f"Cost of carrying a strategy out once{charged}, and its ratio to {baseline} at the same seeds",
     }[part]
     selects = question.protocol == "validation"
     filled = {"baseline": baseline, "currency": question.currency}
@@ -92,7 +95,7 @@ def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
         caption,
         tuple(title.format(**filled) for title, _ in columns),
         tuple(column.is_text for _, column in columns),
-        tuple(tuple(column.cell(row) for _, column in columns) for row in _rows(comparison)),
+        tuple(tuple(column.cell(row, layout) for _, column in columns) for row in _rows(comparison)),
     )
 
 
@@ -115,6 +118,8 @@ def values(comparison: Comparison) -> list[dict[str, Any]]:
             value = column.value(row)
             if isinstance(value, Mean):
                 value = {**vars(value), "per_seed": _padded(value.per_seed, comparison)}
+            elif isinstance(value, Ratio):
+                value = vars(value)
             place[last] = value
         objects.append(found)
     return objects
@@ -167,6 +172,15 @@ def _on_test(name: MetricName, title: str) -> Column:
     return dataclasses.replace(column, shown=lambda comparison: comparison.question.metric.name == name)
 
 
+def _of_ratio(kind: Literal["tflop", "device_seconds"]) -> Column:
+    """A column about a cost divided by the baseline's; where there is room, with its interval."""
+
+    def value(row: Row) -> Any:
+        return row.cost_ratio and getattr(row.cost_ratio, kind)
+
+    return Column({"cost": "ratio"}, f"cost_ratio.{kind}", value, ratio, short=lambda found: f"{found.ratio:.2f}")
+
+
 COLUMNS = (
     Column(
         {"accuracy": "strategy", "cost": "strategy"},
@@ -200,6 +214,8 @@ COLUMNS = (
     _of_pair("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high, pair.metric.digits)),
     _of_pair("p (not worse)", lambda pair: optional(pair.p_not_worse, p_value), narrow={}),
     dataclasses.replace(_of_pair("verdict", _verdict), is_text=True),
+    Column({"cost": "TFLOP"}, "cost.tflop", lambda row: row.cost and row.cost.tflop, number),
+    _of_ratio("tflop"),
     Column(
         {"cost": "device-seconds"},
         "cost.device_seconds",
@@ -207,14 +223,7 @@ COLUMNS = (
         number,
         narrow={"cost": "device-s"},
     ),
-    Column(
-        {"cost": "ratio"},
-        "cost_ratio.device_seconds",
-        lambda row: row.cost_ratio and row.cost_ratio.device_seconds,
-        "{:.2f}".format,
-    ),
-    Column({"cost": "TFLOP"}, "cost.tflop", lambda row: row.cost and row.cost.tflop, number),
-    Column({"cost": "ratio"}, "cost_ratio.tflop", lambda row: row.cost_ratio and row.cost_ratio.tflop, "{:.2f}".format),
+    _of_ratio("device_seconds"),
     Column(
         {"cost": "{currency}"},
         "cost.money",

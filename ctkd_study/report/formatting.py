@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from ctkd_study.analysis import Mean
+from ctkd_study.analysis import Mean, Ratio
 
 NOTHING = "-"
 """Stands for a number that there is not."""
@@ -35,6 +35,12 @@ def difference(mean: float | None, low: float | None, high: float | None, digits
     if mean is None or low is None or high is None:
         return optional(mean, lambda value: signed(value, digits))
     return f"{signed(mean, digits)} ({signed(low, digits)} to {signed(high, digits)})"
+
+
+def ratio(found: Ratio) -> str:
+    """A ratio with its interval, where that is wider than the digits show: ``0.17 (0.15 to 0.19)``, ``0.20``."""
+    text, low, high = (optional(value, "{:.2f}".format) for value in (found.ratio, found.low, found.high))
+    return text if NOTHING in (low, high) or low == high else f"{text} ({low} to {high})"
 
 
 def signed(value: float, digits: int = 2) -> str:

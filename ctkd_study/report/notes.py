@@ -21,6 +21,7 @@ def notes(comparison: Comparison) -> list[str]:
     found: list[str] = []
     for summary in comparison.summaries:
         found += _strategy(summary.strategy)
+    found += _other_seeds(comparison)
     for pair in comparison.pairs:
         found += _equal_differences(pair)
     return [*found, *_study(comparison)]
@@ -57,6 +58,20 @@ def _strategy(strategy: Strategy) -> Iterator[str]:
         yield f"* {strategy.name} trains another student than the study's."
     if strategy.arm.overrides_epochs:
         yield f"† {strategy.name} trains for another number of epochs than the study's."
+
+
+def _other_seeds(comparison: Comparison) -> Iterator[str]:
+    """Strategies that stand in one table, but for other seeds."""
+    counted = {
+        each.strategy.name: [replicate.seed for replicate in each.strategy.replicates if replicate.selected is not None]
+        for each in comparison.summaries
+    }
+    if len({tuple(seeds) for seeds in counted.values() if seeds}) > 1:
+        listed = ", ".join(f"{name} {len(seeds)}" for name, seeds in counted.items())
+        yield (
+            f"Means and costs are over each strategy's own seeds ({listed}), so they do not compare; differences, and "
+            f"ratios to {comparison.baseline}, are over the seeds that both have."
+        )
 
 
 def _equal_differences(pair: PairedDifference) -> Iterator[str]:

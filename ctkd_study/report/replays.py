@@ -26,7 +26,7 @@ def table(comparison: Comparison, replays: Sequence[Replay]) -> Table:
         differences = (difference(by_name[b].difference, by_name[b].low, by_name[b].high) for b in shown)
         name = f"{replay.arm}: {replay.name}" if len(grids) > 1 else replay.name
         rows.append((name, plus_minus(replay.test_top1), *differences, *_costs(replay.cost, reference)))
-    titles = ("replayed", "test", *(f"minus {b}" for b in shown), "device-seconds", "ratio", "TFLOP", "ratio")
+    titles = ("replayed", "test", *(f"minus {b}" for b in shown), "TFLOP", "ratio", "device-seconds", "ratio")
     caption = (
         "What other searches of the same settings would have reached and paid: mean over seeds, with its 95 % interval"
     )
@@ -36,8 +36,8 @@ def table(comparison: Comparison, replays: Sequence[Replay]) -> Table:
 def _costs(cost: Cost, reference: Cost | None) -> tuple[str, str, str, str]:
     ratios = ["", ""]
     if reference is not None and reference.device_seconds > 0 and reference.tflop > 0:
-        ratios = [f"{cost.device_seconds / reference.device_seconds:.2f}", f"{cost.tflop / reference.tflop:.2f}"]
-    return number(cost.device_seconds), ratios[0], number(cost.tflop), ratios[1]
+        ratios = [f"{cost.tflop / reference.tflop:.2f}", f"{cost.device_seconds / reference.device_seconds:.2f}"]
+    return number(cost.tflop), ratios[0], number(cost.device_seconds), ratios[1]
 
 
 def notes(replays: Sequence[Replay]) -> list[str]:

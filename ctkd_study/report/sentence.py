@@ -108,10 +108,8 @@ def _clause(
             low, high = (signed(end, pair.metric.digits) for end in (interval.low, interval.high))
             text += f", {repeated}{level} interval {low} to {high}"
         text += ")"
-    if ours.cost_ratio is not None:
-        seconds, tflop = _times(ours.cost_ratio.device_seconds), _times(ours.cost_ratio.tflop)
-        both = f"{seconds} times the device-seconds and {tflop} times the TFLOP"
-        text += f", at {both if seconds != tflop else f'{seconds} times the device-seconds and TFLOP'}"
+    if (costs := _costs(ours)) is not None:
+        text += f", at {costs}"
     text += _dropped(pair)
     if pair.decision is not None and rule is not None:
         return f"{text}; {_how_it_stands(pair.decision, rule)}"
@@ -128,6 +126,20 @@ def _how_it_stands(decision: Decision, rule: Rule) -> str:
         "all seeds": f"not decided at any of the {count(taken, 'look')}, the last at {most} seeds",
         "budget": f"the budget ended it after {count(taken, 'look')} of at most {len(rule.looks)}",
     }[decision.state]
+
+
+def _costs(ours: StrategySummary) -> str | None:
+    """What the strategy costs compared with the baseline; arithmetic, which no load changes, comes first."""
+    ratio = ours.cost_ratio
+    if ratio is None or ratio.tflop is None or ratio.device_seconds is None:
+        return None
+    tflop, seconds, spread = _times(ratio.tflop.ratio), _times(ratio.device_seconds.ratio), ""
+    if ratio.device_seconds.low is not None and ratio.device_seconds.high is not None:
+        low, high = _times(ratio.device_seconds.low), _times(ratio.device_seconds.high)
+        spread = f" ({low} to {high})" if low != high else ""
+    if seconds == tflop and not spread:
+        return f"{tflop} times the TFLOP and device-seconds"
+    return f"{tflop} times the TFLOP and {seconds} times the device-seconds{spread}"
 
 
 def _times(ratio: float) -> str:

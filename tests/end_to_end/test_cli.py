@@ -129,8 +129,10 @@ def test_compare_as_json_html_and_with_other_choices(ran: tuple[Cli, str]) -> No
     names = ("study", "protocol", "strategies", "pairwise", "teacher", "bank", "verdict")
     assert set(names) <= found.keys()
     assert [strategy["name"] for strategy in found["strategies"]] == ["grid", "global"]
-    assert found["strategies"][0]["cost_ratio"] == {"device_seconds": 1.0, "tflop": 1.0}
-    assert found["strategies"][1]["cost_ratio"]["tflop"] == pytest.approx(0.5, rel=0.01)
+    itself, other = (strategy["cost_ratio"] for strategy in found["strategies"])
+    assert itself == {key: {"ratio": 1.0, "low": 1.0, "high": 1.0} for key in ("tflop", "device_seconds")}
+    assert other["tflop"]["ratio"] == pytest.approx(0.5, rel=0.01)
+    assert other["device_seconds"]["low"] < other["device_seconds"]["ratio"] < other["device_seconds"]["high"]
     (pair,) = found["pairwise"]
     assert pair["verdict"] in ("better", "not_worse", "worse", "undecided")
     assert pair["low"] < pair["difference"] < pair["high"]

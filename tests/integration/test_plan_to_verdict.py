@@ -95,7 +95,9 @@ def test_strategies_pay_and_select_as_the_table_says(storage: str) -> None:
     assert (cost.device_seconds, cost.tflop) == pytest.approx((4 * 4.0, 4 * 0.4))
     ratio = by_name["global"].cost_ratio
     assert ratio is not None
-    assert (ratio.device_seconds, ratio.tflop) == pytest.approx((6.0 / 16.0, 0.6 / 1.6))
+    assert ratio.tflop is not None
+    assert ratio.device_seconds is not None
+    assert (ratio.device_seconds.ratio, ratio.tflop.ratio) == pytest.approx((6.0 / 16.0, 0.6 / 1.6))
     (pair,) = found.pairs
     assert pair.verdict == "not_worse"
     assert "not worse than grid" in found.sentence

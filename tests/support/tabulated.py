@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from ctkd_study.analysis.cost_ratios import CostRatio, Ratio
 from ctkd_study.analysis.strategies import Cost, Strategy, evaluate
 from ctkd_study.analysis.verdict import Comparison, Question, TeacherFacts, compare
 from ctkd_study.records.results import History, TrialResult
@@ -83,6 +84,12 @@ def failed(arm: str, setting: str, seed: int, reason: str = "train_loss is nan i
     fields: dict[str, Any] = {"status": "failed", "reason": reason, "device_seconds": 3.0, "tflop": 1.0}
     missing: dict[str, Any] = dict.fromkeys(("val_loss", "val_top1", "test_loss", "test_top1"))
     return dataclasses.replace(trial(arm, setting, seed, 0.0, 0.0), **fields, **missing)
+
+
+def cost_ratio(tflop: float, device_seconds: float, half: float = 0.0) -> CostRatio:
+    """Ratios of costs to the baseline's; that of device-seconds is known to within a half-width."""
+    between = (device_seconds - half, device_seconds + half)
+    return CostRatio(Ratio(tflop, tflop, tflop), Ratio(device_seconds, *between))
 
 
 def question(**fields: Any) -> Question:

@@ -57,7 +57,7 @@ SHAPE: dict[str, Any] = {
             "val_top1": MEAN,
             **dict.fromkeys(("test_top1", "test_top5", "test_nll", "test_ece"), MEAN),
             "cost": {**COST, "money": SOME},
-            "cost_ratio": COST,
+            "cost_ratio": dict.fromkeys(("tflop", "device_seconds"), (dict, type(None))),
             "wasted_device_seconds": NUMBER,
         }
     ],

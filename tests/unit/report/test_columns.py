@@ -11,7 +11,7 @@ from ctkd_study.analysis.strategies import Cost, evaluate
 from ctkd_study.analysis.verdict import Comparison, Mean, TeacherFacts, compare
 from ctkd_study.report import columns
 from tests.support.comparisons import CASES
-from tests.support.tabulated import arm, failed, question, trial
+from tests.support.tabulated import arm, cost_ratio, failed, question, trial
 
 CAPTION = "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
 NO_COST = {"device_seconds": None, "tflop": None}
@@ -48,7 +48,7 @@ def by_hand(**fields: Any) -> Comparison:
                 test_top1=Mean(92.0, 91.75, 92.25, (92.0, 91.0, 93.0)),
                 cost=Cost(1234.0, 56.7),
                 money=0.6856,
-                cost_ratio=Cost(1.0, 1.0),
+                cost_ratio=cost_ratio(1.0, 1.0),
             ),
             dataclasses.replace(
                 curriculum,
@@ -56,7 +56,7 @@ def by_hand(**fields: Any) -> Comparison:
                 test_top1=Mean(None, None, None, (None, None, None)),
                 cost=Cost(123.0, 4.5),
                 money=0.0683,
-                cost_ratio=Cost(0.0997, 0.0794),
+                cost_ratio=cost_ratio(0.0794, 0.0997, 0.0301),
             ),
         ),
         pairs=(made_up,),
@@ -72,11 +72,11 @@ def test_the_narrow_tables() -> None:
         ("global*†", "89.50", "-", "-0.50 (-1.25 to +0.75)", "not worse"),
     )
     cost = columns.table(by_hand(), "cost", "narrow")
-    assert cost.titles == ("strategy", "trials", "device-s", "ratio", "TFLOP", "ratio", "EUR", "kept, by seed")
+    assert cost.titles == ("strategy", "trials", "TFLOP", "ratio", "device-s", "ratio", "EUR", "kept, by seed")
     assert cost.is_text == (True, False, False, False, False, False, False, True)
     assert cost.rows == (
-        ("grid", "6, 1 failed", "1,230", "1.00", "56.7", "1.00", "0.686", "T=8 x2, T=2 x1"),
-        ("global*†", "3, 1 failed", "123", "0.10", "4.50", "0.08", "0.0683", ""),
+        ("grid", "6, 1 failed", "56.7", "1.00", "1,230", "1.00", "0.686", "T=8 x2, T=2 x1"),
+        ("global*†", "3, 1 failed", "4.50", "0.08", "123", "0.10", "0.0683", ""),
     )
 
 
@@ -98,16 +98,17 @@ def test_the_wide_tables() -> None:
         ("global*†", "89.50", "-", "-0.50 (-1.25 to +0.75)", "0.032", "not worse", ""),
     )
     cost = columns.table(by_hand(), "cost", "wide")
-    assert cost.caption == "Cost of carrying a strategy out once, and its ratio to grid"
-    titles = ("strategy", "settings", "trials", "failed", "device-seconds", "ratio", "TFLOP", "ratio", "EUR")
+    assert cost.caption == "Cost of carrying a strategy out once, and its ratio to grid at the same seeds"
+    titles = ("strategy", "settings", "trials", "failed", "TFLOP", "ratio", "device-seconds", "ratio", "EUR")
     assert cost.titles == titles
     assert cost.is_text == (True, *[False] * 8)
     assert cost.rows == (
-        ("grid", "2", "6", "1", "1,230", "1.00", "56.7", "1.00", "0.686"),
-        ("global*†", "1", "3", "1", "123", "0.10", "4.50", "0.08", "0.0683"),
+        ("grid", "2", "6", "1", "56.7", "1.00", "1,230", "1.00", "0.686"),
+        ("global*†", "1", "3", "1", "4.50", "0.08", "123", "0.10 (0.07 to 0.13)", "0.0683"),
     )
 
 
+ONE = dict.fromkeys(("ratio", "low", "high"), 1.0)
 NO_MEAN = {"mean": None, "low": None, "high": None, "per_seed": [None, None, None]}
 
 
@@ -130,7 +131,7 @@ def test_the_objects_of_json() -> None:
         **dict.fromkeys(("test_top5", "test_ece"), NO_MEAN),
         "test_nll": {"mean": 0.5, "low": 0.5, "high": 0.5, "per_seed": [0.5, 0.5, 0.5]},
         "cost": {"device_seconds": 1234.0, "tflop": 56.7, "money": 0.6856},
-        "cost_ratio": {"device_seconds": 1.0, "tflop": 1.0},
+        "cost_ratio": {"tflop": ONE, "device_seconds": ONE},
         "wasted_device_seconds": 0.5,
     }
     assert curriculum == {
@@ -149,7 +150,10 @@ def test_the_objects_of_json() -> None:
         **dict.fromkeys(("test_top1", "test_top5", "test_ece"), NO_MEAN),
         "test_nll": {"mean": 0.5, "low": None, "high": None, "per_seed": [None, 0.5, None]},
         "cost": {"device_seconds": 123.0, "tflop": 4.5, "money": 0.0683},
-        "cost_ratio": {"device_seconds": 0.0997, "tflop": 0.0794},
+        "cost_ratio": {
+            "tflop": dict.fromkeys(("ratio", "low", "high"), 0.0794),
+            "device_seconds": {"ratio": 0.0997, "low": pytest.approx(0.0696), "high": pytest.approx(0.1298)},
+        },
         "wasted_device_seconds": 0.0,
     }
 
@@ -178,7 +182,7 @@ def test_what_there_is_not_is_a_dash_in_tables_and_null_in_json() -> None:
 def test_charged_costs_say_so_and_a_teacher_from_a_file_marks_the_names() -> None:
     charged = columns.table(by_hand(charges_teacher=True), "cost", "wide")
     assert charged.caption == (
-        "Cost of carrying a strategy out once, with the teacher and validation, and its ratio to grid"
+        "Cost of carrying a strategy out once, with the teacher and validation, and its ratio to grid at the same seeds"
     )
     leaky = by_hand(teacher=TeacherFacts("vgg13 from vgg13.pth", may_have_seen_validation=True))
     assert [row[0] for row in columns.table(leaky, "accuracy", "wide").rows] == ["grid‡", "global*†‡"]

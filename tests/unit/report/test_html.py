@@ -118,10 +118,11 @@ def test_a_page_without_figures() -> None:
         '<thead><tr><th scope="col">strategy</th><th scope="col">validation (selected on)</th><th scope="col">test</th>'
         '<th scope="col" class="text">kept, by seed</th></tr></thead>\n<tbody>\n'
         '<tr><th scope="row">grid</th><td>-</td><td>-</td><td class="text">-</td></tr>\n</tbody>\n</table></div>\n'
-        '<div class="scroll"><table>\n<caption>Cost of carrying a strategy out once, and its ratio to grid</caption>\n'
+        '<div class="scroll"><table>\n'
+        "<caption>Cost of carrying a strategy out once, and its ratio to grid at the same seeds</caption>\n"
         '<thead><tr><th scope="col">strategy</th><th scope="col">settings</th><th scope="col">trials</th>'
-        '<th scope="col">failed</th><th scope="col">device-seconds</th><th scope="col">ratio</th>'
-        '<th scope="col">TFLOP</th><th scope="col">ratio</th></tr></thead>\n<tbody>\n'
+        '<th scope="col">failed</th><th scope="col">TFLOP</th><th scope="col">ratio</th>'
+        '<th scope="col">device-seconds</th><th scope="col">ratio</th></tr></thead>\n<tbody>\n'
         '<tr><th scope="row">grid</th><td>2</td><td>16</td><td>0</td><td>-</td><td>-</td><td>-</td><td>-</td></tr>\n'
         "</tbody>\n</table></div>\n<h2>Notes</h2>\n<ul>\n"
         "<li>grid: 16 of 16 trials have not ended; incomplete seeds (0, 1, 2, 3, 4, 5, 6, 7) are left out.</li>\n"

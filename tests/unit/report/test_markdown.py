@@ -21,14 +21,14 @@ def test_a_study_of_two_seeds() -> None:
         r"| instance | 97.00 | 96.60 | +0.30 | - | undecided |  |",
         r"| student\_alone | 91.00 | 90.30 | -6.00 | - | undecided (exploratory) |  |",
         "",
-        "Cost of carrying a strategy out once, and its ratio to grid:",
+        "Cost of carrying a strategy out once, and its ratio to grid at the same seeds:",
         "",
-        r"| strategy | settings | trials | failed | device-seconds | ratio | TFLOP | ratio |",
+        r"| strategy | settings | trials | failed | TFLOP | ratio | device-seconds | ratio |",
         r"|---|---:|---:|---:|---:|---:|---:|---:|",
-        r"| grid | 5 | 10 | 0 | 50.0 | 1.00 | 10.0 | 1.00 |",
-        r"| global | 1 | 2 | 0 | 10.0 | 0.20 | 2.00 | 0.20 |",
-        r"| instance | 1 | 2 | 0 | 10.0 | 0.20 | 2.00 | 0.20 |",
-        r"| student\_alone | 1 | 2 | 0 | 10.0 | 0.20 | 2.00 | 0.20 |",
+        r"| grid | 5 | 10 | 0 | 10.0 | 1.00 | 50.0 | 1.00 |",
+        r"| global | 1 | 2 | 0 | 2.00 | 0.20 | 10.0 | 0.20 |",
+        r"| instance | 1 | 2 | 0 | 2.00 | 0.20 | 10.0 | 0.20 |",
+        r"| student\_alone | 1 | 2 | 0 | 2.00 | 0.20 | 10.0 | 0.20 |",
     ]
 
 

@@ -24,6 +24,8 @@ def test_all_that_went_wrong_is_noted_in_order() -> None:
         "* global trains another student than the study's.",
         "† global trains for another number of epochs than the study's.",
         "instance: 1 of 12 trials have not ended; incomplete seeds (11) are left out.",
+        "Means and costs are over each strategy's own seeds (grid 12, global 10, instance 11), so they do not compare; "
+        "differences, and ratios to grid, are over the seeds that both have.",
         "global: its differences to grid are the same at every seed, which seeds can't show to be exact; the interval "
         "is as wide as one test example's rounding makes it.",
         "‡ The teacher comes from a file: it may have seen the validation split.",

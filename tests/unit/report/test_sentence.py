@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
+from ctkd_study.analysis.cost_ratios import CostRatio
 from ctkd_study.analysis.inference import Interval
 from ctkd_study.analysis.pairs import PairedDifference
-from ctkd_study.analysis.strategies import Cost, evaluate
+from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import Remark, TeacherFacts, compare
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import Arm
 from tests.support.comparisons import CASES, until_decided
-from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial, with_states
+from tests.support.tabulated import arm, cost_ratio, failed, question, quickstart, strategies, trial, with_states
 
 BASE = [95.0, 96.0, 97.0, 96.5]
 
@@ -20,11 +21,11 @@ BASE = [95.0, 96.0, 97.0, 96.5]
 def test_the_sentence_of_the_quickstart() -> None:
     assert sentence(quickstart()) == (
         "global is not worse than grid (best of 5) by more than 1.5 points (-0.26, 97.5 % interval -0.53 to +0.01), at "
-        "0.2 times the device-seconds and TFLOP. "
+        "0.2 times the TFLOP and device-seconds. "
         "instance against grid (best of 5) is undecided (-0.22, 97.5 % interval -1.83 to +1.38), at 0.2 times the "
-        "device-seconds and TFLOP; about 16 more seeds would tell, if they are like these (in 8 of 10 such studies). "
+        "TFLOP and device-seconds; about 16 more seeds would tell, if they are like these (in 8 of 10 such studies). "
         "Exploratory: student_alone is worse than grid (best of 5) by more than 1.5 points (-6.00, 95 % interval "
-        "-6.04 to -5.96), at 0.2 times the device-seconds and TFLOP. "
+        "-6.04 to -5.96), at 0.2 times the TFLOP and device-seconds. "
         "Data digits, teacher resnet20 (98.1 % on test); 8 seeds, each selecting on 200 validation examples, and "
         "tested on 797 examples; margin 1.5 points; the 2 confirmed arms share a one-sided error of 2.5 %; intervals "
         "on this test set, with this teacher and split."
@@ -92,10 +93,12 @@ def test_different_costs_of_the_two_kinds_are_both_named() -> None:
     results += [trial("a", "a", seed, 90, 90, device_seconds=13.0, tflop=1.0) for seed in range(4)]
     both = evaluate([arm("b"), arm("a")], range(4), results, "validation")
     text = sentence(compare(question(seeds=(0, 1, 2, 3)), both))
-    assert "at 1.3 times the device-seconds and 0.5 times the TFLOP" in text
+    assert "at 0.5 times the TFLOP and 1.3 times the device-seconds" in text
     far = [trial("b", "b", seed, 90, 90 + seed / 10, device_seconds=0.1304) for seed in range(4)] + results[4:]
     both = evaluate([arm("b"), arm("a")], range(4), far, "validation")
-    assert "at 100 times the device-seconds and" in sentence(compare(question(seeds=(0, 1, 2, 3)), both))
+    assert "0.5 times the TFLOP and 100 times the device-seconds" in sentence(
+        compare(question(seeds=(0, 1, 2, 3)), both)
+    )
 
 
 ENDING = (
@@ -131,7 +134,7 @@ def test_a_clause_says_verdict_difference_and_interval(changes: dict[str, Any], 
     found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
     found = dataclasses.replace(found, pairs=(dataclasses.replace(pair, **changes),))
     ending = ENDING + (LIMITS if found.pairs[0].intervals else ".")
-    assert sentence(found) == f"{clause}, at 1 times the device-seconds and TFLOP{ending}"
+    assert sentence(found) == f"{clause}, at 1 times the TFLOP and device-seconds{ending}"
     bare = tuple(dataclasses.replace(summary, cost_ratio=None) for summary in found.summaries)
     assert sentence(dataclasses.replace(found, summaries=bare)) == clause + ending
 
@@ -157,21 +160,22 @@ def test_what_is_undecided_says_what_would_tell(changes: dict[str, Any], what: s
     found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
     text = sentence(dataclasses.replace(found, pairs=(dataclasses.replace(pair, **changes),)))
     difference = f"{changes.get('difference', 1.0):+.2f}, 95 % interval -2.50 to +4.50"
-    assert text.startswith(f"a against b is undecided ({difference}), at 1 times the device-seconds")
-    assert f" and TFLOP; {what}. " in text
+    assert text.startswith(f"a against b is undecided ({difference}), at 1 times the TFLOP and device-seconds")
+    assert f" and device-seconds; {what}. " in text
 
 
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [
-        (Cost(0.2, 0.2), "0.2 times the device-seconds and TFLOP"),
-        (Cost(1.04, 1.0), "1 times the device-seconds and TFLOP"),
-        (Cost(0.213, 0.2), "0.21 times the device-seconds and 0.2 times the TFLOP"),
-        (Cost(99.4, 99.5), "99 times the device-seconds and 100 times the TFLOP"),
-        (Cost(1234.5, 27.0), "1,234 times the device-seconds and 27 times the TFLOP"),
+        (cost_ratio(0.2, 0.2), "0.2 times the TFLOP and device-seconds"),
+        (cost_ratio(1.0, 1.04), "1 times the TFLOP and device-seconds"),
+        (cost_ratio(0.2, 0.213), "0.2 times the TFLOP and 0.21 times the device-seconds"),
+        (cost_ratio(0.2, 0.2, 0.05), "0.2 times the TFLOP and 0.2 times the device-seconds (0.15 to 0.25)"),
+        (cost_ratio(99.5, 99.4), "100 times the TFLOP and 99 times the device-seconds"),
+        (cost_ratio(27.0, 1234.5), "27 times the TFLOP and 1,234 times the device-seconds"),
     ],
 )
-def test_costs_are_said_with_two_digits(ratio: Cost, said: str) -> None:
+def test_costs_are_said_with_two_digits(ratio: CostRatio, said: str) -> None:
     found = compare(question(seeds=(0, 1, 2, 3)), strategies({"b": BASE, "a": BASE}))
     summaries = (found.summaries[0], dataclasses.replace(found.summaries[1], cost_ratio=ratio))
     assert f", at {said}. Data" in sentence(dataclasses.replace(found, summaries=summaries))
@@ -215,10 +219,10 @@ def test_arms_are_described_and_the_teacher_is_named_as_far_as_known() -> None:
 @pytest.mark.parametrize(
     ("changes", "clause"),
     [
-        ({"seeds": 7}, "-3.49 to +4.49), at 0.5 times the device-seconds and TFLOP; the next look is at 8 seeds."),
-        ({"seeds": 4}, "undecided (+0.25), at 0.5 times the device-seconds and TFLOP; the first look is at 5 seeds."),
+        ({"seeds": 7}, "-3.49 to +4.49), at 0.5 times the TFLOP and device-seconds; the next look is at 8 seeds."),
+        ({"seeds": 4}, "undecided (+0.25), at 0.5 times the TFLOP and device-seconds; the first look is at 5 seeds."),
         ({"seeds": 20}, "instance is not worse than grid (best of 2) by more than 1.5 points (+0.38, repeated 97.5 % "),
-        ({"seeds": 20}, "TFLOP; decided at look 9 of at most 16."),
+        ({"seeds": 20}, "device-seconds; decided at look 9 of at most 16."),
         ({"looks": (5, 6, 7)}, "; given up at look 2 of 3: a decision by 7 seeds had a chance below 10 %."),
         ({"looks": (5, 7)}, "; not decided at any of the 2 looks, the last at 7 seeds."),
         ({"device_seconds": 1.0}, "; the budget ended it after 1 look of at most 16."),

@@ -43,12 +43,12 @@ def test_the_tables_of_the_quickstart_fit_into_80_columns() -> None:
         "student_alone  91.00 ± 0.12  90.12 ± 0.45  -6.00 (-6.04 to -5.96)  worse",
         "                                                                   (exploratory)",
         "",
-        "strategy       trials  device-s  ratio  TFLOP  ratio      USD  kept, by seed",
-        "grid               40      50.0   1.00   10.0   1.00   0.0278  T=4 x3, T=8 x3,",
+        "strategy       trials  TFLOP  ratio  device-s  ratio      USD  kept, by seed",
+        "grid               40   10.0   1.00      50.0   1.00   0.0278  T=4 x3, T=8 x3,",
         "                                                               T=16 x2",
-        "global              8      10.0   0.20   2.00   0.20  0.00556",
-        "instance            8      10.0   0.20   2.00   0.20  0.00556",
-        "student_alone       8      10.0   0.20   2.00   0.20  0.00556",
+        "global              8   2.00   0.20      10.0   0.20  0.00556",
+        "instance            8   2.00   0.20      10.0   0.20  0.00556",
+        "student_alone       8   2.00   0.20      10.0   0.20  0.00556",
     ]
 
 
