@@ -41,6 +41,7 @@ from ctkd_study.plan import (
     read_data,
     results,
     rows_of_arms,
+    study_bill,
     teacher_bank_cost,
     teacher_charges,
     teacher_facts,
@@ -251,10 +252,11 @@ class Study:
             published_differs=published.differences(spec.protocol, spec.data, spec.recipe) if published else (),
         )
         reach = found.reach if found is not None else {}
-        strategies = evaluate(spec.resolved_arms, question.seeds, results(state), spec.protocol, charges, reach)
+        trials = results(state)
+        strategies = evaluate(spec.resolved_arms, question.seeds, trials, spec.protocol, charges, reach)
         comparison = compare(question, strategies, found if declared else None, state.test_correct)
         said = remarks(comparison, self.histories(state=state))
-        comparison = dataclasses.replace(comparison, remarks=said)
+        comparison = dataclasses.replace(comparison, remarks=said, bill=study_bill(state, trials))
         seen = max((len(pair.seeds) for pair in comparison.pairs), default=0)
         if seen and declared:  # the looks are at the declared metric
             asked = Asked(question.margin, comparison.baseline, comparison.confirmed)

@@ -7,6 +7,7 @@ options, and which are shown to matter.
 
 from ctkd_study.analysis.across import RESAMPLES, Across, Averaged, StrategyAcross, across
 from ctkd_study.analysis.anova import SIGNIFICANT, Effect, Share, Shares, effects, shares
+from ctkd_study.analysis.bill import Bill, Use, uses
 from ctkd_study.analysis.cost_ratios import CostRatio, Ratio
 from ctkd_study.analysis.design import PUBLISHED_SPREADS, VERDICTS, Prospect, Spread, StudyDesign, design
 from ctkd_study.analysis.factors import Design, FinishedTrial, finished_trials
@@ -37,4 +38,4 @@ __all__ += ["PairedDifference", "Prospect", "Question", "Remark", "Replay", "Rep
 __all__ += ["Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts"]
 __all__ += ["Verdict", "across", "compare", "components", "confirmed_arms", "default_baseline", "design"]
 __all__ += ["effects", "evaluate", "finished_trials", "follow", "importances", "paired_difference", "remarks"]
-__all__ += ["ERROR", "Charges", "CostRatio", "Ratio", "replays", "shares"]
+__all__ += ["ERROR", "Bill", "Charges", "CostRatio", "Ratio", "Use", "replays", "shares", "uses"]

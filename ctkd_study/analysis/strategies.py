@@ -49,6 +49,8 @@ class Replicate:
     """Of all its settings that have ended, failed ones too."""
     trial: str | None = None
     """Id of the trial that it kept."""
+    durations: tuple[float, ...] = dataclasses.field(default=(), compare=False, kw_only=True)
+    """Wall time of all its trials that have ended, seconds."""
     test_top5: float | None = None
     test_nll: float | None = None
     """Mean negative log-likelihood of the test examples, nats."""
@@ -175,10 +177,11 @@ def replicate(
         cost = sum(apart, cost + charges.get((arm.name, seed), Cost()))
     complete = len(ended) == len(found)
     best = select([result for result in ended if result.status != "failed"], protocol) if complete else None
+    durations = tuple(result.wall_seconds for result in ended)
     if best is None:
-        return Replicate(seed, complete, None, None, None, cost)
+        return Replicate(seed, complete, None, None, None, cost, durations=durations)
     others = best.id, best.test_top5, best.test_loss, best.test_ece
-    return Replicate(seed, complete, best.setting, best.val_top1, best.test_top1, cost, *others)
+    return Replicate(seed, complete, best.setting, best.val_top1, best.test_top1, cost, *others, durations=durations)
 
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:

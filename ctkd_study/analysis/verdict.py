@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ctkd_study.analysis import inference
+from ctkd_study.analysis.bill import Bill
 from ctkd_study.analysis.cost_ratios import CostRatio, cost_ratio
 from ctkd_study.analysis.families import confirmed_arms, default_baseline
 from ctkd_study.analysis.intervals import replicates
@@ -158,6 +159,8 @@ class Comparison:
     """Which of margin, baseline and confirm differ from those of the first look."""
     sentence: str = ""
     """The verdict in words; ``Study.compare`` fills it."""
+    bill: Bill | None = None
+    """What the whole study took; ``Study.compare`` fills it."""
     rule: Rule | None = None
     """How seeds are added until the confirmed arms are decided; None in another study."""
 

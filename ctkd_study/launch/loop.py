@@ -145,6 +145,9 @@ def launch(
     def losses() -> tuple[Losses, Losses]:
         return (progress.wasted, progress.unsaved()) if progress is not None else ({}, {})
 
+    def holds() -> float:
+        return progress.held_device_seconds if progress is not None else 0.0
+
     def told(trials: Sequence[PlannedTrial]) -> None:
         if progress is not None:
             progress.add(trials)
@@ -153,7 +156,7 @@ def launch(
     queue: TrialQueue | None = None
     stopped: KeyboardInterrupt | None = None
     try:
-        with Launch(folder, losses, first, say) as held, contextlib.ExitStack() as stack:
+        with Launch(folder, losses, holds, first, say) as held, contextlib.ExitStack() as stack:
             state.read(check_hashes=True).refuse_changes()
             damaged = {t.id: found for t in state.plan.trials if (found := state.scan_of(t.id).damaged)}
             uid = state.stored()

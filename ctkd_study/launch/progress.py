@@ -64,6 +64,11 @@ class LaunchProgress:
         self._since: float | None = None
         self._trained_since, self._longest = 0, 0.0
 
+    @property
+    def held_device_seconds(self) -> float:
+        """Wall time so far, times the devices that the launch can use."""
+        return (time.monotonic() - self.began) * self.devices
+
     def add(self, trials: Iterable[PlannedTrial], before: Mapping[str, Manifest] = _NO_RECORDS) -> None:
         """Trials have become due; those that are counted already stay as they are."""
         with self._lock:

@@ -6,10 +6,10 @@ looks, the refusal of changes, and ``TrialResult`` and ``History`` for those who
 
 from ctkd_study.records.changes import differences, inputs_of, refuse_changes
 from ctkd_study.records.folder import StudyFolder
-from ctkd_study.records.launches import Launch, Losses, wasted
+from ctkd_study.records.launches import Launch, Losses, held, wasted
 from ctkd_study.records.looks import Asked, record_look
 from ctkd_study.records.provenance import Provenance, provenance
 from ctkd_study.records.results import History, TrialResult
 
 __all__ = ["Asked", "History", "Launch", "Losses", "Provenance", "StudyFolder", "TrialResult", "differences"]
-__all__ += ["inputs_of", "provenance", "record_look", "refuse_changes", "wasted"]
+__all__ += ["held", "inputs_of", "provenance", "record_look", "refuse_changes", "wasted"]

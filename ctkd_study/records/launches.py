@@ -4,6 +4,7 @@
 second, and with which code; ``000002.renewed.json`` and ``000002.ended.json`` what it has lost so far.
 """
 
+import math
 import os
 import subprocess
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ class Launch:
     Args:
         folder: the study's.
         losses: what this launch has lost to faults, and what it would lose if it died now.
+        holds: device-seconds that this launch has held so far.
         after: numbers of launches begin after this one.
         say: told that a holder on another machine is watched, before that takes its time.
         clock: of this process.
@@ -42,6 +44,7 @@ class Launch:
         self,
         folder: StudyFolder,
         losses: Callable[[], tuple[Losses, Losses]] = lambda: ({}, {}),
+        holds: Callable[[], float] = lambda: 0.0,
         after: int = 0,
         say: Callable[[str], None] = lambda text: None,
         clock: Clock | None = None,
@@ -50,7 +53,7 @@ class Launch:
 
         def status() -> dict[str, Any]:
             wasted, unsaved = losses()
-            return {"wasted": dict(wasted), "unsaved": dict(unsaved)}
+            return {"wasted": dict(wasted), "unsaved": dict(unsaved), "held": holds()}
 
         told = set[str]()
 
@@ -90,6 +93,17 @@ class Launch:
     def moved(self, folder: Storage) -> None:
         """Say that the study's folder has another place now."""
         self._lease.folder = folder.within(LAUNCHES)
+
+
+def held(folder: StudyFolder) -> float | None:
+    """Device-seconds that all launches have held, as far as they say; None where none does.
+
+    A launch that died has held what it said last, five seconds ago at most.
+    """
+    place = folder.root.within(LAUNCHES)
+    said = (lease.read(place, n, "ended") or lease.read(place, n, "renewed") for n in lease.terms(place))
+    found = [each["held"] for each in said if isinstance(each.get("held"), int | float)]
+    return math.fsum(found) if any(found) else None
 
 
 def wasted(folder: StudyFolder) -> dict[str, float]:

@@ -41,6 +41,8 @@ class TrialResult:
     """Expected calibration error, percent."""
     wasted_device_seconds: float = 0.0
     """Work lost to faults; no part of ``device_seconds``."""
+    wall_seconds: float = 0.0
+    """Of training, the teacher's work and evaluation on validation."""
     suggestion: int | None = None
     """Its number in the search of its seed, from 1; None in a grid."""
     remarks: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ class TrialResult:
         summary = manifest.summary
         share = summary.device_seconds / summary.epoch_seconds if summary.epoch_seconds else 1.0
         validation, test = int(manifest.config.get("data", {}).get("validation", 0)), manifest.test_examples or 0
+        selecting = validation / (validation + test) if validation else 1.0  # without validation, the test selects
         return cls(
             **manifest.model_dump(include={"arm", "setting", "seed", "suggestion", "status", "reason", "remarks"}),
             **summary.model_dump(include=_OF_SUMMARY),
@@ -75,7 +78,8 @@ class TrialResult:
             teacher_tflop=summary.teacher_tflop,
             eval_device_seconds=summary.eval_seconds * share,
             eval_tflop=summary.eval_tflop,
-            selecting=validation / (validation + test) if validation else 1.0,  # without validation, the test selects
+            selecting=selecting,
+            wall_seconds=summary.epoch_seconds + summary.teacher_seconds + selecting * summary.eval_seconds,
             wasted_device_seconds=wasted_device_seconds,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from ctkd_study.analysis import Comparison, PairedDifference, Replay
 from ctkd_study.plan import Estimate, Plan
 from ctkd_study.records import Provenance
+from ctkd_study.report.bill import as_json as bill_as_json
 from ctkd_study.report.columns import values
 from ctkd_study.report.conditions import conditions
 from ctkd_study.report.replays import values as replay_values
@@ -47,6 +48,7 @@ def comparison_as_json(
         "pairwise": [_pair(pair, len(question.seeds)) for pair in comparison.pairs],
         "teacher": question.teacher and {**dataclasses.asdict(question.teacher), "charged": question.charges_teacher},
         "bank": bank,
+        "bill": bill_as_json(comparison),
         "replays": replay_values(replays),
         "provenance": provenance and dataclasses.asdict(provenance),
         "remarks": [dataclasses.asdict(remark) for remark in comparison.remarks],

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import History, Provenance
-from ctkd_study.report import across, columns, figures, how_it_was_run
+from ctkd_study.report import across, bill, columns, figures, how_it_was_run
 from ctkd_study.report import replays as replayed
 from ctkd_study.report.conditions import method
 from ctkd_study.report.literature import published_notes
@@ -62,6 +62,7 @@ def page(
         "<h2>Strategies</h2>",
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
+        *map(_table, bill.tables(comparison)),
         *_figures(comparison, histories, replays),
         *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
         _notes((*notes(comparison), *replayed.notes(replays), *published_notes(comparison))),

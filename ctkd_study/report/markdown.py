@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import Provenance
-from ctkd_study.report import across, columns, how_it_was_run
+from ctkd_study.report import across, bill, columns, how_it_was_run
 from ctkd_study.report import replays as replayed
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
@@ -26,6 +26,8 @@ def document(comparison: Comparison, replays: Sequence[Replay] = (), provenance:
     parts = [f"## {escape(question.study)}", escape(question.text), warnings, f"**{escape(sentence(comparison))}**"]
     for part in ("accuracy", "cost"):
         parts += _captioned(columns.table(comparison, part, "wide"))
+    for each in bill.tables(comparison):
+        parts += _captioned(each)
     if replays:
         parts += _captioned(replayed.table(comparison, replays))
     found = (*notes(comparison), *replayed.notes(replays), *published_notes(comparison))

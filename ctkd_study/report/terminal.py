@@ -7,7 +7,7 @@ from rich.text import Text
 from ctkd_study.analysis import Across, Comparison
 from ctkd_study.launch import Outcome
 from ctkd_study.plan import Estimate, Plan, Range
-from ctkd_study.report import across, columns
+from ctkd_study.report import across, bill, columns
 from ctkd_study.report.formatting import duration
 from ctkd_study.report.literature import published_notes
 from ctkd_study.report.notes import notes
@@ -30,7 +30,7 @@ def show(comparison: Comparison, console: Console) -> None:
     for remark in comparison.remarks:
         _print(console, f"warning: {_one_line(remark.text)}")
     _print(console, sentence(comparison))
-    for note in (*notes(comparison), *published_notes(comparison)):
+    for note in (*bill.lines(comparison), *notes(comparison), *published_notes(comparison)):
         _print(console, f"- {_one_line(note)}")
 
 

@@ -264,7 +264,9 @@ def test_a_launch_tells_what_would_be_lost_if_it_died_now(tmp_path: Path) -> Non
     assert isinstance(outcome.stopped, KeyboardInterrupt)
     assert outcome.unfinished == dict.fromkeys([trial.id for trial in study.plan.trials], "")
     stored = json.loads((tmp_path / "small" / "launches" / "000001.ended.json").read_text())
+    held = stored.pop("held")
     assert stored == {"wasted": {}, "unsaved": {study.plan.trials[0].id: 2.0}}
+    assert 0 < held <= outcome.cores * (outcome.wall_seconds + 5)
 
 
 def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ctkd_study.errors import LeaseError
-from ctkd_study.records import Launch, StudyFolder, wasted
+from ctkd_study.records import Launch, StudyFolder, held, wasted
 from tests.support.stores import KINDS, storage_of
 from trainables import lease
 from trainables.lease import Clock
@@ -50,8 +50,22 @@ def test_what_launches_lost_is_added_up(folder: StudyFolder) -> None:
     assert wasted(folder) == {"a": 17.0, "b": 2.0}
 
 
-def test_a_study_without_launches_has_lost_nothing(folder: StudyFolder) -> None:
+def test_a_study_without_launches_has_lost_and_held_nothing(folder: StudyFolder) -> None:
     assert wasted(folder) == {}
+    assert held(folder) is None
+
+
+def test_what_launches_held_is_added_up_and_a_dead_one_held_what_it_told_last(folder: StudyFolder) -> None:
+    for seconds in (8.0, 4.0):
+        with Launch(folder, holds=lambda seconds=seconds: seconds):  # type: ignore[misc]
+            pass
+    stored(folder, 3, "", owner="somebody")
+    assert held(folder) == 12.0, "it has told nothing yet"
+    stored(folder, 3, "renewed", held=1.0)
+    assert held(folder) == 13.0
+    stored(folder, 4, "", owner="somebody")
+    stored(folder, 4, "ended", held="much")
+    assert held(folder) == 13.0
 
 
 def test_what_a_launch_had_not_saved_is_lost_once_it_is_over(folder: StudyFolder) -> None:
