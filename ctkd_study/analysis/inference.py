@@ -5,6 +5,7 @@ two strategies paired by seed.
 """
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ Verdict = Literal["better", "not_worse", "slightly_worse", "worse", "undecided"]
 FEWEST_SEEDS = 3
 """Below this many values there is no interval, and no verdict."""
 MOST_MORE_SEEDS = 200
+_MORE = np.arange(1, MOST_MORE_SEEDS + 1)
 ERROR = 0.025
 """One-sided, of all confirmed arms together, or of one interval that is not part of a family."""
 CONFIDENCE = 1 - 2 * ERROR
@@ -199,19 +201,31 @@ def chances_of_decision(
         error: one-sided, of the interval at the end.
         beyond: see ``more_seeds``.
     """
-    more = np.arange(1, MOST_MORE_SEEDS + 1)
-    total, free = seeds + more, seeds - 1
-    generator = np.random.default_rng(0)
-    variance = free * deviation**2 / generator.chisquare(free, (_STUDIES, 1))
-    shift = generator.standard_normal((_STUDIES, 1))
-    inside = np.zeros((_STUDIES, len(more)))
-    np.cumsum(generator.standard_normal((_STUDIES, len(more) - 1)) ** 2, axis=1, out=inside[:, 1:])
-    # New seeds have the mean m + σz·√(N/(S·k)), so all seeds have m + σz·√(k/(N·S)); the squares add up likewise.
-    later = mean + np.sqrt(variance) * shift * np.sqrt(more / (total * seeds))
-    squares = free * deviation**2 + variance * (inside + shift**2)
+    total, free = seeds + _MORE, seeds - 1
+    chi, shift, squares_of_new = _continuations(seeds)
+    variance = free * deviation**2 / chi
+    later = mean + np.sqrt(variance) * shift
+    squares = free * deviation**2 + variance * squares_of_new
     half = stats.t.isf(error, total - 1) * np.sqrt(squares / ((total - 1) * total) + beyond**2)
     chances: NDArray[np.float64] = (np.abs(later + margin) > half).mean(axis=0)
     return np.where(total < FEWEST_SEEDS, 0.0, chances)
+
+
+@functools.lru_cache(maxsize=16)
+def _continuations(seeds: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What 1 to 200 more seeds add, in deviations of the differences; drawn once for all pairs of a study.
+
+    Returns:
+        A chi-square value of the seeds so far, shape (2000, 1), the shift of the mean of all seeds, and what the sum of
+        squares around it grows by, shape (2000, 200) each.
+    """
+    generator = np.random.default_rng(0)
+    chi = generator.chisquare(seeds - 1, (_STUDIES, 1))
+    shift = generator.standard_normal((_STUDIES, 1))
+    inside = np.zeros((_STUDIES, len(_MORE)))
+    np.cumsum(generator.standard_normal((_STUDIES, len(_MORE) - 1)) ** 2, axis=1, out=inside[:, 1:])
+    # New seeds have the mean m + σz·√(N/(S·k)), so all seeds have m + σz·√(k/(N·S)); the squares add up likewise.
+    return chi, shift * np.sqrt(_MORE / ((seeds + _MORE) * seeds)), inside + shift**2
 
 
 def _critical(count: float, confidence: float = CONFIDENCE) -> Any:

@@ -186,7 +186,10 @@ def replicate(
 
 def select(candidates: Sequence[TrialResult], protocol: Protocol) -> TrialResult | None:
     """Return the best trial of a seed by ``rank``; None where there is no trial."""
-    return max(candidates, key=lambda result: rank(result, protocol), default=None)
+    merits = [_merit(result, protocol) for result in candidates]
+    best = [result for result, merit in zip(candidates, merits, strict=True) if merit == max(merits)]
+    # The draw takes longer than all else here, and few seeds need it.
+    return best[0] if len(best) == 1 else max(best, key=lambda result: rank(result, protocol), default=None)
 
 
 def rank(result: TrialResult, protocol: Protocol) -> tuple[float, float, float]:
@@ -194,11 +197,15 @@ def rank(result: TrialResult, protocol: Protocol) -> tuple[float, float, float]:
 
     The draw is addressed by seed, arm and setting: neither the order of the trials nor the other trials change it.
     """
+    address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
+    draw = streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random()
+    return *_merit(result, protocol), float(draw)
+
+
+def _merit(result: TrialResult, protocol: Protocol) -> tuple[float, float]:
     on_validation, on_test = (result.val_top1, result.val_loss), (result.test_top1, result.test_loss)
     accuracy, loss = on_validation if protocol == "validation" else on_test
     if accuracy is None or loss is None:
         lacking = f"its record lacks what protocol {protocol!r} selects by"
         raise ValueError(f"trial {result.id} is finished, but {lacking}")
-    address = hashlib.sha256(f"{result.arm}/{result.setting}".encode()).digest()
-    draw = streams.generator(streams.Purpose.TIES, result.seed, int.from_bytes(address[:8])).random()
-    return accuracy, -loss, float(draw)
+    return accuracy, -loss
