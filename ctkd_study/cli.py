@@ -196,6 +196,9 @@ def design(study: str, storage: str, overrides: tuple[str, ...], as_json: bool) 
 @click.option(
     "--markdown", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write Markdown to FILE."
 )
+@click.option(
+    "--figures", metavar="DIR", type=click.Path(file_okay=False), help="Write the figures to DIR, as SVG and PNG."
+)
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.")
 @click.option(
     "--metric",
@@ -216,6 +219,7 @@ def compare(
     as_json: bool,
     html: str | None,
     markdown: str | None,
+    figures: str | None,
     baseline: str | None,
     metric: str | None,
     margin: float | None,
@@ -239,13 +243,17 @@ def compare(
             _write("--html", html, page_across(across))
         if markdown is not None:
             _write("--markdown", markdown, report.across_as_markdown(across))
+        if figures is not None:
+            from ctkd_study.report.illustrations import illustrations_across, save_all
+
+            save_all(illustrations_across(across), Path(figures))
         if as_json:
             click.echo(json.dumps(report.across_as_json(across), indent=1, allow_nan=False))
         else:
             report.show_across(across, Console())
         return
     comparison = loaded[0].compare(storage, **asked)
-    written = as_json or html is not None or markdown is not None
+    written = as_json or html is not None or markdown is not None or figures is not None
     replays = loaded[0].replays(comparison, storage) if written else []
     provenance = loaded[0].provenance(storage) if written else None
     if html is not None:
@@ -254,6 +262,10 @@ def compare(
         _write("--html", html, page(comparison, loaded[0].histories(storage), replays, provenance))
     if markdown is not None:
         _write("--markdown", markdown, report.comparison_as_markdown(comparison, replays, provenance))
+    if figures is not None:
+        from ctkd_study.report.illustrations import illustrations, save_all
+
+        save_all(list(illustrations(comparison, loaded[0].histories(storage), replays)), Path(figures))
     if as_json:
         bank = loaded[0].bank(storage)
         facts = dataclasses.asdict(bank) if bank is not None else None

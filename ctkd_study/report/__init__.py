@@ -1,8 +1,8 @@
 """From a verdict to what people read: terminal tables, a live table, JSON, Markdown, a page, figures.
 
-Takes a ``Comparison``, a plan with its estimate, or the progress of a launch, and gives text. ``html``, ``curricula``
-and ``effects`` draw with matplotlib, which takes most of a second to import, so they are not exported here: import the
-module itself where it is used.
+Takes a ``Comparison``, a plan with its estimate, or the progress of a launch, and gives text. ``html``, ``curricula``,
+``illustrations`` and ``effects`` draw with matplotlib, which takes most of a second to import, so they are not exported
+here: import the module itself where it is used.
 """
 
 from ctkd_study.report.across import as_json as across_as_json

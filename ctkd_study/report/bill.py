@@ -27,7 +27,7 @@ def tables(comparison: Comparison) -> Sequence[Table]:
     parts = [(name, getattr(bill, key)) for key, name in _PARTS.items()]
     spent = [(name, number(part), percent(part / bill.total)) for name, part in parts if part]
     spent.append(("all", number(bill.total), percent(1.0)))
-    found = _uses(comparison)
+    found = uses_of(comparison)
     counts = list(found[0].wall_seconds)
     rows = [
         (
@@ -58,7 +58,7 @@ def lines(comparison: Comparison) -> list[str]:
         return []
     idle = f", {percent(bill.idle / bill.total)} of them idle" if bill.idle else ""
     found = [f"The whole study took {number(bill.total)} device-seconds{idle}."]
-    for use in _uses(comparison):
+    for use in uses_of(comparison):
         if use.saves is not None and use.pays_after is not None:
             after = count(use.pays_after, "use")
             found.append(f"{use.name} saves {number(use.saves)} device-seconds a use: the study pays after {after}.")
@@ -70,13 +70,14 @@ def as_json(comparison: Comparison) -> dict[str, Any] | None:
     bill = comparison.bill
     if bill is None:
         return None
-    strategies = [dataclasses.asdict(use) for use in _uses(comparison)]
+    strategies = [dataclasses.asdict(use) for use in uses_of(comparison)]
     for each in strategies:
         each["wall_seconds"] = {str(devices): seconds for devices, seconds in each["wall_seconds"].items()}
     return {**dataclasses.asdict(bill), "idle": bill.idle, "total": bill.total, "strategies": strategies}
 
 
-def _uses(comparison: Comparison) -> list[Use]:
+def uses_of(comparison: Comparison) -> list[Use]:
+    """Return what one use of each strategy takes; empty without a bill."""
     if comparison.bill is None:
         return []
     strategies = [each.strategy for each in comparison.summaries]

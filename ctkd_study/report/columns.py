@@ -9,12 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ctkd_study.analysis import METRICS, TOP1, Comparison, Mean, Metric, PairedDifference, Ratio, StrategySummary
-from ctkd_study.report.formatting import NOTHING, difference, number, optional, p_value, plus_minus, ratio
+from ctkd_study.report.formatting import (
+    NOTHING,
+    difference,
+    number,
+    optional,
+    p_value,
+    plus_minus,
+    ratio,
+    signed,
+    verdict_words,
+)
 from ctkd_study.report.notes import marked_name
 from ctkd_study.spec import MetricName
 
-Part = Literal["accuracy", "cost"]
-"""The two tables of a report."""
+Part = Literal["accuracy", "cost", "worst"]
+"""The tables of a report; the terminal has no room for the last one."""
 Layout = Literal["narrow", "wide"]
 """Narrow: a terminal of 80 columns. Wide: a page, or Markdown."""
 
@@ -78,12 +88,13 @@ class Table:
 
 
 def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
-    """Return one of the two tables in a layout, a row per strategy."""
+    """Return one of the tables in a layout, a row per strategy."""
     question, baseline = comparison.question, comparison.baseline
     charged = ", with the teacher and validation" if question.charges_teacher else ""
     caption = {
         "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
         + _compared_by(question.metric),
+        "worst": "The worst seed of each strategy, and what failed",
         "cost": f"Cost of carrying a strategy out once{charged}, and its ratio to {baseline} at the same seeds",
     }[part]
     selects = question.protocol == "validation"
@@ -155,8 +166,18 @@ def _kept(row: Row) -> str:
     return ", ".join(named) or NOTHING
 
 
-def _verdict(pair: PairedDifference) -> str:
-    return pair.verdict.replace("_", " ") + ("" if pair.confirmed else " (exploratory)")
+def _worst_on_test(row: Row) -> str:
+    seeds = zip(row.comparison.question.seeds, row.test_top1.per_seed, strict=False)
+    known = [(value, seed) for seed, value in seeds if value is not None]
+    return "{:.2f} (seed {})".format(*min(known)) if known else NOTHING
+
+
+def _worst_difference(pair: PairedDifference) -> str:
+    return f"{signed(pair.worst[1], pair.metric.digits)} (seed {pair.worst[0]})" if pair.worst is not None else NOTHING
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds)) or "none"
 
 
 def _of_pair(title: str, form: Callable[[PairedDifference], str], narrow: Mapping[Part, str] | None = None) -> Column:
@@ -183,7 +204,7 @@ def _of_ratio(kind: Literal["tflop", "device_seconds"]) -> Column:
 
 COLUMNS = (
     Column(
-        {"accuracy": "strategy", "cost": "strategy"},
+        dict.fromkeys(("accuracy", "cost", "worst"), "strategy"),
         "",
         lambda row: marked_name(row.strategy, row.comparison.question.teacher),
         is_text=True,
@@ -194,10 +215,12 @@ COLUMNS = (
     Column({}, "settings", lambda row: list(row.strategy.settings)),
     Column({}, "", _trials_and_failures, narrow={"cost": "trials"}),
     Column({"cost": "trials"}, "trials", lambda row: row.strategy.trials, narrow={}),
-    Column({"cost": "failed"}, "failed", lambda row: len(row.strategy.failed), narrow={}),
+    Column({"worst": "worst on test"}, "", _worst_on_test, narrow={}),
+    dataclasses.replace(_of_pair("", _worst_difference), titles={"worst": "worst minus {baseline}"}),
+    Column({"worst": "failed trials"}, "failed", lambda row: len(row.strategy.failed), narrow={}),
     Column({}, "stopped", lambda row: row.strategy.stopped),
     Column({}, "missing", lambda row: row.strategy.missing),
-    Column({}, "dropped_seeds", lambda row: list(row.strategy.dropped)),
+    Column({"worst": "dropped seeds"}, "dropped_seeds", lambda row: list(row.strategy.dropped), _listed),
     Column({}, "overrides_student", lambda row: row.strategy.arm.overrides_student),
     Column({}, "overrides_epochs", lambda row: row.strategy.arm.overrides_epochs),
     Column(
@@ -213,7 +236,7 @@ COLUMNS = (
     _on_test("ece", "ECE on test"),
     _of_pair("minus {baseline}", lambda pair: difference(pair.difference, pair.low, pair.high, pair.metric.digits)),
     _of_pair("p (not worse)", lambda pair: optional(pair.p_not_worse, p_value), narrow={}),
-    dataclasses.replace(_of_pair("verdict", _verdict), is_text=True),
+    dataclasses.replace(_of_pair("verdict", verdict_words), is_text=True),
     Column({"cost": "TFLOP"}, "cost.tflop", lambda row: row.cost and row.cost.tflop, number),
     _of_ratio("tflop"),
     Column(
@@ -233,5 +256,7 @@ COLUMNS = (
     ),
     Column({"accuracy": "kept, by seed"}, "", _kept, narrow={"cost": "kept, by seed"}, is_text=True),
     Column({}, "selected", lambda row: _padded([each.selected for each in row.strategy.replicates], row.comparison)),
-    Column({}, "wasted_device_seconds", lambda row: row.strategy.wasted_device_seconds),
+    Column(
+        {"worst": "lost device-seconds"}, "wasted_device_seconds", lambda r: r.strategy.wasted_device_seconds, number
+    ),
 )

@@ -5,35 +5,44 @@ Each function returns None where the comparison has nothing to draw.
 
 import io
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ctkd_study.analysis import Across, Comparison, PairedDifference, Replay
+from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import History
 from ctkd_study.report.files import STYLE
 from ctkd_study.safe_text import visible
 
 #: Middle tones, to be told apart on white and on black, by colour-blind people too (after Okabe and Ito).
 _COLOURS = ("#0f8fc4", "#d97706", "#2a9d6f", "#c2649a", "#8b7bd8", "#a08a2c")
-_DASHES = ("-", "--", ":", "-.")
-_FRONTIER = "nothing cheaper reaches it"
+DASHES = ("-", "--", ":", "-.")
+_FRONTIER = "best for its cost"
 _REPLAYED = MappingProxyType({"random": "o", "declared": "s", "transferred": "P", "halving": "^", "asha": "v"})
 """Markers by kind of replay."""
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_INK = "#010203"
+INK = "#010203"
 """Stands for the page's text colour; no other part of a figure has it."""
-_WIDTH = 8.6
+WIDTH = 4.4
+"""Inches: narrow enough that a phone, 390 pixels wide, shows text of 10 points in 11 pixels."""
+_MOST = 40
+"""So many characters fit into a figure, a legend's handle included."""
+_ROW = 0.22
+"""Height of a legend's row in inches."""
+_PER_ROW = 19
+"""Labels up to so many characters stand two in a legend's row."""
 _THIN, _THICK = 1.2, 3.0
-_STYLE: Any = MappingProxyType(
+PAGE_STYLE: Any = MappingProxyType(
     {
         **STYLE,
-        **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), _INK),
+        **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 10.0,
@@ -41,49 +50,15 @@ _STYLE: Any = MappingProxyType(
 )
 
 
-def differences(comparison: Comparison) -> Figure | None:
-    """Draw every strategy minus the baseline: a dot per seed, the mean, its interval, and the margin."""
-    pairs = [pair for pair in comparison.pairs if pair.difference is not None]
-    if not pairs:
-        return None
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 1.1 + 0.55 * len(pairs)), layout="constrained")
-        axes = figure.add_subplot()
-        margin = comparison.question.margin
-        axes.axvspan(-margin, 0, color=_INK, alpha=0.06, lw=0)
-        axes.axvline(0, color=_INK, lw=1)
-        axes.axvline(-margin, color=_INK, lw=1, ls="--")
-        colours = _colours(comparison)
-        for line, pair in enumerate(pairs):
-            _difference(axes, pair, len(pairs) - 1 - line, colours[pair.a])
-        above: Any = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9}
-        axes.annotate(f"margin -{margin:g}", (-margin, 1), **above)
-        axes.set_yticks(range(len(pairs)), [visible(pair.a) for pair in reversed(pairs)])
-        axes.set_ylim(-0.6, len(pairs) - 0.4)
-        metric = comparison.question.metric
-        turned = f"; {metric.direction}" if metric.direction else ""
-        axes.set_xlabel(f"{metric.title} minus {visible(str(comparison.baseline))}, {metric.unit}{turned}")
-        return figure
-
-
-def _difference(axes: Axes, pair: PairedDifference, height: float, colour: str) -> None:
-    seeds: list[float] = [value for value in pair.per_seed if value is not None]
-    axes.plot(seeds, [height - 0.22] * len(seeds), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
-    if pair.low is not None and pair.high is not None:
-        axes.plot([pair.low, pair.high], [height, height], color=colour, lw=3, solid_capstyle="butt")
-    if pair.difference is not None:
-        axes.plot([pair.difference], [height], "D", color=colour)
-
-
 def across(found: Across) -> Figure | None:
     """Draw every strategy minus the baseline, in each study and on average over them."""
     if not found.strategies:
         return None
     lines = list(_bars(found))
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.9 + 0.32 * len(lines)), layout="constrained")
+    with matplotlib.rc_context(PAGE_STYLE):
+        figure = Figure(figsize=(WIDTH, 0.9 + 0.32 * len(lines)), layout="constrained")
         axes = figure.add_subplot()
-        axes.axvline(0, color=_INK, lw=1)
+        axes.axvline(0, color=INK, lw=1)
         for line, (_, middle, ends, colour, width) in enumerate(lines):
             axes.plot(ends, [line, line], color=colour, lw=width, solid_capstyle="butt")
             axes.plot([middle], [line], "D" if width == _THICK else "o", color=colour, ms=4 + width)
@@ -120,27 +95,27 @@ def accuracy_by_cost(comparison: Comparison, replays: Sequence[Replay] = ()) -> 
     for each in replays:
         if each.test_top1.mean is not None:
             replayed.setdefault(each.kind, []).append((each.cost.device_seconds, each.test_top1.mean))
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.4 if not replayed else 4.2), layout="constrained")
+    with matplotlib.rc_context(PAGE_STYLE):
+        figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
         axes = figure.add_subplot()
         if replayed:
             every = [*((seconds, mean) for _, seconds, mean, _ in points), *itertools.chain(*replayed.values())]
-            axes.plot(*zip(*_frontier(every), strict=True), color=_INK, lw=1, ls=":", label=_FRONTIER)
-        hollow: dict[str, Any] = {"ms": 5, "mfc": "none", "mew": 1, "ls": "none", "color": _INK, "alpha": 0.7}
+            axes.plot(*zip(*_frontier(every), strict=True), color=INK, lw=1, ls=":", label=_FRONTIER)
+        hollow: dict[str, Any] = {"ms": 5, "mfc": "none", "mew": 1, "ls": "none", "color": INK, "alpha": 0.7}
         for kind, some in replayed.items():
-            label = f"{kind.replace('asha', 'ASHA')} (replayed)"
+            label = f"replay: {kind.replace('asha', 'ASHA')}"
             axes.plot(*zip(*some, strict=True), _REPLAYED[kind], label=label, **hollow)
         # Strategies of one run each cost about the same: shapes tell them apart where they overlap.
-        markers, colours = itertools.cycle(_MARKERS), _colours(comparison)
+        markers, colour_of = itertools.cycle(_MARKERS), colours(comparison)
         style: dict[str, Any] = {"ms": 7, "capsize": 4, "mew": 2}
         for (arm, seconds, mean, high), marker in zip(points, markers, strict=False):
             half = None if high is None else [high - mean]
-            axes.errorbar([seconds], [mean], yerr=half, fmt=marker, label=visible(arm), color=colours[arm], **style)
+            axes.errorbar([seconds], [mean], yerr=half, fmt=marker, label=short(arm), color=colour_of[arm], **style)
         axes.margins(x=0.1, y=0.15)
         axes.set_xlim(left=0)
         axes.set_xlabel("device-seconds to carry the strategy out once")
         axes.set_ylabel("test accuracy, %")
-        figure.legend(loc="outside right upper", frameon=False)
+        legend_below(figure, axes.get_legend_handles_labels()[0])
         return figure
 
 
@@ -155,27 +130,27 @@ def _frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]
 
 def temperatures(comparison: Comparison, histories: Sequence[History]) -> Figure | None:
     """Draw T and λ by epoch: the mean over seeds of each setting, and the span of its seeds."""
-    colours = _colours(comparison)
+    colour_of = colours(comparison)
     groups: dict[tuple[str, str], list[History]] = {}
     for history in histories:
-        if history.arm in colours and any(row.get("temperature") is not None for row in history.rows):
+        if history.arm in colour_of and any(row.get("temperature") is not None for row in history.rows):
             groups.setdefault((history.arm, history.setting), []).append(history)
     if not groups:
         return None
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    with matplotlib.rc_context(PAGE_STYLE):
+        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-        dashes = {arm: itertools.cycle(_DASHES) for arm in colours}
+        dashes = itertools.cycle(DASHES)
         for (arm, setting), members in groups.items():
-            label = visible(arm if setting == arm else f"{arm}, {setting}")
-            style = {"color": colours[arm], "ls": next(dashes[arm]), "label": label}
+            label = short(arm if setting == arm else f"{arm}, {setting}")
+            style = {"color": colour_of[arm], "ls": next(dashes), "label": label}
             _curve(upper, members, "temperature", style)
             _curve(lower, members, "lambda", style)
         upper.set_ylabel("T, mean of the epoch")
         lower.set_ylabel("λ")
         lower.set_xlabel("epoch")
         lower.xaxis.get_major_locator().set_params(integer=True)
-        figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+        legend_below(figure, upper.get_legend_handles_labels()[0])
         return figure
 
 
@@ -192,7 +167,20 @@ def _curve(axes: Axes, members: Sequence[History], key: str, style: dict[str, An
         axes.plot(epochs, [sum(s) / len(s) for s in spans], lw=2, **style)
 
 
-def _colours(comparison: Comparison) -> dict[str, str]:
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend below the figure, which grows by its height."""
+    columns = 2 if max((len(str(handle.get_label())) for handle in handles), default=0) <= _PER_ROW else 1
+    figure.set_figheight(figure.get_figheight() + _ROW * math.ceil(len(handles) / columns))
+    figure.legend(handles=handles, loc="outside lower left", frameon=False, ncols=columns)
+
+
+def short(text: str, most: int = _MOST) -> str:
+    """Return a text that fits into a figure; the tables have all of it."""
+    text = visible(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def colours(comparison: Comparison) -> dict[str, str]:
     """One colour per arm, the same in all figures of a page."""
     return {each.strategy.name: colour for each, colour in zip(comparison.summaries, itertools.cycle(_COLOURS))}
 
@@ -208,10 +196,10 @@ def svg(figure: Figure, name: str) -> str:
     for axes in figure.axes:
         axes.patch.set_alpha(0)
     # Without a salt, the ids of clip paths would be drawn at random.
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**PAGE_STYLE, "svg.hashsalt": name}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     _, start, rest = buffer.getvalue().partition("<svg")
     text = re.sub(r"<metadata>.*?</metadata>", "", start + rest, flags=re.DOTALL)
     # The page's own text colour: dark on light, light on dark.
-    return re.sub(r'id="|url\(#|href="#', rf"\g<0>{name}-", text.replace(_INK, "currentColor"))
+    return re.sub(r'id="|url\(#|href="#', rf"\g<0>{name}-", text.replace(INK, "currentColor"))

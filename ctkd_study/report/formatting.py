@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from ctkd_study.analysis import Mean, Ratio
+from ctkd_study.analysis import Mean, PairedDifference, Ratio
 
 NOTHING = "-"
 """Stands for a number that there is not."""
@@ -46,6 +46,11 @@ def ratio(found: Ratio) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign: ``+0.20``."""
     return f"{value:+.{digits}f}"
+
+
+def verdict_words(pair: PairedDifference) -> str:
+    """The verdict, and whether it is exploratory: ``not worse (exploratory)``."""
+    return pair.verdict.replace("_", " ") + ("" if pair.confirmed else " (exploratory)")
 
 
 def p_value(value: float) -> str:

@@ -13,8 +13,7 @@ def rows(comparison: Comparison, provenance: Provenance) -> Iterator[tuple[str, 
     question = comparison.question
     yield "data", question.data
     if question.teacher is not None:
-        several = f" ({question.teacher.number} of them)" if question.teacher.number > 1 else ""
-        yield "teacher", question.teacher.description + several
+        yield "teacher", question.teacher.description
     yield "protocol", question.protocol
     yield "seeds", _seeds(question.seeds)
     yield "trials", str(sum(summary.strategy.trials for summary in comparison.summaries))

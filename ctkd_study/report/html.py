@@ -3,16 +3,16 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from matplotlib.figure import Figure
-
 from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import History, Provenance
 from ctkd_study.report import across, bill, columns, figures, how_it_was_run
 from ctkd_study.report import replays as replayed
 from ctkd_study.report.conditions import method
+from ctkd_study.report.headline import headline
+from ctkd_study.report.illustrations import Illustration, illustrations, illustrations_across
 from ctkd_study.report.literature import published_notes
-from ctkd_study.report.notes import notes
-from ctkd_study.report.sentence import sentence
+from ctkd_study.report.notes import failures, notes
+from ctkd_study.report.sentence import basis, sentence
 from ctkd_study.safe_text import visible
 
 _STYLE = """
@@ -20,23 +20,30 @@ _STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e4e7eb; --paper: #15181c; --quiet: #9aa3ad; --line: #3a4048; --box: #1f242a; }
 }
-body { margin: 2rem auto; max-width: 56rem; padding: 0 1rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 58rem; padding: 0 1rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .question { color: var(--quiet); margin: 0 0 1.2rem; }
-.verdict { background: var(--box); border-left: 4px solid #0f8fc4; padding: .8rem 1rem; margin: 0; }
+.verdict, .headline li { background: var(--box); border-left: 4px solid var(--quiet); padding: .6rem 1rem; margin: 0; }
+.headline { list-style: none; padding: 0; margin: 1rem 0 .6rem; } .headline li + li { margin-top: .4rem; }
+.headline .better, .headline .not_worse { border-color: #2a9d6f; } .headline .undecided { border-color: #0f8fc4; }
+.headline .worse, .headline .slightly_worse { border-color: #c2649a; } .headline .baseline { color: var(--quiet); }
+.basis, figcaption, dt, footer { color: var(--quiet); font-size: .92rem; } .basis { margin: 0; }
 .warning { border-left: 4px solid #d97706; padding: 0 1rem; margin: .4rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
+.scroll { overflow-x: auto; } .scroll + .scroll { margin-top: 1.5rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; overflow-wrap: normal; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .3rem; }
-th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { font-weight: 600; } th, td { vertical-align: baseline; } .scroll + .scroll { margin-top: 1.5rem; }
-th:first-child, .text { text-align: left; } td.text { white-space: normal; }
-figure { margin: 1rem 0; } figcaption { color: var(--quiet); font-size: .92rem; }
-svg { width: 100%; height: auto; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: 0; }
-dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
-ul { padding-left: 1.2rem; } footer { color: var(--quiet); font-size: .88rem; margin-top: 2rem; }
+caption span { display: block; position: sticky; left: 0; max-width: calc(min(100vw, 58rem) - 2rem); }
+th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+  vertical-align: baseline; }
+th { font-weight: 600; white-space: normal; } th:first-child, .text { text-align: left; }
+td.text { white-space: normal; min-width: 7rem; }
+th:first-child { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere;
+  min-width: min(12rem, 32vw); }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2rem; }
+figure { margin: 0; max-width: 30rem; } svg { width: 100%; height: auto; display: block; margin-bottom: .4rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: 0; } dd { margin: 0; }
+ul { padding-left: 1.2rem; } footer { margin-top: 2rem; }
 """
 
 
@@ -58,15 +65,19 @@ def page(
         f"<h1>{escape(question.study)}</h1>",
         f'<p class="question">{escape(question.text)}</p>' if question.text else "",
         *(f'<p class="warning">Warning: {escape(remark.text)}</p>' for remark in comparison.remarks),
-        f'<p class="verdict">{escape(sentence(comparison))}</p>',
+        *_headline(comparison),
         "<h2>Strategies</h2>",
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
         *map(_table, bill.tables(comparison)),
-        *_figures(comparison, histories, replays),
+        _grid(illustrations(comparison, histories, replays)),
         *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
-        _notes((*notes(comparison), *replayed.notes(replays), *published_notes(comparison))),
+        "<h2>Worst seeds and failures</h2>",
+        _table(columns.table(comparison, "worst", "wide")),
+        _list(failures(comparison)),
         *_run(comparison, provenance),
+        *_titled("Notes", _list((*notes(comparison), *replayed.notes(replays), *published_notes(comparison)))),
+        *_titled("To quote", f"<p>{escape(sentence(comparison))}</p>" if headline(comparison) else ""),
         f"<footer>{escape(method(comparison))}</footer>",
     ]
     return _whole(question.study, parts)
@@ -78,8 +89,8 @@ def page_across(found: Across) -> str:
         f"<h1>{escape(across.heading(found))}</h1>",
         f'<p class="verdict">{escape(across.sentence(found))}</p>',
         *([_table(across.table(found, "wide"))] if found.strategies else []),
-        *_drawn("Differences", "across", figures.across(found), across.FIGURE),
-        _notes(across.notes(found)),
+        _grid(illustrations_across(found)),
+        *_titled("Notes", _list(across.notes(found))),
         f"<footer>{escape(across.METHOD)}</footer>",
     ]
     return _whole(across.heading(found), parts)
@@ -103,9 +114,27 @@ def escape(text: str) -> str:
     return html.escape(visible(text))
 
 
-def _notes(found: Sequence[str]) -> str:
+def _headline(comparison: Comparison) -> Iterable[str]:
+    """What is to be read first; the sentence where there is no verdict."""
+    lines = headline(comparison)
+    if not lines:
+        yield f'<p class="verdict">{escape(sentence(comparison))}</p>'
+        return
+    items = "\n".join(
+        f'<li class="{line.verdict or "baseline"}"><strong>{escape(line.claim)}.</strong> {escape(line.details)}</li>'
+        for line in lines
+    )
+    yield f'<ul class="headline">\n{items}\n</ul>\n<p class="basis">{escape(basis(comparison))}</p>'
+
+
+def _list(found: Sequence[str]) -> str:
     items = "\n".join(f"<li>{escape(note)}</li>" for note in found)
-    return f"<h2>Notes</h2>\n<ul>\n{items}\n</ul>" if items else ""
+    return f"<ul>\n{items}\n</ul>" if items else ""
+
+
+def _titled(title: str, content: str) -> Iterable[str]:
+    if content:
+        yield f"<h2>{title}</h2>\n{content}"
 
 
 def _table(table: columns.Table) -> str:
@@ -120,8 +149,8 @@ def _table(table: columns.Table) -> str:
         for first, *cells in table.rows
     )
     return (
-        f'<div class="scroll"><table>\n<caption>{escape(table.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+        f'<div class="scroll" tabindex="0"><table>\n<caption><span>{escape(table.caption)}</span></caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
@@ -132,26 +161,14 @@ def _run(comparison: Comparison, provenance: Provenance | None) -> Iterable[str]
         yield f"<h2>How it was run</h2>\n<dl>\n{listed}\n</dl>"
 
 
-def _figures(comparison: Comparison, histories: Sequence[History], replays: Sequence[Replay]) -> Iterable[str]:
-    differences = (
-        f"Each strategy minus {comparison.baseline}, paired by seed: dots are seeds, the bar is the interval of the "
-        "mean that the verdict is read off. An interval right of the dashed line "
-        f"(-{comparison.question.margin:g}) is not worse, one left of it is worse, one right of 0 is better."
-    )
-    cost = "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better."
-    if replays:
-        cost += " Hollow points are replays; the dotted line joins what nothing cheaper reaches."
-    temperatures = "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T."
-    drawn = (
-        ("Differences", "differences", figures.differences(comparison), differences),
-        ("Accuracy against cost", "cost", figures.accuracy_by_cost(comparison, replays), cost),
-        ("Temperature", "temperatures", figures.temperatures(comparison, histories), temperatures),
-    )
-    for title, name, figure, caption in drawn:
-        yield from _drawn(title, name, figure, caption)
+def _grid(drawn: Iterable[Illustration]) -> str:
+    """Figures side by side, as far as the page is wide enough."""
+    sections = "\n".join(map(_drawn, drawn))
+    return f'<div class="figures">\n{sections}\n</div>' if sections else ""
 
 
-def _drawn(title: str, name: str, figure: Figure | None, caption: str) -> Iterable[str]:
-    if figure is not None:
-        svg, said = figures.svg(figure, name), escape(caption)
-        yield f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{said}</figcaption></figure>"
+def _drawn(drawn: Illustration) -> str:
+    title = escape(drawn.title)
+    svg = figures.svg(drawn.figure, drawn.name).replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    caption = f"<figcaption>{escape(drawn.caption)}</figcaption>"
+    return f"<section><h2>{title}</h2>\n<figure>{svg}{caption}</figure></section>"

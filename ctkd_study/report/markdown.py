@@ -8,9 +8,10 @@ from ctkd_study.analysis import Across, Comparison, Replay
 from ctkd_study.records import Provenance
 from ctkd_study.report import across, bill, columns, how_it_was_run
 from ctkd_study.report import replays as replayed
+from ctkd_study.report.headline import headline
 from ctkd_study.report.literature import published_notes
-from ctkd_study.report.notes import notes
-from ctkd_study.report.sentence import sentence
+from ctkd_study.report.notes import failures, notes
+from ctkd_study.report.sentence import basis, sentence
 from ctkd_study.safe_text import visible
 
 
@@ -23,18 +24,27 @@ def document(comparison: Comparison, replays: Sequence[Replay] = (), provenance:
     """
     question = comparison.question
     warnings = "\n".join(f"- Warning: {escape(remark.text)}" for remark in comparison.remarks)
-    parts = [f"## {escape(question.study)}", escape(question.text), warnings, f"**{escape(sentence(comparison))}**"]
+    lines = "\n".join(f"- **{escape(line.claim)}.** {escape(line.details)}" for line in headline(comparison))
+    said = f"**{escape(sentence(comparison))}**"
+    parts = [
+        f"## {escape(question.study)}",
+        escape(question.text),
+        warnings,
+        *([lines, escape(basis(comparison))] if lines else [said]),
+    ]
     for part in ("accuracy", "cost"):
         parts += _captioned(columns.table(comparison, part, "wide"))
     for each in bill.tables(comparison):
         parts += _captioned(each)
     if replays:
         parts += _captioned(replayed.table(comparison, replays))
-    found = (*notes(comparison), *replayed.notes(replays), *published_notes(comparison))
+    parts += _captioned(columns.table(comparison, "worst", "wide"))
+    found = (*failures(comparison), *notes(comparison), *replayed.notes(replays), *published_notes(comparison))
     parts.append("\n".join(f"- {escape(note)}" for note in found))
     if provenance is not None:
         rows = how_it_was_run.rows(comparison, provenance)
         parts += ["### How it was run", "\n".join(f"- {escape(f'{what}: {value}')}" for what, value in rows)]
+    parts += ["### To quote", escape(sentence(comparison))] if lines else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

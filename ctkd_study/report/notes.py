@@ -16,8 +16,13 @@ def marked_name(strategy: Strategy, teacher: TeacherFacts | None) -> str:
     return arm.name + "*" * arm.overrides_student + "†" * arm.overrides_epochs + "‡" * leaky
 
 
+def failures(comparison: Comparison) -> list[str]:
+    """Say which trials failed or are missing, and which work was lost, strategy by strategy."""
+    return [text for summary in comparison.summaries for text in _failures(summary.strategy)]
+
+
 def notes(comparison: Comparison) -> list[str]:
-    """Return the caveats of a comparison, strategy by strategy, then those of the study as a whole."""
+    """Return the other caveats of a comparison, strategy by strategy, then those of the study as a whole."""
     found: list[str] = []
     for summary in comparison.summaries:
         found += _strategy(summary.strategy)
@@ -27,7 +32,7 @@ def notes(comparison: Comparison) -> list[str]:
     return [*found, *_study(comparison)]
 
 
-def _strategy(strategy: Strategy) -> Iterator[str]:
+def _failures(strategy: Strategy) -> Iterator[str]:
     if strategy.missing:
         seeds = ", ".join(str(replicate.seed) for replicate in strategy.replicates if not replicate.complete)
         yield (
@@ -41,17 +46,20 @@ def _strategy(strategy: Strategy) -> Iterator[str]:
             f"{strategy.name}: {count(len(strategy.failed), 'trial')} failed, and the cost counts: {named}"
             + (f"; and {more} more." if more > 0 else ".")
         )
-    if strategy.stopped:
-        yield (
-            f"{strategy.name}: {count(strategy.stopped, 'trial')} of {strategy.trials} stopped early, by comparison "
-            "with those that reported before; in another order, others may be stopped."
-        )
     if strategy.dropped:
         seeds = ", ".join(map(str, strategy.dropped))
         yield f"{strategy.name}: nothing was left to select at seeds {seeds}; they are left out."
     if strategy.wasted_device_seconds:
         wasted = number(strategy.wasted_device_seconds)
         yield f"{strategy.name}: {wasted} device-seconds were lost to faults (wasted); they are not in the cost."
+
+
+def _strategy(strategy: Strategy) -> Iterator[str]:
+    if strategy.stopped:
+        yield (
+            f"{strategy.name}: {count(strategy.stopped, 'trial')} of {strategy.trials} stopped early, by comparison "
+            "with those that reported before; in another order, others may be stopped."
+        )
     for text, concerned in strategy.remarks.items():
         yield f"{strategy.name}, {count(concerned, 'trial')}: {text}."
     if strategy.arm.overrides_student:

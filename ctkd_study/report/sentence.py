@@ -29,19 +29,25 @@ def sentence(comparison: Comparison) -> str:
         )
     if not any(pair.seeds or pair.dropped for pair in comparison.pairs):
         return f"No verdict for {question.study} yet: no seed has all trials of two strategies."
-    summaries = {summary.strategy.name: summary for summary in comparison.summaries}
+    clauses = ". ".join(_clause(pair, comparison) for pair in ranked(comparison))
+    return f"{clauses}. {basis(comparison)}{_caution(comparison)}"
+
+
+def ranked(comparison: Comparison) -> list[PairedDifference]:
+    """Return the pairs in the order in which a report names them: what the study is to show comes first."""
+    uses_teacher = {each.strategy.name: each.strategy.arm.uses_teacher for each in comparison.summaries}
     # Strategies without the teacher answer another question, and come last.
-    pairs = sorted(
-        comparison.pairs, key=lambda pair: (not pair.confirmed, not summaries[pair.a].strategy.arm.uses_teacher)
-    )
-    clauses = ". ".join(
-        _clause(pair, summaries[pair.a], summaries[pair.b], question.margin, comparison.rule) for pair in pairs
-    )
-    counts = sorted({len(pair.seeds) for pair in pairs})
+    return sorted(comparison.pairs, key=lambda pair: (not pair.confirmed, not uses_teacher[pair.a]))
+
+
+def basis(comparison: Comparison) -> str:
+    """Say on what data, teacher, seeds and margin the verdicts rest, and what their intervals are about."""
+    question = comparison.question
+    counts = sorted({len(pair.seeds) for pair in comparison.pairs})
     seeds = count(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     if not counts[-1]:
         seeds = "no seed with a result of two strategies"
-    look = f" Interim look: {seeds} of {question.final_seeds}." if comparison.interim else ""
+    look = f"Interim look: {seeds} of {question.final_seeds}. " if comparison.interim else ""
     chosen = ", ".join(comparison.set_after_looking)
     after = f" {chosen[0].upper()}{chosen[1:]} set after looking." if chosen else ""
     costs = (
@@ -49,7 +55,7 @@ def sentence(comparison: Comparison) -> str:
         if question.charges_teacher
         else ""
     )
-    return f"{clauses}.{look} {_basis(comparison, seeds)}.{after}{costs}{_caution(comparison)}"
+    return f"{look}{_basis(comparison, seeds)}.{after}{costs}"
 
 
 def _caution(comparison: Comparison) -> str:
@@ -86,11 +92,18 @@ def _metric(question: Question) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _clause(
-    pair: PairedDifference, ours: StrategySummary, theirs: StrategySummary, margin: float, rule: Rule | None
-) -> str:
-    a, b = _described(ours), _described(theirs)
-    by_more = f"{margin:g} {pair.metric.unit}"
+def _clause(pair: PairedDifference, comparison: Comparison) -> str:
+    found = f" ({numbers})" if (numbers := estimate(pair)) else ""
+    ours = next(each for each in comparison.summaries if each.strategy.name == pair.a)
+    costs = f", at {times}" if (times := relative_cost(ours)) else ""
+    return "; ".join((claim(pair, comparison) + found + costs, *caveats(pair, comparison)))
+
+
+def claim(pair: PairedDifference, comparison: Comparison) -> str:
+    """Return the verdict in words: ``global is not worse than grid (best of 5) by more than 1.5 points``."""
+    summaries = {summary.strategy.name: summary for summary in comparison.summaries}
+    a, b = described(summaries[pair.a]), described(summaries[pair.b])
+    by_more = f"{comparison.question.margin:g} {pair.metric.unit}"
     text = {
         "better": f"{a} is better than {b}",
         "not_worse": f"{a} is not worse than {b} by more than {by_more}",
@@ -98,22 +111,46 @@ def _clause(
         "worse": f"{a} is worse than {b} by more than {by_more}",
         "undecided": f"{a} against {b} is undecided",
     }[pair.verdict]
-    if not pair.confirmed:
-        text = f"Exploratory: {text}"
-    if pair.difference is not None:
-        interval, repeated = pair.interval, "repeated " if pair.decision is not None else ""
-        text += f" ({signed(pair.difference, pair.metric.digits)}"
-        if interval is not None:
-            level = percent(interval.confidence)
-            low, high = (signed(end, pair.metric.digits) for end in (interval.low, interval.high))
-            text += f", {repeated}{level} interval {low} to {high}"
-        text += ")"
-    if (costs := _costs(ours)) is not None:
-        text += f", at {costs}"
-    text += _dropped(pair)
-    if pair.decision is not None and rule is not None:
-        return f"{text}; {_how_it_stands(pair.decision, rule)}"
-    return f"{text}; {_what_would_tell(pair, margin)}" if pair.verdict == "undecided" else text
+    return text if pair.confirmed else f"Exploratory: {text}"
+
+
+def estimate(pair: PairedDifference, unit: str = "") -> str:
+    """Return the difference with its interval: ``-0.28, 95 % interval -1.33 to +0.76``; empty where there is none.
+
+    Args:
+        pair: what to estimate.
+        unit: to be said after the difference, with a space before it.
+    """
+    if pair.difference is None:
+        return ""
+    interval, digits = pair.interval, pair.metric.digits
+    text, repeated = f"{signed(pair.difference, digits)}{unit}", "repeated " if pair.decision is not None else ""
+    if interval is None:
+        return text
+    low, high = signed(interval.low, digits), signed(interval.high, digits)
+    return f"{text}, {repeated}{percent(interval.confidence)} interval {low} to {high}"
+
+
+def relative_cost(ours: StrategySummary) -> str:
+    """Return a strategy's cost as multiples of the baseline's; arithmetic, which no load changes, comes first."""
+    ratio = ours.cost_ratio
+    if ratio is None or ratio.tflop is None or ratio.device_seconds is None:
+        return ""
+    tflop, seconds, spread = _times(ratio.tflop.ratio), _times(ratio.device_seconds.ratio), ""
+    if ratio.device_seconds.low is not None and ratio.device_seconds.high is not None:
+        low, high = _times(ratio.device_seconds.low), _times(ratio.device_seconds.high)
+        spread = f" ({low} to {high})" if low != high else ""
+    if seconds == tflop and not spread:
+        return f"{tflop} times the TFLOP and device-seconds"
+    return f"{tflop} times the TFLOP and {seconds} times the device-seconds{spread}"
+
+
+def caveats(pair: PairedDifference, comparison: Comparison) -> list[str]:
+    """Say what seeds are missing, and how far the question is from an answer; empty where neither is of interest."""
+    found = [dropped] if (dropped := _dropped(pair)) else []
+    if pair.decision is not None and comparison.rule is not None:
+        return [*found, _how_it_stands(pair.decision, comparison.rule)]
+    return [*found, _what_would_tell(pair, comparison.question.margin)] if pair.verdict == "undecided" else found
 
 
 def _how_it_stands(decision: Decision, rule: Rule) -> str:
@@ -128,25 +165,11 @@ def _how_it_stands(decision: Decision, rule: Rule) -> str:
     }[decision.state]
 
 
-def _costs(ours: StrategySummary) -> str | None:
-    """What the strategy costs compared with the baseline; arithmetic, which no load changes, comes first."""
-    ratio = ours.cost_ratio
-    if ratio is None or ratio.tflop is None or ratio.device_seconds is None:
-        return None
-    tflop, seconds, spread = _times(ratio.tflop.ratio), _times(ratio.device_seconds.ratio), ""
-    if ratio.device_seconds.low is not None and ratio.device_seconds.high is not None:
-        low, high = _times(ratio.device_seconds.low), _times(ratio.device_seconds.high)
-        spread = f" ({low} to {high})" if low != high else ""
-    if seconds == tflop and not spread:
-        return f"{tflop} times the TFLOP and device-seconds"
-    return f"{tflop} times the TFLOP and {seconds} times the device-seconds{spread}"
-
-
 def _times(ratio: float) -> str:
     return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.2g}"
 
 
-def _described(summary: StrategySummary) -> str:
+def described(summary: StrategySummary) -> str:
     """The arm's name and what sets it apart: ``grid (best of 5)``."""
     arm = summary.strategy.arm
     searched = f" by {arm.searched['search']['by']}" if arm.searched is not None else ""
@@ -175,7 +198,7 @@ def _dropped(pair: PairedDifference) -> str:
     """Say which part of the seeds is missing, and what difference that could make; empty where none is."""
     if not pair.dropped or pair.too_many_dropped:
         return ""
-    text = f"; {pair.dropped} of {count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
+    text = f"{pair.dropped} of {count(pair.dropped + len(pair.seeds), 'seed')} had nothing left to select"
     if pair.if_dropped_were_worst is None or pair.worst is None:
         return text
     same = "still " if pair.if_dropped_were_worst == pair.verdict else ""

@@ -10,7 +10,7 @@ from ctkd_study.plan import Estimate, Plan, Range
 from ctkd_study.report import across, bill, columns
 from ctkd_study.report.formatting import duration
 from ctkd_study.report.literature import published_notes
-from ctkd_study.report.notes import notes
+from ctkd_study.report.notes import failures, notes
 from ctkd_study.report.sentence import sentence
 from ctkd_study.safe_text import visible
 
@@ -30,7 +30,8 @@ def show(comparison: Comparison, console: Console) -> None:
     for remark in comparison.remarks:
         _print(console, f"warning: {_one_line(remark.text)}")
     _print(console, sentence(comparison))
-    for note in (*bill.lines(comparison), *notes(comparison), *published_notes(comparison)):
+    said = (*bill.lines(comparison), *failures(comparison), *notes(comparison), *published_notes(comparison))
+    for note in said:
         _print(console, f"- {_one_line(note)}")
 
 

@@ -30,6 +30,7 @@ OPTIONS = {
         "--json",
         "--html",
         "--markdown",
+        "--figures",
         "--baseline",
         "--metric",
         "--margin",

@@ -19,7 +19,12 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 #: Modules that draw with matplotlib, which takes most of a second to import: ``report`` does not export them, and the
 #: modules outside the rooms import them where they are used.
-DRAWING = {"ctkd_study.report.curricula", "ctkd_study.report.effects", "ctkd_study.report.html"}
+DRAWING = {
+    "ctkd_study.report.curricula",
+    "ctkd_study.report.effects",
+    "ctkd_study.report.html",
+    "ctkd_study.report.illustrations",
+}
 
 
 def layers_of_import_linter() -> list[set[str]]:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from ctkd_study.analysis.strategies import Cost
 from ctkd_study.analysis.verdict import Mean
 from ctkd_study.records.results import History
-from ctkd_study.report import figures
+from ctkd_study.report import figures, interval_figures
 from tests.support.comparisons import CASES, HISTORIES
-from tests.support.figures import points, size, spines, style, ticks
+from tests.support.figures import points, size, spines, style
 from tests.support.tabulated import arm, history, quickstart
 
 INK = "#010203"
@@ -29,50 +29,6 @@ def drawn(figure: Figure | None) -> Figure:
 
 def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def test_the_differences_show_every_seed_the_mean_the_interval_and_the_margin() -> None:
-    study = quickstart()
-    (axes,) = drawn(figures.differences(study)).axes
-    zero, margin, *lines = axes.get_lines()
-    assert [np.asarray(line.get_xdata()).tolist() for line in (zero, margin)] == [[0, 0], [-1.5, -1.5]]
-    assert style(zero) == (INK, "-", 1.0, "None", 6.0, None)
-    assert style(margin) == (INK, "--", 1.0, "None", 6.0, None)
-    (band,) = axes.patches
-    assert (band.get_x(), band.get_width()) == (-1.5, 1.5)  # type: ignore[attr-defined]
-    assert (to_hex(band.get_facecolor()), band.get_alpha(), band.get_linewidth()) == (INK, 0.06, 0)
-    assert len(lines) == 9
-    for place, (pair, colour) in enumerate(zip(study.pairs, (ORANGE, GREEN, PINK), strict=True)):
-        height = 2 - place
-        seeds, interval, mean = lines[3 * place : 3 * place + 3]
-        assert points(seeds) == [(value, height - 0.22) for value in pair.per_seed]
-        assert points(interval) == [(pair.low, height), (pair.high, height)]
-        assert points(mean) == [(pair.difference, height)]
-        assert style(seeds) == (colour, "None", 1.5, "o", 3.5, 0.55)
-        assert style(interval) == (colour, "-", 3.0, "None", 6.0, None)
-        assert style(mean) == (colour, "None", 1.5, "D", 6.0, None)
-        assert (interval.get_solid_capstyle(), seeds.get_markeredgewidth()) == ("butt", 0)
-    assert ticks(axes, "y") == [(0, "student_alone"), (1, "instance"), (2, "global")]
-    assert axes.get_xlabel() == "test accuracy minus grid, points"
-    assert axes.get_ylim() == pytest.approx((-0.6, 2.6))
-    (note,) = axes.texts
-    assert (note.get_text(), note.xy, note.xycoords) == ("margin -1.5", (-1.5, 1), ("data", "axes fraction"))  # type: ignore[attr-defined]
-    assert (note.get_horizontalalignment(), note.get_verticalalignment(), note.get_fontsize()) == (
-        "center",
-        "bottom",
-        9,
-    )
-    assert size(drawn(figures.differences(study))) == (8.6, 2.75)
-
-
-def test_seeds_that_are_not_in_a_pair_and_intervals_that_there_are_not_are_not_drawn() -> None:
-    study = quickstart(2)
-    partly = dataclasses.replace(study.pairs[0], per_seed=(None, -0.5))
-    nothing = dataclasses.replace(study.pairs[1], difference=None)
-    found = dataclasses.replace(study, pairs=(partly, nothing))
-    (axes,) = drawn(figures.differences(found)).axes
-    assert [points(line) for line in axes.get_lines()[2:]] == [[(-0.5, -0.22)], [(partly.difference, 0)]]
-    assert ticks(axes, "y") == [(0, "global")]
 
 
 def test_accuracy_against_cost_has_a_point_with_its_interval_per_strategy() -> None:
@@ -98,7 +54,7 @@ def test_accuracy_against_cost_has_a_point_with_its_interval_per_strategy() -> N
         "test accuracy, %",
     )
     assert axes.get_xlim()[0] == 0
-    assert size(figure) == (8.6, 3.4)
+    assert size(figure) == (4.4, 3.12)
     assert style(first[0]) == (BLUE, "None", 1.5, "o", 7.0, None)
     assert (first[0].get_markerfacecolor(), first[0].get_markeredgewidth()) == (BLUE, 2)
     assert [cap.get_markersize() for cap in first[1]] == [8.0, 8.0]
@@ -128,7 +84,7 @@ def test_temperatures_are_means_over_seeds_with_their_span() -> None:
     plain = ("None", 6.0, None)
     for axes in (upper, lower):
         styles = [style(line) for line in axes.get_lines()]
-        assert styles == [(ORANGE, "-", 2.0, *plain), (GREEN, "-", 2.0, *plain), (ORANGE, "--", 2.0, *plain)]
+        assert styles == [(ORANGE, "-", 2.0, *plain), (GREEN, "--", 2.0, *plain), (ORANGE, ":", 2.0, *plain)]
     assert legend(figure) == ["global", "instance", "global, λ=3"]
     span = next(each for each in upper.collections if isinstance(each, FillBetweenPolyCollection))
     corners = {(x, y) for x, y in np.asarray(span.get_paths()[0].vertices).tolist()}
@@ -136,14 +92,13 @@ def test_temperatures_are_means_over_seeds_with_their_span() -> None:
     assert to_hex(np.asarray(span.get_facecolor())[0]) == ORANGE
     assert (span.get_alpha(), np.asarray(span.get_linewidth()).tolist()) == (0.2, [0])
     heights = [axes.get_gridspec().get_height_ratios() for axes in (upper, lower)]  # type: ignore[union-attr]
-    assert (size(figure), heights) == ((8.6, 4.6), [[2, 1], [2, 1]])
+    assert (size(figure), heights) == ((4.4, 4.34), [[2, 1], [2, 1]])
     assert upper.get_shared_x_axes().joined(upper, lower)
     assert (upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()) == ("T, mean of the epoch", "λ", "epoch")
     assert np.diff(lower.get_xticks()) == pytest.approx(1), "epochs are whole numbers"
 
 
 def test_there_is_no_figure_of_what_there_is_nothing_of() -> None:
-    assert figures.differences(CASES["paper"]) is None
     assert figures.accuracy_by_cost(CASES["empty"]) is None
     assert figures.temperatures(CASES["quickstart"], []) is None
     assert figures.temperatures(CASES["quickstart"], [dataclasses.replace(HISTORIES[0], rows=())]) is None
@@ -152,7 +107,7 @@ def test_there_is_no_figure_of_what_there_is_nothing_of() -> None:
 def every_figure() -> dict[str, Figure]:
     study = CASES["quickstart"]
     return {
-        "differences": drawn(figures.differences(study)),
+        "differences": drawn(interval_figures.differences(study)),
         "cost": drawn(figures.accuracy_by_cost(study)),
         "temperatures": drawn(figures.temperatures(study, HISTORIES)),
     }
@@ -169,7 +124,7 @@ def test_an_svg_takes_the_pages_colour_keeps_text_as_text_and_is_the_same_each_t
             part for part in ("#000000", "#010203", "<metadata", "<?xml", "#ffffff") if part in svg
         }
         texts = {"".join(element.itertext()).strip() for element in root.iter(f"{SVG}text")}
-        assert "global" in texts
+        assert {"global", "global: not worse"} & texts
         ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
         assert ids
         assert all(each.startswith(f"{name}-") for each in ids)
@@ -199,8 +154,8 @@ def test_the_figures_are_bare_transparent_and_have_their_legend_outside() -> Non
         assert figure.patch.get_alpha() == 0
         assert type(figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
         for axes in figure.axes:
-            assert spines(axes) == {"left", "bottom"}
+            assert spines(axes) == ({"bottom"} if name == "differences" else {"left", "bottom"})
             assert axes.patch.get_alpha() == 0
         for shown in figure.legends:
             assert not shown.get_frame_on()
-            assert shown.get_window_extent().x0 > max(axes.get_window_extent().x1 for axes in figure.axes)
+            assert shown.get_window_extent().y1 < min(axes.get_window_extent().y0 for axes in figure.axes)

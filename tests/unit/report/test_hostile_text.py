@@ -18,7 +18,7 @@ from ctkd_study.launch.progress import ArmProgress
 from ctkd_study.plan import Range
 from ctkd_study.plan.estimate import ArmEstimate, Estimate
 from ctkd_study.records.results import History
-from ctkd_study.report import as_json, effects, figures, html, live_table, markdown, terminal
+from ctkd_study.report import as_json, effects, figures, html, interval_figures, live_table, markdown, terminal
 from ctkd_study.spec.published import Published
 from tests.support.tabulated import arm, failed, history, question, trial
 
@@ -174,7 +174,7 @@ def test_on_a_page(text: str) -> None:
 @hostile_when_drawn
 def test_in_figures(text: str) -> None:
     found, histories = comparison(text)
-    drawn = figures.differences(found), figures.accuracy_by_cost(found), figures.temperatures(found, histories)
+    drawn = interval_figures.differences(found), figures.accuracy_by_cost(found), figures.temperatures(found, histories)
     for name, figure in zip(("differences", "cost", "temperatures"), drawn, strict=True):
         assert figure is not None
         svg = ElementTree.fromstring(figures.svg(figure, name))

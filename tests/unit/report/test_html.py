@@ -6,9 +6,12 @@ from html.parser import HTMLParser
 import pytest
 
 from ctkd_study.analysis.verdict import Comparison, compare
+from ctkd_study.records import Provenance
 from ctkd_study.report.formatting import difference, plus_minus
+from ctkd_study.report.headline import headline
+from ctkd_study.report.how_it_was_run import rows
 from ctkd_study.report.html import page
-from ctkd_study.report.notes import marked_name, notes
+from ctkd_study.report.notes import failures, marked_name, notes
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec.published import Published
 from tests.support.comparisons import CASES, HISTORIES, HOSTILE, HOSTILE_LABEL
@@ -67,7 +70,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(comparison: Comparison) 
 def test_the_page_says_what_the_terminal_says(comparison: Comparison) -> None:
     parsed = Tags(page(comparison, HISTORIES))
     assert sentence(comparison) in parsed.texts
-    for note in notes(comparison):
+    for note in (*failures(comparison), *notes(comparison)):
         assert note in parsed.texts
     for remark in comparison.remarks:
         assert f"Warning: {remark.text}" in parsed.texts
@@ -113,19 +116,28 @@ def test_a_page_without_figures() -> None:
         "<title>quickstart: verdict</title>\n<style/>\n</head>\n<body>\n<h1>quickstart</h1>\n"
         '<p class="question">Does a learned temperature save the grid search?</p>\n'
         '<p class="verdict">No verdict for quickstart yet: no seed has all trials of two strategies.</p>\n'
-        '<h2>Strategies</h2>\n<div class="scroll"><table>\n'
-        "<caption>Top-1 accuracy in percent: mean over seeds, with its 95 % interval</caption>\n"
+        '<h2>Strategies</h2>\n<div class="scroll" tabindex="0"><table>\n'
+        "<caption><span>Top-1 accuracy in percent: mean over seeds, with its 95 % interval</span></caption>\n"
         '<thead><tr><th scope="col">strategy</th><th scope="col">validation (selected on)</th><th scope="col">test</th>'
         '<th scope="col" class="text">kept, by seed</th></tr></thead>\n<tbody>\n'
         '<tr><th scope="row">grid</th><td>-</td><td>-</td><td class="text">-</td></tr>\n</tbody>\n</table></div>\n'
-        '<div class="scroll"><table>\n'
-        "<caption>Cost of carrying a strategy out once, and its ratio to grid at the same seeds</caption>\n"
+        '<div class="scroll" tabindex="0"><table>\n'
+        "<caption><span>Cost of carrying a strategy out once, and its ratio to grid at the same seeds</span></caption>"
+        "\n"
         '<thead><tr><th scope="col">strategy</th><th scope="col">settings</th><th scope="col">trials</th>'
-        '<th scope="col">failed</th><th scope="col">TFLOP</th><th scope="col">ratio</th>'
+        '<th scope="col">TFLOP</th><th scope="col">ratio</th>'
         '<th scope="col">device-seconds</th><th scope="col">ratio</th></tr></thead>\n<tbody>\n'
-        '<tr><th scope="row">grid</th><td>2</td><td>16</td><td>0</td><td>-</td><td>-</td><td>-</td><td>-</td></tr>\n'
-        "</tbody>\n</table></div>\n<h2>Notes</h2>\n<ul>\n"
+        '<tr><th scope="row">grid</th><td>2</td><td>16</td><td>-</td><td>-</td><td>-</td><td>-</td></tr>\n'
+        "</tbody>\n</table></div>\n<h2>Worst seeds and failures</h2>\n"
+        '<div class="scroll" tabindex="0"><table>\n'
+        "<caption><span>The worst seed of each strategy, and what failed</span></caption>\n"
+        '<thead><tr><th scope="col">strategy</th><th scope="col">worst on test</th><th scope="col">failed trials</th>'
+        '<th scope="col">dropped seeds</th><th scope="col">lost device-seconds</th></tr></thead>\n<tbody>\n'
+        '<tr><th scope="row">grid</th><td>-</td><td>0</td><td>none</td><td>0</td></tr>\n'
+        "</tbody>\n</table></div>\n<ul>\n"
         "<li>grid: 16 of 16 trials have not ended; incomplete seeds (0, 1, 2, 3, 4, 5, 6, 7) are left out.</li>\n"
+        "</ul>\n"
+        "<h2>Notes</h2>\n<ul>\n"
         "<li>The teacher&#x27;s own 30.0 device-seconds, its work in the trials, and evaluation are not in the cost "
         "(--charge-teacher each adds what one use of a strategy pays of them).</li>\n</ul>\n"
         "<footer></footer>\n</body>\n</html>\n"
@@ -135,16 +147,17 @@ def test_a_page_without_figures() -> None:
 def test_each_figure_has_its_title_and_its_caption() -> None:
     text = page(CASES["quickstart"], HISTORIES)
     captions = [
-        "Each strategy minus grid, paired by seed: dots are seeds, the bar is the interval of the mean that the "
-        "verdict is read off. An interval right of the dashed line (-1.5) is not worse, one left of it is worse, one "
-        "right of 0 is better.",
+        "Each strategy minus grid, paired by seed: dots are seeds, bars are intervals of the mean, and the verdict "
+        "is read off the thick one. An interval right of the dashed line (-1.5) is not worse, one left of it is "
+        "worse, one right of 0 is better.",
         "Mean test accuracy with its 95 % interval; further left is cheaper, further up is better.",
         "Mean over seeds, and the span of the seeds. λ scales the reversed gradient of T.",
     ]
     assert re.findall("</svg>\\s*<figcaption>(.*?)</figcaption></figure>", text) == captions
-    titles = ["Strategies", "Differences", "Accuracy against cost", "Temperature", "Notes"]
+    titles = ["Strategies", "Differences", "Accuracy against cost", "Temperature"]
+    titles += ["Worst seeds and failures", "Notes", "To quote"]
     assert re.findall("<h2>(.*?)</h2>", text) == titles
-    assert len(re.findall("<figure><svg", text)) == 3
+    assert len(re.findall('<figure><svg role="img" aria-label="', text)) == 3
     assert [re.search(f'id="{name}-', text) is not None for name in ("differences", "cost", "temperatures")] == [
         True
     ] * 3
@@ -163,3 +176,29 @@ def test_a_study_without_question_and_notes_has_no_place_for_them() -> None:
     published = Published(source="Li et al., AAAI 2023", student=91.5)
     found = page(quickstart(protocol="paper", published=published))
     assert "student_alone: published 91.50 / here 90.12 ± 0.45 (Li et al., AAAI 2023).</li>" in found
+
+
+def test_the_headline_comes_first_then_what_it_rests_on_then_the_tables() -> None:
+    text = page(CASES["until decided"], HISTORIES, provenance=Provenance(launches=3))
+    said = Tags(text).texts
+    places = [said.index(f"{line.claim}.") for line in headline(CASES["until decided"])]
+    after = [said.index(title) for title in ("Strategies", "Differences", "Looks", "How it was run", "To quote")]
+    assert places == sorted(places)
+    assert places[-1] < after[0]
+    assert after == sorted(after)
+    assert '<li class="undecided"><strong>instance against grid' in text
+    for what, value in rows(CASES["until decided"], Provenance(launches=3)):
+        assert f"<dt>{what}</dt><dd>{value}</dd>" in text
+
+
+def test_wide_tables_scroll_in_their_box_and_nothing_else_is_wider_than_a_phone() -> None:
+    text = page(CASES["quickstart"], HISTORIES)
+    style = text.split("</style>")[0]
+    assert text.count('<div class="scroll" tabindex="0"><table>') == text.count("<table>") == 3
+    for rule in (".scroll { overflow-x: auto; }", "svg { width: 100%;", "minmax(min(100%, 24rem), 1fr)"):
+        assert rule in style
+    assert "prefers-color-scheme: dark" in style
+    assert 'content="width=device-width, initial-scale=1"' in text
+    for points in re.findall(r'<svg [^>]*width="([0-9.]+)pt"', text):
+        assert 10 * (390 - 32) / float(points) > 11, "pixels of a text of ten points on a phone"
+    assert set(re.findall(r"font-size: ([0-9.]+)px", text)) == {"10"}

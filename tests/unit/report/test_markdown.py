@@ -1,6 +1,7 @@
 """A comparison as Markdown, literally."""
 
 from ctkd_study.report import markdown
+from ctkd_study.report.sentence import sentence
 from ctkd_study.spec.published import Published
 from tests.support.comparisons import CASES, HOSTILE_LABEL
 from tests.support.tabulated import quickstart
@@ -8,10 +9,18 @@ from tests.support.tabulated import quickstart
 
 def test_a_study_of_two_seeds() -> None:
     text = markdown.document(quickstart(2, text="", teacher=None))
-    sentence, rest = text.split("\n\n", 2)[1:]
-    assert text.startswith("## quickstart\n\n**global against grid (best of 5) is undecided (-0.35), at 0.2 times")
-    assert sentence.endswith("margin 1.5 points; the 2 confirmed arms share a one-sided error of 2.5 %.**")
-    assert rest.splitlines() == [
+    lines, basis, rest = text.split("\n\n", 3)[1:]
+    assert [line.partition("** ")[0] for line in lines.splitlines()] == [
+        "- **global against grid (best of 5) is undecided.",
+        "- **instance against grid (best of 5) is undecided.",
+        r"- **Exploratory: student\_alone against grid (best of 5) is undecided.",
+        "- **grid (best of 5) is the baseline.",
+    ]
+    assert lines.endswith("** 96.30 % on test, 50.0 device-seconds and 10.0 TFLOP a use.")
+    assert basis.endswith("margin 1.5 points; the 2 confirmed arms share a one-sided error of 2.5 %.")
+    tables, quoted = rest.split("\n\n### To quote\n\n")
+    assert quoted == f"{markdown.escape(sentence(quickstart(2, teacher=None)))}\n"
+    assert tables.splitlines() == [
         "Top-1 accuracy in percent: mean over seeds, with its 95 % interval:",
         "",
         r"| strategy | validation (selected on) | test | minus grid | p (not worse) | verdict | kept, by seed |",
@@ -23,12 +32,21 @@ def test_a_study_of_two_seeds() -> None:
         "",
         "Cost of carrying a strategy out once, and its ratio to grid at the same seeds:",
         "",
-        r"| strategy | settings | trials | failed | TFLOP | ratio | device-seconds | ratio |",
-        r"|---|---:|---:|---:|---:|---:|---:|---:|",
-        r"| grid | 5 | 10 | 0 | 10.0 | 1.00 | 50.0 | 1.00 |",
-        r"| global | 1 | 2 | 0 | 2.00 | 0.20 | 10.0 | 0.20 |",
-        r"| instance | 1 | 2 | 0 | 2.00 | 0.20 | 10.0 | 0.20 |",
-        r"| student\_alone | 1 | 2 | 0 | 2.00 | 0.20 | 10.0 | 0.20 |",
+        r"| strategy | settings | trials | TFLOP | ratio | device-seconds | ratio |",
+        r"|---|---:|---:|---:|---:|---:|---:|",
+        r"| grid | 5 | 10 | 10.0 | 1.00 | 50.0 | 1.00 |",
+        r"| global | 1 | 2 | 2.00 | 0.20 | 10.0 | 0.20 |",
+        r"| instance | 1 | 2 | 2.00 | 0.20 | 10.0 | 0.20 |",
+        r"| student\_alone | 1 | 2 | 2.00 | 0.20 | 10.0 | 0.20 |",
+        "",
+        "The worst seed of each strategy, and what failed:",
+        "",
+        r"| strategy | worst on test | worst minus grid | failed trials | dropped seeds | lost device-seconds |",
+        r"|---|---:|---:|---:|---:|---:|",
+        r"| grid | 96.00 (seed 0) |  | 0 | none | 0 |",
+        r"| global | 95.80 (seed 0) | -0.50 (seed 1) | 0 | none | 0 |",
+        r"| instance | 95.40 (seed 0) | -0.60 (seed 0) | 0 | none | 0 |",
+        r"| student\_alone | 90.00 (seed 0) | -6.00 (seed 0) | 0 | none | 0 |",
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ctkd_study.analysis import METRICS, Comparison, across, compare, evaluate, replays
 from ctkd_study.errors import StudyError
-from ctkd_study.report import as_json, columns, figures, html, sentence
+from ctkd_study.report import as_json, columns, html, interval_figures, sentence
 from tests.support.tabulated import arm, question, trial
 
 SEEDS = range(4)
@@ -78,10 +78,10 @@ def test_tables_have_a_column_of_the_metric(metric: Any, title: str, cell: str, 
 
 
 def test_the_figure_says_which_way_is_better() -> None:
-    figure = figures.differences(compared(metric=METRICS["nll"], margin=0.02))
+    figure = interval_figures.differences(compared(metric=METRICS["nll"], margin=0.02))
     assert figure is not None
     assert figure.axes[0].get_xlabel() == (
-        "negative log-likelihood minus grid, nats; lower is better, so differences are turned: above 0 is better"
+        "negative log-likelihood minus grid, nats;\nlower is better, so differences are turned: above 0 is better"
     )
     html.page(compared(metric=METRICS["ece"], margin=0.5))
 

@@ -15,15 +15,17 @@ from tests.support.tabulated import arm, failed, question, quickstart, strategie
 def test_all_that_went_wrong_is_noted_in_order() -> None:
     named = "; ".join(f"grid-T=4-s{seed} ({HOSTILE})" for seed in range(10))
     lost = "train_loss is nan in epoch 2"
-    assert notes.notes(CASES["battered"]) == [
+    assert notes.failures(CASES["battered"]) == [
         f"grid: 12 trials failed, and the cost counts: {named}; and 2 more.",
         "grid: 6.00 device-seconds were lost to faults (wasted); they are not in the cost.",
-        "grid, 12 trials: trained on a toaster.",
         f"global: 2 trials failed, and the cost counts: global-global-s0 ({lost}); global-global-s1 ({lost}).",
         "global: nothing was left to select at seeds 0, 1; they are left out.",
+        "instance: 1 of 12 trials have not ended; incomplete seeds (11) are left out.",
+    ]
+    assert notes.notes(CASES["battered"]) == [
+        "grid, 12 trials: trained on a toaster.",
         "* global trains another student than the study's.",
         "† global trains for another number of epochs than the study's.",
-        "instance: 1 of 12 trials have not ended; incomplete seeds (11) are left out.",
         "Means and costs are over each strategy's own seeds (grid 12, global 10, instance 11), so they do not compare; "
         "differences, and ratios to grid, are over the seeds that both have.",
         "global: its differences to grid are the same at every seed, which seeds can't show to be exact; the interval "
@@ -40,7 +42,7 @@ def test_all_that_went_wrong_is_noted_in_order() -> None:
 def test_ten_failures_are_named(count: int, ending: str) -> None:
     results = [failed("a", "a", seed, reason="why") for seed in range(count)]
     (strategy,) = evaluate([arm("a")], range(count), results, "validation")
-    text = notes.notes(compare(question(charges_teacher=True), [strategy]))[0]
+    text, *_ = notes.failures(compare(question(charges_teacher=True), [strategy]))
     assert text.startswith(f"a: {count} trial{'s' if count > 1 else ''} failed, and the cost counts: a-a-s0 (why)")
     assert text.endswith(ending)
 

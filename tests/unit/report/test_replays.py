@@ -73,23 +73,23 @@ def test_the_figure_draws_them_hollow_with_the_frontier() -> None:
     figure = figures.accuracy_by_cost(comparison, REPLAYS)
     assert figure is not None
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    single = lines["declared (replayed)"]
+    single = lines["replay: declared"]
     assert points(single) == [(10.0, 95.0)]
     assert single.get_markerfacecolor() == "none"
-    assert points(lines["random (replayed)"]) == [(10.0, 94.0)]
+    assert points(lines["replay: random"]) == [(10.0, 94.0)]
     means = {
         each.strategy.name: (each.cost.device_seconds, each.test_top1.mean)
         for each in comparison.summaries
         if each.cost
     }
     # instance is the best of those that cost one run; the grid costs five times that, and is better.
-    assert points(lines["nothing cheaper reaches it"]) == [
+    assert points(lines["best for its cost"]) == [
         pytest.approx(means["instance"]),
         pytest.approx(means["grid"]),
     ]
     plain = figures.accuracy_by_cost(comparison)
     assert plain is not None
-    assert not [line for line in plain.axes[0].get_lines() if "replayed" in str(line.get_label())]
+    assert not [line for line in plain.axes[0].get_lines() if "replay" in str(line.get_label())]
 
 
 def test_a_whole_studys_replays_fit_into_a_page() -> None:

@@ -15,7 +15,7 @@ from ctkd_study.plan.due import make_plan
 from ctkd_study.plan.estimate import ArmEstimate, BankEstimate, Estimate
 from ctkd_study.plan.groups import GroupAdvice
 from ctkd_study.report import terminal
-from ctkd_study.report.notes import notes
+from ctkd_study.report.notes import failures, notes
 from ctkd_study.report.sentence import sentence
 from ctkd_study.spec import from_mapping
 from ctkd_study.spec.published import Published
@@ -98,7 +98,7 @@ def test_text_of_a_study_is_printed_as_it_is() -> None:
 def test_everything_is_there_in_order(comparison: Comparison) -> None:
     text = printed(comparison, 200)
     warned = [f"warning: {remark.text}" for remark in comparison.remarks]
-    noted = [f"- {note}" for note in notes(comparison)]
+    noted = [f"- {note}" for note in (*failures(comparison), *notes(comparison))]
     validation = "validation" if comparison.question.protocol == "paper" else "selected on"
     parts = [comparison.question.text, validation, "device-s", *warned, sentence(comparison), *noted]
     places = [text.index(part) for part in parts]
