@@ -212,7 +212,7 @@ EPOCHS = st.lists(st.integers(1, 300), min_size=1, max_size=4, unique=True)
 )
 def test_what_is_tried_is_the_product(values: list[float], epochs: list[int], seeds: list[int]) -> None:
     block = {"temperature": {"kind": "fixed", "value": {"grid": values}}, "recipe": {"epochs": {"grid": epochs}}}
-    spec = from_mapping({**BASE, "seeds": seeds, "confirm": None, "arms": {"a": block}})
+    spec = from_mapping({**BASE, "seeds": seeds, "vary": {}, "confirm": None, "arms": {"a": block}})
     tried = [
         (setting.config.temperature.plain()["value"], setting.config.recipe.epochs)
         for setting in spec.settings()
