@@ -40,7 +40,7 @@ def tables(comparison: Comparison) -> Sequence[Table]:
     ]
     titles = ("strategy", *(f"{each} at once" for each in counts), "saves, device-s", "study pays after")
     return (
-        Table("What the whole study took", ("device-seconds of", "", "share"), (True, False, False), tuple(spent)),
+        Table("What the whole study took", ("what", "device-seconds", "share"), (True, False, False), tuple(spent)),
         Table(
             "One use of a strategy: wall time with so many trials at once, without start-up and teacher, and what it "
             f"saves against {comparison.baseline}",

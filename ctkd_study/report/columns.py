@@ -93,7 +93,8 @@ def table(comparison: Comparison, part: Part, layout: Layout) -> Table:
     charged = ", with the teacher and validation" if question.charges_teacher else ""
     caption = {
         "accuracy": "Top-1 accuracy in percent: mean over seeds, with its 95 % interval"
-        + _compared_by(question.metric),
+        + _compared_by(question.metric)
+        + (f"; {', '.join(comparison.set_after_looking)} set after looking" if comparison.set_after_looking else ""),
         "worst": "The worst seed of each strategy, and what failed",
         "cost": f"Cost of carrying a strategy out once{charged}, and its ratio to {baseline} at the same seeds",
     }[part]

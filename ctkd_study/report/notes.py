@@ -27,6 +27,7 @@ def notes(comparison: Comparison) -> list[str]:
     for summary in comparison.summaries:
         found += _strategy(summary.strategy)
     found += _other_seeds(comparison)
+    found += _paid_twice(comparison)
     for pair in comparison.pairs:
         found += _equal_differences(pair)
     return [*found, *_study(comparison)]
@@ -82,6 +83,21 @@ def _other_seeds(comparison: Comparison) -> Iterator[str]:
         )
 
 
+def _paid_twice(comparison: Comparison) -> Iterator[str]:
+    """Strategies that try the baseline's own setting among others."""
+    keys = {
+        each.strategy.name: {setting.key for setting in each.strategy.arm.settings} for each in comparison.summaries
+    }
+    for summary in comparison.summaries:
+        name, baseline = summary.strategy.name, comparison.baseline
+        shared = [s.label for s in summary.strategy.arm.settings if s.key in keys[baseline]]
+        if name != baseline and shared:
+            yield (
+                f"{name} and {baseline} share settings ({', '.join(shared)}): each runs and pays them, and a seed at "
+                "which both keep the same one adds a difference of exactly 0."
+            )
+
+
 def _equal_differences(pair: PairedDifference) -> Iterator[str]:
     values = [round(value, 9) for value in pair.per_seed if value is not None]
     if len(values) >= FEWEST_SEEDS and len(set(values)) == 1:
@@ -110,6 +126,11 @@ def _study(comparison: Comparison) -> Iterator[str]:
     if ends := [(pair.a, pair.anytime) for pair in comparison.pairs if pair.anytime is not None]:
         listed = ", ".join(f"{name} {low:+.2f} to {high:+.2f}" for name, (low, high) in ends)
         yield f"However often one looks, each of these 95 % intervals holds: {listed}."
+    if chosen := ", ".join(comparison.set_after_looking):
+        yield (
+            f"{chosen[0].upper()}{chosen[1:]} set after looking: chosen with knowledge of the result, the error of "
+            "2.5 % no longer holds."
+        )
     if comparison.looks > 1 and comparison.rule is None:
         yield (
             f"This is look {comparison.looks} at a growing number of seeds; each raises the error of 2.5 % "

@@ -140,6 +140,15 @@ def test_compare_as_json_html_and_with_other_choices(ran: tuple[Cli, str]) -> No
     assert other["pairwise"][0]["difference"] == pytest.approx(-pair["difference"])
     charged, plain = (each["strategies"][0]["cost"]["device_seconds"] for each in (other, found))
     assert charged > plain
+    assert (found["set_after_looking"], found["margin"] != 7) == ([], True)
+    after = json.loads(cli("compare", "small", "--json", "--margin", "7"))
+    assert (after["set_after_looking"], after["margin"]) == (["margin"], 7)
+    assert "Margin set after looking." in after["verdict"]
+    cli("compare", "small", "--markdown", "table.md", "--margin", "7")
+    table = (cli.folder / "table.md").read_text()
+    assert "; margin set after looking:" in table, "in the caption"
+    assert "- Margin set after looking: chosen with knowledge of the result" in table
+    assert json.loads(cli("compare", "small", "--json"))["set_after_looking"] == [], "the first margin again"
     cli("compare", "small", "--html", "page.html")
     page = (cli.folder / "page.html").read_text()
     assert "&lt;b&gt;at all&lt;/b&gt;" in page

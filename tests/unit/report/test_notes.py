@@ -8,7 +8,9 @@ from ctkd_study.analysis.inference import Interval
 from ctkd_study.analysis.strategies import evaluate
 from ctkd_study.analysis.verdict import TeacherFacts, compare
 from ctkd_study.report import notes
+from ctkd_study.spec import from_mapping
 from tests.support.comparisons import CASES, HOSTILE
+from tests.support.studies import plain
 from tests.support.tabulated import arm, failed, question, quickstart, strategies, trial
 
 
@@ -108,3 +110,29 @@ def test_every_interval_is_named_where_there_are_several() -> None:
         f"Intervals on this test set: {a} -1.00 to +0.50, {b} -1.00 to +1.50; on new examples: {a} -1.25 to +0.75, "
         f"{b} -1.25 to +1.75. Each verdict is read off the wider one."
     ) in notes.notes(dataclasses.replace(found, pairs=tuple(pairs)))
+
+
+def test_settings_that_the_baseline_shares_are_said_and_so_is_what_was_set_after_looking() -> None:
+    default = arm("default", "T=4", fixed=True)
+    arms = [default, arm("grid", "T=1", "T=4", fixed=True)]
+    results = [trial(each.name, s.label, seed, 90, 90) for each in arms for s in each.settings for seed in range(2)]
+    found = compare(
+        question(seeds=(0, 1), baseline="default", teacher=None), evaluate(arms, (0, 1), results, "validation")
+    )
+    assert notes.notes(found) == [
+        "grid and default share settings (T=4): each runs and pays them, and a seed at which both keep the same one "
+        "adds a difference of exactly 0."
+    ]
+    after = dataclasses.replace(quickstart(), set_after_looking=("margin", "confirm"))
+    (new,) = set(notes.notes(after)) - set(notes.notes(quickstart()))
+    assert (
+        new
+        == "Margin, confirm set after looking: chosen with knowledge of the result, the error of 2.5 % no longer holds."
+    )
+
+
+def test_a_setting_has_the_same_key_in_every_arm() -> None:
+    values = {"grid": {"grid": [1, 4]}, "four": 4}
+    arms = {name: {"temperature": {"kind": "fixed", "value": value}} for name, value in values.items()}
+    grid, four = (each.settings for each in from_mapping(plain(arms=arms)).resolved_arms)
+    assert [setting.key for setting in grid if setting.label == "T=4"] == [four[0].key]
