@@ -25,6 +25,7 @@ body { margin: 2rem auto; max-width: 58rem; padding: 0 1rem; background: var(--p
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .question { color: var(--quiet); margin: 0 0 1.2rem; }
 .verdict, .headline li { background: var(--box); border-left: 4px solid var(--quiet); padding: .6rem 1rem; margin: 0; }
+.verdict { margin-bottom: 1rem; }
 .headline { list-style: none; padding: 0; margin: 1rem 0 .6rem; } .headline li + li { margin-top: .4rem; }
 .headline .better, .headline .not_worse { border-color: #2a9d6f; } .headline .undecided { border-color: #0f8fc4; }
 .headline .worse, .headline .slightly_worse { border-color: #c2649a; } .headline .baseline { color: var(--quiet); }
@@ -38,6 +39,7 @@ th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); t
   vertical-align: baseline; }
 th { font-weight: 600; white-space: normal; } th:first-child, .text { text-align: left; }
 td.text { white-space: normal; min-width: 7rem; }
+@media (max-width: 40rem) { td.text { white-space: nowrap; } }
 th:first-child { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere;
   min-width: min(12rem, 32vw); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2rem; }
@@ -69,8 +71,8 @@ def page(
         "<h2>Strategies</h2>",
         _table(columns.table(comparison, "accuracy", "wide")),
         _table(columns.table(comparison, "cost", "wide")),
-        *map(_table, bill.tables(comparison)),
         _grid(illustrations(comparison, histories, replays)),
+        *_titled("The bill", "\n".join(map(_table, bill.tables(comparison)))),
         *(["<h2>Replays</h2>", _table(replayed.table(comparison, replays))] if replays else []),
         "<h2>Worst seeds and failures</h2>",
         _table(columns.table(comparison, "worst", "wide")),
