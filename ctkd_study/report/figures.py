@@ -32,7 +32,7 @@ INK = "#010203"
 """Stands for the page's text colour; no other part of a figure has it."""
 WIDTH = 4.4
 """Inches: narrow enough that a phone, 390 pixels wide, shows text of 10 points in 11 pixels."""
-_MOST = 40
+MOST = 40
 """So many characters fit into a figure, a legend's handle included."""
 _ROW = 0.22
 """Height of a legend's row in inches."""
@@ -174,7 +174,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     figure.legend(handles=handles, loc="outside lower left", frameon=False, ncols=columns)
 
 
-def short(text: str, most: int = _MOST) -> str:
+def short(text: str, most: int = MOST) -> str:
     """Return a text that fits into a figure; the tables have all of it."""
     text = visible(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"

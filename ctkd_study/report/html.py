@@ -34,7 +34,8 @@ h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2r
 .scroll { overflow-x: auto; } .scroll + .scroll { margin-top: 1.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; overflow-wrap: normal; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .3rem; }
-caption span { display: block; position: sticky; left: 0; max-width: calc(min(100vw, 58rem) - 2rem); }
+caption span { display: block; overflow-wrap: anywhere; position: sticky; left: 0;
+  max-width: calc(min(100vw, 58rem) - 2rem); }
 th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   vertical-align: baseline; }
 th { font-weight: 600; white-space: normal; } th:first-child, .text { text-align: left; }

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ctkd_study.analysis import Comparison, Decision, PairedDifference
-from ctkd_study.report.figures import INK, PAGE_STYLE, WIDTH, colours, legend_below, short
+from ctkd_study.report.figures import INK, MOST, PAGE_STYLE, WIDTH, colours, legend_below, short
 from ctkd_study.report.formatting import verdict_words
 
 _THIN, _THICK = 1.4, 4.0
@@ -56,8 +56,7 @@ def differences(comparison: Comparison) -> Figure | None:
 
 
 def _pair(axes: Axes, pair: PairedDifference, top: float, ends: Mapping[str, str], colour: str) -> None:
-    name = short(f"{pair.a}: {verdict_words(pair)}")
-    title = axes.text(0, top - _TITLE + 0.08, name, transform=axes.get_yaxis_transform(), fontweight="bold")
+    title = axes.text(0, top - _TITLE + 0.08, _title(pair), transform=axes.get_yaxis_transform(), fontweight="bold")
     title.set_in_layout(False)
     height = top - _TITLE - _BAR / 2
     for each in pair.intervals:
@@ -90,7 +89,7 @@ def looks(comparison: Comparison) -> Figure | None:
             axes.axhline(0, color=INK, lw=1)
             axes.axhline(-margin, color=INK, lw=1, ls="--")
             _looks(axes, decision, margin, colours(comparison)[pair.a])
-            axes.set_title(short(f"{pair.a}: {verdict_words(pair)}"), loc="left", fontweight="bold", fontsize=10)
+            axes.set_title(_title(pair), loc="left", fontweight="bold", fontsize=10)
             axes.set_ylabel(f"minus {short(comparison.baseline, 12)}, {comparison.question.metric.unit}")
         panels[-1].set_xlabel("seeds")
         panels[-1].xaxis.get_major_locator().set_params(integer=True)
@@ -111,6 +110,12 @@ def _looks(axes: Axes, decision: Decision, margin: float, colour: str) -> None:
     space = 0.5 * (max(shown) - min(shown))
     axes.set_ylim(min(shown) - space, max(shown) + space)
     axes.margins(x=0.08)
+
+
+def _title(pair: PairedDifference) -> str:
+    """Name and verdict; of a long name, only its beginning."""
+    words = verdict_words(pair)
+    return f"{short(pair.a, MOST - len(words))}: {words}"
 
 
 def _minus_baseline(comparison: Comparison) -> str:

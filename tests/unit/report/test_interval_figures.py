@@ -90,6 +90,17 @@ def test_seeds_that_are_not_in_a_pair_and_intervals_that_there_are_not_are_not_d
     assert titles(figure) == ["global: undecided"]
 
 
+def test_a_long_name_is_cut_and_its_verdict_is_not() -> None:
+    study = quickstart()
+    arm = dataclasses.replace(study.summaries[1].strategy.arm, name="n" * 60)
+    summary = dataclasses.replace(
+        study.summaries[1], strategy=dataclasses.replace(study.summaries[1].strategy, arm=arm)
+    )
+    pair = dataclasses.replace(study.pairs[0], a="n" * 60)
+    found = dataclasses.replace(study, summaries=(study.summaries[0], summary), pairs=(pair,))
+    assert titles(drawn(interval_figures.differences(found))) == [f"{'n' * 30}…: not worse"]
+
+
 def test_looks_are_drawn_from_the_second_on_with_the_last_one_thick() -> None:
     found = until_decided()
     figure = drawn(interval_figures.looks(found))
