@@ -21,7 +21,12 @@ from ctkd_study.spec import load
 from ctkd_study.study import Study
 
 #: Keys that an ablation sets itself, and does not take from the study that it is built around.
-_OWN = frozenset({"name", "question", "arms", "baseline", "published", "seeds_planned", "temperature", "curriculum"})
+_OWN = frozenset(
+    {
+        *("name", "question", "arms", "baseline", "confirm", "published"),
+        *("seeds_planned", "temperature", "curriculum"),
+    }
+)
 
 
 def parser(about: str | None, base: Path) -> argparse.ArgumentParser:

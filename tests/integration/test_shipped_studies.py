@@ -95,12 +95,13 @@ def test_cifar100_runs_as_published_and_asks_for_a_verdict_as_its_comment_says(p
     comment = path.read_text()
     verdict = load(path, re.findall(r"--set ([^'\s]\S*)", comment))
     assert (verdict.protocol, verdict.data.validation, len(verdict.seeds)) == ("validation", 5000, 10)
-    assert warnings(verdict) == []
+    # 5,000 examples are few for a margin of 0.2 points, but the literature trains on 45,000 of 50,000, not on fewer.
+    assert [text.rpartition(": ")[2] for text in warnings(verdict)] == ["hold out more"]
     assert verdict.name != spec.name
-    given = load(path, re.findall(r"--set '([^']*)'", comment))
-    assert given.teacher is not None
-    assert given.teacher.checkpoint == str(path.parent / "path.pth")
-    assert names(given) == names(spec)
+    taught = load(path, re.findall(r"--set '([^']*)'", comment))
+    assert taught.teacher is not None
+    assert taught.teacher.checkpoint == str(path.parent / "path.pth")
+    assert names(taught) == names(spec)
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +136,17 @@ def teacher_file(spec: StudySpec, home: Path) -> Path:
     return file
 
 
+def given(teacher: Path) -> list[str]:
+    """What makes a file the teacher; one file is one teacher."""
+    return ["vary={}", "teacher.recipe=null", f"teacher.checkpoint={teacher}"]
+
+
 def tiny_overrides(path: Path, home: Path) -> list[str]:
     """What makes two steps of a study's trials: one epoch, eight examples, a teacher that is there already."""
     overrides = ["teacher_source=online", "recipe.epochs=1", "recipe.batch_size=4", "recipe.lr=0.001"]
     overrides.append(f"data={json.dumps(tiny_data(load(path), home))}")
     teacher = teacher_file(load(path, overrides), home)
-    return [*overrides, "teacher.recipe=null", f"teacher.checkpoint={teacher}"]
+    return [*overrides, *given(teacher)]
 
 
 def train_each_arm(spec: StudySpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +228,7 @@ def test_an_ablation_runs_and_says_what_mattered(
     options = module.options(
         [
             *("--ends", "1", "4", "--lengths", "5", "--shapes", "cosine", "step", "--seeds", "4"),
-            *("--set", "teacher.recipe=null", "--set", f"teacher.checkpoint={teacher}"),
+            *(f"--set={override}" for override in given(teacher)),
             *("--storage", str(tmp_path / "results"), "--figure", str(tmp_path / "effects.svg")),
         ]
     )
