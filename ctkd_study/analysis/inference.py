@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from ctkd_study.analysis.spending import anytime_half_width
 
@@ -69,7 +69,8 @@ def spread(values: Sequence[float], floor: float = 0.0) -> float:
 
     Equal accuracies do not show that seeds make no difference, only that it is smaller than what the test set resolves.
     """
-    deviation = statistics.stdev(values)
+    mean = statistics.fmean(values)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     return floor if deviation < _NO_SPREAD else deviation
 
 
@@ -99,7 +100,7 @@ def t_interval(about: str, mean: float, standard_error: float, freedom: float, e
         freedom: degrees of freedom, above 0.
         error: one-sided.
     """
-    half = float(stats.t.isf(error, freedom)) * standard_error
+    half = -float(special.stdtrit(freedom, error)) * standard_error
     return Interval(about, mean - half, mean + half, error, standard_error, freedom)
 
 
@@ -124,7 +125,7 @@ def p_not_worse(mean: float, interval: Interval, margin: float) -> float | None:
     """
     if interval.freedom is None or not interval.standard_error:
         return None
-    return float(stats.t.sf((mean + margin) / interval.standard_error, interval.freedom))
+    return float(special.stdtr(interval.freedom, -(mean + margin) / interval.standard_error))
 
 
 def anytime_interval(
@@ -204,10 +205,16 @@ def chances_of_decision(
     total, free = seeds + _MORE, seeds - 1
     chi, shift, squares_of_new = _continuations(seeds)
     variance = free * deviation**2 / chi
-    later = mean + np.sqrt(variance) * shift
-    squares = free * deviation**2 + variance * squares_of_new
-    half = stats.t.isf(error, total - 1) * np.sqrt(squares / ((total - 1) * total) + beyond**2)
-    chances: NDArray[np.float64] = (np.abs(later + margin) > half).mean(axis=0)
+    # Squares of the mean's distance to the margin, and of half the interval; in place, because the arrays are large.
+    distance = np.sqrt(variance) * shift
+    distance += mean + margin
+    distance *= distance
+    half = variance * squares_of_new
+    half += free * deviation**2
+    half /= (total - 1) * total
+    half += beyond**2
+    half *= special.stdtrit(total - 1, error) ** 2
+    chances: NDArray[np.float64] = (distance > half).mean(axis=0)
     return np.where(total < FEWEST_SEEDS, 0.0, chances)
 
 
@@ -229,4 +236,4 @@ def _continuations(seeds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def _critical(count: float, confidence: float = CONFIDENCE) -> Any:
-    return stats.t.ppf((1 + confidence) / 2, count - 1)
+    return special.stdtrit(count - 1, (1 + confidence) / 2)

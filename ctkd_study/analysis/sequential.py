@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from ctkd_study.analysis import inference
 from ctkd_study.analysis.metrics import TOP1, Metric
@@ -75,7 +75,7 @@ class Rule:
         """
         earlier = spent(self.looks[place - 1], self.looks[-1], self.error) if place else 0.0
         share = spent(self.looks[place], self.looks[-1], self.error) - earlier
-        return float(stats.t.isf(share, values - 1)) if values > 1 else math.inf
+        return -float(special.stdtrit(values - 1, share)) if values > 1 else math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,4 +218,4 @@ def chance_of_decision(
     scale = np.maximum(deviation, 1e-12) * math.sqrt(1 / seeds - 1 / most) if most > seeds else 1e-12
     half = critical * deviation / math.sqrt(most)
     above, below = (mean + margin - half) / scale, (mean + margin + half) / scale
-    return stats.t.cdf(above, seeds - 1) + stats.t.cdf(-below, seeds - 1)
+    return special.stdtr(seeds - 1, above) + special.stdtr(seeds - 1, -below)

@@ -63,7 +63,7 @@ def trial(arm: str, setting: str, seed: int, val: float, test: float, **fields: 
         eval_tflop=1.25,
         selecting=0.2,
     )
-    return dataclasses.replace(result, **fields)
+    return dataclasses.replace(result, **fields) if fields else result
 
 
 def curves_of(result: TrialResult, epochs: int) -> list[Row]:

@@ -155,25 +155,6 @@ def test_the_chance_of_a_decision_is_that_of_continued_studies(differences: list
         assert found[more - 1] == pytest.approx(continued(differences, more, 1.0, error), abs=0.035)
 
 
-def test_studies_of_any_truth_that_follow_their_plans_are_decided_in_80_of_100_cases() -> None:
-    generator, decided, plans = np.random.default_rng(3), 0, 0
-    for truth in generator.uniform(-4, 4, 1200):
-        differences = generator.normal(truth, 1, 8).tolist()
-        found = inference.mean_interval(differences)
-        assert found is not None
-        if inference.decide(*found[1:], 1.0) != "undecided":
-            continue
-        more = inference.more_seeds(differences, 1.0)
-        if more is None:
-            continue
-        plans += 1
-        found = inference.mean_interval([*differences, *generator.normal(truth, 1, more)])
-        assert found is not None
-        decided += inference.decide(*found[1:], 1.0) != "undecided"
-    assert plans > 100
-    assert decided / plans == pytest.approx(0.80, abs=0.07)
-
-
 # -- edges -----------------------------------------------------------------------------------------------------------
 
 
