@@ -86,10 +86,10 @@ def test_an_arm_without_a_chance_gets_no_more_seeds() -> None:
     assert found.reach["global"] == decision.looks[-1].seeds
 
 
-@pytest.mark.parametrize(("hours", "state", "reach"), [(None, "open", 6), (300.0, "open", 6), (299.0, "budget", 5)])
-def test_seeds_that_would_go_beyond_the_budget_are_not_begun(hours: float | None, state: str, reach: int) -> None:
-    # A trial takes 10 device-seconds and 1 apart: 5 seeds of 5 trials take 275, another of 3 trials and 1 open arm 33.
-    rule = dataclasses.replace(RULE, device_seconds=None if hours is None else hours + 8)
+@pytest.mark.parametrize(("seconds", "state", "reach"), [(None, "open", 6), (364.0, "open", 6), (363.0, "budget", 5)])
+def test_seeds_that_would_go_beyond_the_budget_are_not_begun(seconds: float | None, state: str, reach: int) -> None:
+    # A trial takes 13 device-seconds in all: 5 seeds of 5 trials take 325, another of the grid and one open arm 39.
+    rule = dataclasses.replace(RULE, device_seconds=seconds)
     found = followed(results(FIVE, {"global": CLEAR}), rule)
     assert found.by_arm["instance"].state == state
     assert found.by_arm["global"].state == "decided"
