@@ -23,6 +23,7 @@ from ctkd_study.analysis import (
     evaluate,
     remarks,
     replays,
+    stops_early,
 )
 from ctkd_study.cluster import RayRunner, check_address, this_machine
 from ctkd_study.errors import StudyError
@@ -280,7 +281,7 @@ class Study:
             state: the records, where they have been read already.
         """
         state = state or self._recorded(storage)
-        grids = {each.strategy.name for each in comparison.summaries if len(each.strategy.arm.settings) > 1}
+        grids = {each.strategy.name for each in comparison.summaries if stops_early(each.strategy.arm)}
         return replays(comparison, results(state), rows_of_arms(state, grids))
 
     def provenance(self, storage: str = "results", *, state: StudyState | None = None) -> Provenance:

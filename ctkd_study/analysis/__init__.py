@@ -17,7 +17,7 @@ from ctkd_study.analysis.inference import ERROR, FEWEST_SEEDS, MOST_MORE_SEEDS, 
 from ctkd_study.analysis.metrics import METRICS, TOP1, Metric
 from ctkd_study.analysis.pairs import PairedDifference, paired_difference
 from ctkd_study.analysis.remarks import remarks
-from ctkd_study.analysis.replays import Replay, ReplayDifference, replays
+from ctkd_study.analysis.replays import Replay, ReplayDifference, replays, stops_early
 from ctkd_study.analysis.sequential import Decision, Decisions, Look, Rule, follow
 from ctkd_study.analysis.strategies import Charges, Cost, Strategy, evaluate
 from ctkd_study.analysis.variation import components
@@ -38,4 +38,4 @@ __all__ += ["PairedDifference", "Prospect", "Question", "Remark", "Replay", "Rep
 __all__ += ["Shares", "Spread", "Strategy", "StrategyAcross", "StrategySummary", "StudyDesign", "TeacherFacts"]
 __all__ += ["Verdict", "across", "compare", "components", "confirmed_arms", "default_baseline", "design"]
 __all__ += ["effects", "evaluate", "finished_trials", "follow", "importances", "paired_difference", "remarks"]
-__all__ += ["ERROR", "Bill", "Charges", "CostRatio", "Ratio", "Use", "replays", "shares", "uses"]
+__all__ += ["ERROR", "Bill", "Charges", "CostRatio", "Ratio", "Use", "replays", "shares", "stops_early", "uses"]

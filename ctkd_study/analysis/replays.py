@@ -17,6 +17,7 @@ from ctkd_study.analysis.metrics import TOP1
 from ctkd_study.analysis.strategies import Cost, Strategy, rank, select
 from ctkd_study.analysis.verdict import Comparison, Mean, mean_over_seeds
 from ctkd_study.records import TrialResult
+from ctkd_study.spec import Arm
 from trainables.record import Row
 
 Kind = Literal["random", "declared", "transferred", "halving", "asha"]
@@ -24,6 +25,8 @@ FACTORS = (2, 3, 4)
 """By which successive halving and ASHA divide the number of settings."""
 WORKERS = 4
 """Trials that ASHA runs at once."""
+MOST_LISTED = 20
+"""Of a larger grid, not every setting and size has a replay, and no training is stopped early, which takes minutes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,7 @@ def replays(
     Args:
         comparison: of the study.
         results: of the trials that have a record, in any order.
-        rows: the epochs of the grids' trials, by trial id; without them, nothing is stopped early.
+        rows: the epochs of the trials of each arm that ``stops_early``, by trial id; without them, nothing is stopped.
     """
     question = comparison.question
     if question.protocol != "validation" or question.charges_teacher or question.metric is not TOP1:
@@ -76,14 +79,22 @@ def replays(
             continue
         by_seed: dict[int, list[TrialResult]] = {}
         for replicate in summary.strategy.complete:
-            by_seed[replicate.seed] = [known[setting.trial(replicate.seed).id] for setting in arm.settings]
+            ended = [known[setting.trial(replicate.seed).id] for setting in arm.settings]
+            # What a trial that a scheduler stopped would have reached is not known.
+            if all(result.status != "stopped" for result in ended):
+                by_seed[replicate.seed] = ended
         if by_seed:
             found += _of_grid(comparison, summary.strategy, by_seed, rows or {})
     return found
 
 
-def random_search(results: Sequence[TrialResult], size: int) -> Outcome:
-    """Return what the best of ``size`` settings, drawn without replacement, reaches at one seed.
+def stops_early(arm: Arm) -> bool:
+    """Whether replays of an arm need every epoch of its trials."""
+    return 1 < len(arm.settings) <= MOST_LISTED
+
+
+def random_search(results: Sequence[TrialResult], sizes: Sequence[int]) -> list[Outcome]:
+    """Return what the best of so many settings, drawn without replacement, reaches at one seed, for each size.
 
     This is the exact mean over all subsets: the r-th best of K settings is the best of C(K - r, size - 1) of the
     C(K, size) subsets. (The estimator of Dodge et al., EMNLP 2019, draws with replacement, and so does not end at the
@@ -92,19 +103,27 @@ def random_search(results: Sequence[TrialResult], size: int) -> Outcome:
 
     Args:
         results: of all settings, which have ended.
-        size: from 1 to their number.
+        sizes: each from 1 to their number.
     """
     finished = [result for result in results if result.status == "finished"]
     ordered = sorted(finished, key=lambda result: rank(result, "validation"), reverse=True)
     count = len(results)
-    weights = [math.comb(count - place, size - 1) for place in range(1, len(ordered) + 1)]
-    total = sum(weights)
-    test = None
-    if total:
-        tests = [_test(result) for result in ordered]
-        test = sum(weight * value for weight, value in zip(weights, tests, strict=True)) / total
+    tests = [_test(result) for result in ordered]
     paid = sum((Cost(result.device_seconds, result.tflop) for result in results), Cost())
-    return Outcome(test, paid / (count / size))
+    found = []
+    for size in sizes:
+        weights = [math.comb(count - place, size - 1) for place in range(1, len(ordered) + 1)]
+        total = sum(weights)
+        test = sum(weight * value for weight, value in zip(weights, tests, strict=True)) / total if total else None
+        found.append(Outcome(test, paid / (count / size)))
+    return found
+
+
+def sizes_of(count: int) -> list[int]:
+    """Return how many of ``count`` settings random search is replayed with: each number, of many only some."""
+    if count <= MOST_LISTED:
+        return list(range(1, count + 1))
+    return sorted({round(count ** (step / (MOST_LISTED - 1))) for step in range(MOST_LISTED)})
 
 
 def declared(result: TrialResult) -> Outcome:
@@ -144,11 +163,13 @@ def _of_grid(
     rows: Mapping[str, Sequence[Row]],
 ) -> list[Replay]:
     count, labels = len(strategy.arm.settings), [setting.label for setting in strategy.arm.settings]
+    sizes = sizes_of(count)
+    searched = {seed: random_search(of, sizes) for seed, of in by_seed.items()}
     found: list[tuple[Kind, str, dict[int, Outcome | None]]] = [
-        ("random", f"random {size} of {count}", {seed: random_search(of, size) for seed, of in by_seed.items()})
-        for size in range(1, count + 1)
+        ("random", f"random {size} of {count}", {seed: outcomes[place] for seed, outcomes in searched.items()})
+        for place, size in enumerate(sizes)
     ]
-    for place, label in enumerate(labels):
+    for place, label in enumerate(labels if count <= MOST_LISTED else []):
         found.append(("declared", f"{label}, named beforehand", {s: declared(of[place]) for s, of in by_seed.items()}))
     if len(by_seed) > 1:
         found.append(("transferred", "best of the other seeds", {seed: transferred(by_seed, seed) for seed in by_seed}))

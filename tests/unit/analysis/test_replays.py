@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ctkd_study.analysis.early_stopping import Curve
-from ctkd_study.analysis.replays import Replay, random_search, replays, transferred
+from ctkd_study.analysis.replays import MOST_LISTED, Replay, random_search, replays, stops_early, transferred
 from ctkd_study.analysis.strategies import evaluate, select
 from ctkd_study.analysis.verdict import Comparison, compare
 from ctkd_study.records import TrialResult
@@ -54,7 +54,7 @@ def test_random_search_is_the_mean_over_all_subsets(settings: int, failures: tup
             best = select([result for result in subset if result.status == "finished"], "validation")
             if best is not None and best.test_top1 is not None:
                 tests.append(best.test_top1)
-        found = random_search(results, size)
+        (found,) = random_search(results, [size])
         assert found.test_top1 == (pytest.approx(statistics.fmean(tests), abs=1e-9) if tests else None)
         assert found.cost.device_seconds == pytest.approx(statistics.fmean(costs))
 
@@ -150,7 +150,30 @@ def test_with_rows_early_stopping_is_replayed_too() -> None:
 def test_chance_matters_less_the_more_are_drawn() -> None:
     """With test equal to validation, the best of b can only rise with b, up to the maximum."""
     results = [trial("grid", f"T={n}", 0, value, value) for n, value in enumerate((3.0, 9.0, 4.0, 1.0, 5.0))]
-    tests = [random_search(results, size).test_top1 or math.nan for size in range(1, 6)]
+    tests = [outcome.test_top1 or math.nan for outcome in random_search(results, range(1, 6))]
     assert tests == sorted(tests)
     assert tests[0] == pytest.approx(4.4)
     assert tests[-1] == 9.0
+
+
+def test_a_large_grid_has_replays_of_some_sizes_and_of_no_single_setting() -> None:
+    comparison, results = study(60)
+    found = replays(comparison, results)
+    assert [replay.name for replay in of_kind(found, "random")][:3] == [
+        "random 1 of 60",
+        "random 2 of 60",
+        "random 3 of 60",
+    ]
+    assert of_kind(found, "random")[-1].name == "random 60 of 60"
+    assert len(of_kind(found, "random")) <= MOST_LISTED
+    assert not of_kind(found, "declared")
+    assert not stops_early(comparison.summaries[0].strategy.arm)
+
+
+def test_seeds_at_which_a_scheduler_stopped_a_trial_are_left_out() -> None:
+    comparison, results = study(4)
+    stopped = [dataclasses.replace(results[0], status="stopped"), *results[1:]]
+    before, after = (of_kind(replays(comparison, some), "random")[-1].test_top1.per_seed for some in (results, stopped))
+    assert None not in before
+    assert after[0] is None
+    assert after[1:] == before[1:]
