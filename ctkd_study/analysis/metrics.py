@@ -25,6 +25,10 @@ class Metric:
     counts_examples: bool = True
     """Whether it is a share of the test examples, and so rounded to whole ones."""
 
+    def amount(self, value: float) -> str:
+        """Return a value with its unit, e.g. ``1.5 points``."""
+        return f"{value:g} {self.unit.removesuffix('s') if value == 1 else self.unit}"
+
     @property
     def direction(self) -> str:
         """Say how differences are to be read, where lower is better; else empty."""

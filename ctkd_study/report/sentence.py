@@ -76,7 +76,7 @@ def _basis(comparison: Comparison, seeds: str) -> str:
     parts = (
         f"Data {question.data}{teacher}",
         f"{seeds}, each selecting on {question.validation} validation examples, and {test}",
-        f"margin {question.margin:g} {question.metric.unit}",
+        f"margin {question.metric.amount(question.margin)}",
         _metric(question) if question.metric is not TOP1 else "",
         family(comparison),
         f"intervals {limits}" if (limits := conditions(comparison)) else "",
@@ -103,7 +103,7 @@ def claim(pair: PairedDifference, comparison: Comparison) -> str:
     """Return the verdict in words: ``global is not worse than grid (best of 5) by more than 1.5 points``."""
     summaries = {summary.strategy.name: summary for summary in comparison.summaries}
     a, b = described(summaries[pair.a]), described(summaries[pair.b])
-    by_more = f"{comparison.question.margin:g} {pair.metric.unit}"
+    by_more = pair.metric.amount(comparison.question.margin)
     text = {
         "better": f"{a} is better than {b}",
         "not_worse": f"{a} is not worse than {b} by more than {by_more}",

@@ -186,14 +186,14 @@ def test_published_accuracies_stand_beside_the_studys_own(tmp_path: Path) -> Non
 def test_yaml_and_python_give_the_same_trials(tmp_path: Path) -> None:
     study = Study(
         name="quickstart",
-        data={"name": "digits", "validation": 200, "train_examples": 300},
+        data={"name": "digits", "validation": 250, "train_examples": 300},
         teacher={"model": "resnet20", "recipe": {"epochs": 25}},
         student={"model": "resnet8", "widths": [4, 4, 8, 16]},
         recipe={"epochs": 30, "batch_size": 32, "lr": 0.05, "schedule": {"kind": "cosine"}},
         distiller={"name": "kd"},
         seeds=10,
-        vary={"teacher": 5, "split": 5},
-        margin=1.5,
+        vary={"teacher": 10, "split": 10},
+        margin=1.0,
         arms={
             "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}},
             "global": {"temperature": {"kind": "global"}, "curriculum": {"kind": "cosine", "epochs": 10}},

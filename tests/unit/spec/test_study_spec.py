@@ -33,7 +33,7 @@ def test_quickstart_settings_and_their_keys_stay_as_they_are() -> None:
 def test_quickstart_is_what_it_says() -> None:
     spec = load(QUICKSTART)
     assert spec.seeds == tuple(range(10))
-    assert spec.vary == Vary(teacher=5, split=5)
+    assert spec.vary == Vary(teacher=10, split=10)
     assert spec.teacher is not None
     assert spec.teacher.recipe is not None
     assert (spec.teacher.recipe.epochs, spec.teacher.recipe.batch_size) == (25, 32)
@@ -50,14 +50,14 @@ def test_the_same_study_in_python() -> None:
         {
             "name": "quickstart",
             "question": "Does a learned temperature save the grid search on digits?",
-            "data": {"name": "digits", "validation": 200, "train_examples": 300},
+            "data": {"name": "digits", "validation": 250, "train_examples": 300},
             "teacher": {"model": "resnet20", "recipe": {"epochs": 25}},
             "student": ResNetOptions(model="resnet8", widths=(4, 4, 8, 16)),
             "recipe": {"epochs": 30, "batch_size": 32},
             "distiller": {"name": "kd"},
             "seeds": range(10).stop,
-            "vary": {"teacher": 5, "split": 5},
-            "margin": 1.5,
+            "vary": {"teacher": 10, "split": 10},
+            "margin": 1.0,
             "confirm": ["global"],
             "arms": {
                 "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}},
