@@ -24,7 +24,7 @@ from ctkd_study.study import Study
 _OWN = frozenset(
     {
         *("name", "question", "arms", "baseline", "confirm", "published"),
-        *("seeds_planned", "temperature", "curriculum"),
+        *("seeds_planned", "temperature", "curriculum", "vary"),
     }
 )
 

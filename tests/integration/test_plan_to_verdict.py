@@ -193,7 +193,7 @@ def test_yaml_and_python_give_the_same_trials(tmp_path: Path) -> None:
         distiller={"name": "kd"},
         seeds=10,
         vary={"teacher": 10, "split": 10},
-        margin=1.0,
+        margin=1.5,
         arms={
             "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}},
             "global": {"temperature": {"kind": "global"}, "curriculum": {"kind": "cosine", "epochs": 10}},

@@ -121,7 +121,7 @@ class Command:
     def answer(self) -> Any:
         """What ``compare --json`` says, less seconds."""
         study = Study.named(str(self.study["name"]), str(self.storage))
-        return _without_seconds(comparison_as_json(study.compare(str(self.storage))))
+        return _without_times(comparison_as_json(study.compare(str(self.storage))))
 
     def assert_undisturbed(self, straight: "Command") -> None:
         """Nothing is left of the disturbance: equal records, answer and MLflow values, no process, the lease free."""
@@ -144,7 +144,9 @@ class Command:
                 shutil.copy(source, target)
 
 
-def _without_seconds(value: Any) -> Any:
+def _without_times(value: Any) -> Any:
+    """An answer without what a clock measured: seconds, the bill that is made from them, and the sentence that has them."""
     if isinstance(value, dict):
-        return {key: _without_seconds(each) for key, each in value.items() if "seconds" not in key and key != "verdict"}
-    return [_without_seconds(each) for each in value] if isinstance(value, list) else value
+        timed = {key for key in value if "seconds" in key or key in ("bill", "verdict")}
+        return {key: _without_times(each) for key, each in value.items() if key not in timed}
+    return [_without_times(each) for each in value] if isinstance(value, list) else value

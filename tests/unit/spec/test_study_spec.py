@@ -57,7 +57,7 @@ def test_the_same_study_in_python() -> None:
             "distiller": {"name": "kd"},
             "seeds": range(10).stop,
             "vary": {"teacher": 10, "split": 10},
-            "margin": 1.0,
+            "margin": 1.5,
             "confirm": ["global"],
             "arms": {
                 "grid": {"temperature": {"kind": "fixed", "value": grid(1, 2, 4, 8, 16)}},
