@@ -145,7 +145,7 @@ class Command:
 
 
 def _without_times(value: Any) -> Any:
-    """An answer without what a clock measured: seconds, the bill that is made from them, and the sentence that has them."""
+    """An answer without what a clock measured: seconds, the bill made from them, and the sentence that has them."""
     if isinstance(value, dict):
         timed = {key for key in value if "seconds" in key or key in ("bill", "verdict")}
         return {key: _without_times(each) for key, each in value.items() if key not in timed}
