@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ctkd_study import Study, StudyError
@@ -73,9 +72,8 @@ def test_groups_of_seeds_pay_for_their_own_teacher(tmp_path: Path) -> None:
     found, records = charges(tmp_path, study), state(tmp_path, study).teacher_records()
     seconds = [records[group].manifest.summary.device_seconds for group in range(5)]
     paid = [found["two", seed].device_seconds for seed in range(5)]
-    assert np.argsort(paid).tolist() == np.argsort(seconds).tolist()
-    everything = sum(seconds)
-    assert all(each < everything for each in paid)
+    # Each also pays its looks, whose seconds differ from group to group as the machine goes.
+    assert all(own < each < sum(seconds) for own, each in zip(seconds, paid, strict=True))
     lost = next(iter(state(tmp_path, study).teacher_records().items()))
     shutil.rmtree(lost[1].storage.location)
     with pytest.raises(StudyError, match=rf"the record of its training of group {lost[0]} is lost or damaged"):
